@@ -1,0 +1,140 @@
+//! Environments: what an agent acts in.
+//!
+//! [`Env`] is the contract of every environment; a [`Simulator`] can also save and restore its
+//! state exactly, which is what checkpoints and planning with the true model need.
+
+pub mod native;
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+
+/// A reward `r(s, a, s')` in tensor operations: observation `[B,O]`, normalised action `[B,A]`,
+/// next observation `[B,O]` to `[B]`.
+pub type RewardFn = Arc<dyn Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
+
+/// Continuation of `(s, a, s')`: the shapes of [`RewardFn`]; 1 goes on, 0 has terminated. `[B]`.
+pub type ContinuationFn = RewardFn;
+
+/// What never changes about an environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnvInfo {
+    /// The name by which the command line knows it.
+    pub name: String,
+    /// Length `O` of an observation.
+    pub obs_dim: usize,
+    /// Lowest action, in the environment's own units, length `A`.
+    pub action_low: Vec<f64>,
+    /// Highest action, in the environment's own units, length `A`.
+    pub action_high: Vec<f64>,
+    /// Steps after which an episode is truncated.
+    pub max_steps: usize,
+}
+
+impl EnvInfo {
+    /// Length `A` of an action.
+    #[must_use]
+    pub fn action_dim(&self) -> usize {
+        self.action_low.len()
+    }
+
+    /// Maps an action from `[-1, 1]` to the environment's units; values outside are clipped.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another length, [`Error::NonFinite`] for NaN.
+    pub fn denormalise(&self, action: &[f64]) -> Result<Vec<f64>> {
+        if action.len() != self.action_dim() {
+            let place = format!("action of environment `{}`", self.name);
+            return Err(Error::shape(place, format!("[{}]", self.action_dim()), [action.len()]));
+        }
+        if action.iter().any(|a| a.is_nan()) {
+            return Err(Error::NonFinite {
+                quantity: "action".into(),
+                step: format!("a step of environment `{}`", self.name),
+            });
+        }
+        let bounds = self.action_low.iter().zip(&self.action_high);
+        Ok(action
+            .iter()
+            .zip(bounds)
+            .map(|(a, (lo, hi))| lo + (a.clamp(-1.0, 1.0) + 1.0) * 0.5 * (hi - lo))
+            .collect())
+    }
+}
+
+/// What one step of an environment gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Observation after the step, length `O`.
+    pub obs: Vec<f64>,
+    /// Reward of the step.
+    pub reward: f64,
+    /// The episode ended in a state without a future: its value is zero.
+    pub terminated: bool,
+    /// The episode was cut by the clock: the state still has a value.
+    pub truncated: bool,
+}
+
+/// What is known about an environment beside its samples; both may be used inside models.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// The reward function, where it can be written down.
+    pub reward: Option<RewardFn>,
+    /// The continuation function; `None` means that episodes never terminate.
+    pub continuation: Option<ContinuationFn>,
+}
+
+/// An environment with continuous observations and actions.
+///
+/// Implementers guarantee: all randomness comes from the `rng` of [`Env::reset`] (a stochastic
+/// environment keeps a fork of it as part of its state); `step` after the end of an episode is an
+/// error, never a silent reset; actions are in the environment's own units and out-of-range
+/// actions are clipped.
+pub trait Env: Send {
+    /// Name, sizes, bounds and time limit.
+    fn info(&self) -> &EnvInfo;
+
+    /// Starts an episode and returns its first observation, length `O`.
+    ///
+    /// # Errors
+    /// [`Error::Env`] when the environment cannot start.
+    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>>;
+
+    /// Applies an action in the environment's own units, length `A`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an action of another length, [`Error::NonFinite`] for a non-finite
+    /// action, [`Error::Env`] when no episode is running or the environment fails.
+    fn step(&mut self, action: &[f64]) -> Result<Step>;
+
+    /// Reward and continuation as functions, where they are known.
+    fn known(&self) -> Known {
+        Known::default()
+    }
+
+    /// This environment as a [`Simulator`], if it is one.
+    fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {
+        None
+    }
+}
+
+/// An environment whose state can be saved and restored bit for bit.
+pub trait Simulator: Env {
+    /// Length of [`Simulator::save`].
+    fn state_dim(&self) -> usize;
+
+    /// The whole state of the running episode: physics, clock, own randomness.
+    fn save(&self) -> Vec<f64>;
+
+    /// Goes back to a saved state; what follows is bit-equal to what followed then.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a state of another length.
+    fn restore(&mut self, state: &[f64]) -> Result<()>;
+
+    /// The observation of the present state, length `O`.
+    fn observe(&self) -> Vec<f64>;
+}

@@ -1,0 +1,39 @@
+//! Policies: observations to normalised actions in `[-1, 1]`.
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+
+/// Actions and how likely they were.
+#[derive(Debug, Clone)]
+pub struct ActionSample {
+    /// Actions `[B,A]` in `[-1, 1]`.
+    pub action: Tensor,
+    /// `log pi(a|s)`, `[B]`; zeros for a deterministic policy.
+    pub log_prob: Tensor,
+}
+
+/// A policy `pi(a|s)`, reparameterised: its noise is an input.
+pub trait Policy: Send + Sync {
+    /// Length `A` of an action.
+    fn action_dim(&self) -> usize;
+
+    /// The action for observations `[B,O]` and standard normal noise `[B,A]`; gradients flow to the
+    /// observation and to the policy's parameters (unless the policy is a frozen view).
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for observations or noise of another shape.
+    fn sample(&self, obs: &Tensor, noise: &Tensor) -> Result<ActionSample>;
+
+    /// The noise-free action `[B,A]`, as used in evaluation.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for observations of another width.
+    fn mode(&self, obs: &Tensor) -> Result<Tensor>;
+
+    /// `log pi(a|s)` of given actions `[B,A]`, `[B]`; the score-function gradient needs it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for observations or actions of another shape.
+    fn log_prob(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor>;
+}

@@ -1,0 +1,9 @@
+//! The integration tests of the library, in one binary: candle is linked once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ensemble;
+mod envs;
+mod learning;
+mod nn;
+mod objective;
+mod store;
