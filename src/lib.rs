@@ -3,16 +3,20 @@
 
 pub mod agent;
 pub mod algo;
+pub mod check;
 pub mod checkpoint;
 pub mod dynamics;
 pub mod env;
 mod error;
+pub mod learner;
 pub mod metrics;
 pub mod nn;
 pub mod objective;
+pub mod parts;
 pub mod policy;
 pub mod replay;
 pub mod rng;
+pub mod schedule;
 pub mod shape;
 pub mod train;
 pub mod uses;

@@ -1,1 +1,532 @@
-//! To come in this series of commits.
+//! **The** objective: one H-step rollout, rolled out and scored.
+//!
+//! ```text
+//! J_H(s_0) = E[ sum_{t<H} gamma^t (r_t - c_t) + gamma^H V(s_H) ],    s_{t+1} ~ f(s_t, a_t)
+//! ```
+//!
+//! with per-step costs `c_t = alpha (log pi(a_t|s_t) - log pi_0(a_t|s_t))` where they are asked for
+//! (SAC's entropy when there is no prior `pi_0`, a KL cost when there is). Every algorithm of the
+//! library is a use of [`HStep`]; `H = 0` with a Q terminal is the model-free actor objective.
+//!
+//! **Noise is an input**: with [`Noise`] fixed, `J_H` is a deterministic function of the policy's
+//! parameters, the actions and the start state, and differentiable in all three. The parts behind
+//! [`Dynamics`], [`Value`] and [`Critic`] are frozen by contract and get no gradient.
+
+use candle_core::{D, Tensor};
+
+use crate::dynamics::{Dynamics, StepNoise};
+use crate::error::{Error, Result};
+use crate::policy::{ActionSample, Policy};
+use crate::rng::Key;
+use crate::shape::{self, Spec};
+use crate::value::{Critic, Value};
+
+/// How the members of a critic ensemble become one number a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduce {
+    /// The lowest member (clipped double Q).
+    Min,
+    /// The mean over members.
+    Mean,
+    /// One member.
+    Member(usize),
+}
+
+impl Reduce {
+    /// `[E,B]` to `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the member does not exist.
+    pub fn apply(self, q: &Tensor) -> Result<Tensor> {
+        let members = q.dim(0)?;
+        match self {
+            // max and min give a tie's gradient to both members; a `where` gives it to the first,
+            // as torch's pairwise minimum of distinct numbers does.
+            Reduce::Min => {
+                let mut low = q.get(0)?;
+                for e in 1..members {
+                    let other = q.get(e)?;
+                    low = low.le(&other)?.where_cond(&low, &other)?;
+                }
+                Ok(low)
+            }
+            Reduce::Mean => Ok(q.mean(0)?),
+            Reduce::Member(e) if e < members => Ok(q.get(e)?),
+            Reduce::Member(e) => {
+                Err(Error::shape("critic member", format!("an index below {members}"), e))
+            }
+        }
+    }
+}
+
+/// What the state at the horizon is worth.
+#[derive(Clone, Copy)]
+pub enum Terminal<'a> {
+    /// Nothing.
+    Zero,
+    /// `V(s_H)`. A soft value contains the entropy of the action at `s_H` already.
+    State(&'a dyn Value),
+    /// `Q(s_H, a_H)` at one more action of the same source.
+    Action {
+        /// The action values.
+        critic: &'a dyn Critic,
+        /// How its members are reduced.
+        reduce: Reduce,
+        /// Actions drawn at `s_H`; `Q` is averaged over them before it is reduced.
+        samples: usize,
+    },
+}
+
+impl<'a> Terminal<'a> {
+    /// `min_e Q_e(s_H, a_H)` at one action: SAC's terminal.
+    #[must_use]
+    pub fn min_q(critic: &'a dyn Critic) -> Self {
+        Terminal::Action { critic, reduce: Reduce::Min, samples: 1 }
+    }
+
+    fn needs_action(&self) -> bool {
+        matches!(self, Terminal::Action { .. })
+    }
+}
+
+/// Which of the H+1 steps pay the per-step cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entropy {
+    /// No step: plain rewards. `J_H` does not depend on H when V is the policy's plain value.
+    None,
+    /// The first action only (what MAAC's code does).
+    First,
+    /// Every action, the one at `s_H` included where the terminal takes one. `J_H` does not depend
+    /// on H when V is the policy's soft value.
+    #[default]
+    All,
+}
+
+impl Entropy {
+    fn pays(self, t: usize) -> bool {
+        match self {
+            Entropy::None => false,
+            Entropy::First => t == 0,
+            Entropy::All => true,
+        }
+    }
+}
+
+/// The per-step cost `alpha (log pi - log pi_0)`.
+#[derive(Clone, Copy)]
+pub struct Cost<'a> {
+    /// Which steps pay.
+    pub steps: Entropy,
+    /// `alpha` of SAC, `lambda` of MPQ: reward units a nat.
+    pub coefficient: f64,
+    /// The prior `pi_0`; `None` is the uniform one, whose log is a constant left out.
+    pub prior: Option<&'a dyn Policy>,
+}
+
+impl Cost<'_> {
+    /// No cost at all.
+    pub const NONE: Cost<'static> = Cost { steps: Entropy::None, coefficient: 0.0, prior: None };
+
+    /// SAC's entropy bonus with temperature `alpha`.
+    #[must_use]
+    pub fn entropy(steps: Entropy, alpha: f64) -> Cost<'static> {
+        Cost { steps, coefficient: alpha, prior: None }
+    }
+}
+
+/// Where the actions of a rollout come from.
+#[derive(Clone, Copy)]
+pub enum Actions<'a> {
+    /// `a_t ~ pi(s_t)`, reparameterised.
+    Policy(&'a dyn Policy),
+    /// A given sequence `[B,n,A]` with `n = H`, or `n = H + 1` where the terminal takes an action.
+    Open(&'a Tensor),
+    /// `clip(pi(s_t) + delta_t)` at the states really visited, `delta` `[B,n,A]` as in `Open`
+    /// (MoPAC Algorithm 2; M-DeMoRL eq. 10-12). With noise-free policy noise the base is the mode.
+    Perturbed {
+        /// The base policy.
+        policy: &'a dyn Policy,
+        /// What is added to its actions.
+        delta: &'a Tensor,
+    },
+}
+
+/// The randomness of a rollout, fixed before it starts.
+#[derive(Debug, Clone)]
+pub enum Noise {
+    /// None: modes of policies, means of models, the first member.
+    Zero,
+    /// Explicit numbers, for small rollouts and tests. Absent parts are noise-free.
+    Tensors {
+        /// `[n,B,A]`, `n = H`, or `H +` the terminal's action samples.
+        policy: Option<Tensor>,
+        /// `[H,B,N]`, `N` the dynamics' noise width.
+        model: Option<Tensor>,
+        /// `[H,B]`, uniform in `[0,1)`.
+        member: Option<Tensor>,
+    },
+    /// A function of (row, step): any size, nothing stored.
+    Key(Key),
+    /// The same, but every row keeps one model member for the whole rollout (STEVE's candidates;
+    /// TSinf of PETS): a number in `[0,1)` a row.
+    Pinned {
+        /// Policy and model noise.
+        key: Key,
+        /// Which member, a row.
+        member: Vec<f64>,
+    },
+}
+
+impl Noise {
+    fn policy(&self, t: usize, b: usize, a: usize, spec: &Spec) -> Result<Tensor> {
+        match self {
+            Noise::Tensors { policy: Some(eps), .. } => {
+                let have = eps.dims();
+                if have.len() != 3 || have[0] <= t || have[1] != b || have[2] != a {
+                    let expected = format!("[n > {t},{b},{a}]");
+                    return Err(Error::shape("policy noise", expected, have));
+                }
+                Ok(eps.get(t)?)
+            }
+            Noise::Key(key) | Noise::Pinned { key, .. } => key.fork("policy").normals(0, b, a, t, spec),
+            _ => spec.zeros((b, a)),
+        }
+    }
+
+    fn step(&self, t: usize, b: usize, dynamics: &dyn Dynamics) -> Result<StepNoise> {
+        match self {
+            Noise::Zero => Ok(StepNoise::default()),
+            Noise::Tensors { model, member, .. } => {
+                let width = dynamics.noise_dim();
+                let normal = match model {
+                    Some(eps) if eps.dims().len() == 3 && eps.dims()[1..] == [b, width] => {
+                        Some(eps.get(t)?)
+                    }
+                    Some(eps) => {
+                        let expected = format!("[H,{b},{width}]");
+                        return Err(Error::shape("model noise", expected, eps.dims()));
+                    }
+                    None => None,
+                };
+                let member = match member {
+                    Some(u) => Some(shape::to_f64(&u.get(t)?)?),
+                    None => None,
+                };
+                Ok(StepNoise { normal, member })
+            }
+            Noise::Key(key) | Noise::Pinned { key, .. } => {
+                let width = dynamics.noise_dim();
+                let normal = match width {
+                    0 => None,
+                    _ => Some(key.fork("model").normals(0, b, width, t, dynamics.spec())?),
+                };
+                let member = match self {
+                    Noise::Pinned { member, .. } => Some(member.clone()),
+                    _ => dynamics.has_members().then(|| {
+                        let key = key.fork("member");
+                        (0..b).map(|row| key.uniform(row, t)).collect()
+                    }),
+                };
+                Ok(StepNoise { normal, member })
+            }
+        }
+    }
+}
+
+/// What a rollout visited. Rows that terminated stay in place, frozen, with zero reward.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// `s_0..s_H`, `H + 1` tensors `[B,S]`.
+    pub states: Vec<Tensor>,
+    /// The actions taken, `[B,A]` each: `H`, and one more where the terminal takes an action.
+    pub actions: Vec<Tensor>,
+    /// Rewards `r_0..r_{H-1}`, `[B]` each, zero once a row is dead.
+    pub rewards: Vec<Tensor>,
+    /// Continuation `cont_0..cont_{H-1}`, `[B]` each, 0 or 1.
+    pub cont: Vec<Tensor>,
+    /// `log pi(a_t|s_t)`, `[B]` each, one an action (zeros where actions were given).
+    pub log_probs: Vec<Tensor>,
+    /// Costs `c_t`, `[B]` each, one an action; `None` where the step does not pay.
+    pub costs: Vec<Option<Tensor>>,
+    /// Whether a row lives at step t: the product of `cont` before it. `H + 1` tensors `[B]`;
+    /// `None` stands for "all rows live".
+    pub alive: Vec<Option<Tensor>>,
+    /// More actions at `s_H` with their costs, where the terminal averages over several.
+    pub more: Vec<(Tensor, Option<Tensor>)>,
+}
+
+impl Rollout {
+    /// Number of steps `H`.
+    #[must_use]
+    pub fn horizon(&self) -> usize {
+        self.rewards.len()
+    }
+}
+
+/// Zero where a row is dead, `x` elsewhere; `where` rather than a product, since `0 x NaN` is NaN.
+fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
+    match alive {
+        None => Ok(x.clone()),
+        Some(alive) => Ok(alive.ne(0.0)?.where_cond(x, &x.zeros_like()?)?),
+    }
+}
+
+/// The H-step objective: its dynamics, its terminal value, its horizon.
+#[derive(Clone, Copy)]
+pub struct HStep<'a> {
+    /// What steps the states; not needed at `H = 0`.
+    pub dynamics: Option<&'a dyn Dynamics>,
+    /// What the last state is worth.
+    pub terminal: Terminal<'a>,
+    /// Number of model steps `H`.
+    pub horizon: usize,
+    /// Discount, in `[0, 1]`.
+    pub gamma: f64,
+    /// Cost a step.
+    pub cost: Cost<'a>,
+}
+
+impl<'a> HStep<'a> {
+    /// The model-free case: `H = 0` with a Q terminal.
+    #[must_use]
+    pub fn model_free(terminal: Terminal<'a>, cost: Cost<'a>) -> Self {
+        Self { dynamics: None, terminal, horizon: 0, gamma: 1.0, cost }
+    }
+
+    /// `J_H(s_0)` a row, `[B]`: [`HStep::rollout`], then [`HStep::score`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn objective(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Tensor> {
+        self.score(&self.rollout(s0, actions, noise)?)
+    }
+
+    /// Rolls out from states `s0` `[B,S]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for start states, actions or noise that do not fit; [`Error::Config`] when
+    /// `H > 0` without dynamics.
+    pub fn rollout(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Rollout> {
+        let (b, spec) = self.check(s0, actions)?;
+        let h = self.horizon;
+        let last = usize::from(self.terminal.needs_action());
+        let mut out = Rollout {
+            states: vec![s0.clone()],
+            actions: Vec::with_capacity(h + last),
+            rewards: Vec::with_capacity(h),
+            cont: Vec::with_capacity(h),
+            log_probs: Vec::with_capacity(h + last),
+            costs: Vec::with_capacity(h + last),
+            alive: vec![None],
+            more: Vec::new(),
+        };
+        for t in 0..h + last {
+            let state = out.states[t].clone();
+            let obs = self.observe(&state)?;
+            let taken = self.act(t, t, b, &obs, actions, noise, &spec)?;
+            let cost = self.cost_of(t, &obs, &taken)?;
+            if let (Some(dynamics), true) = (self.dynamics, t < h) {
+                let step = dynamics.step(&state, &taken.action, &noise.step(t, b, dynamics)?)?;
+                let alive = out.alive[t].clone();
+                let next = match &alive {
+                    None => step.next,
+                    Some(alive) => {
+                        let mask = alive.ne(0.0)?.unsqueeze(1)?.broadcast_as(state.dims())?;
+                        mask.where_cond(&step.next, &state)?
+                    }
+                };
+                let cont = living(&step.cont.detach(), alive.as_ref())?;
+                let ends = shape::to_f64(&cont)?.contains(&0.0);
+                out.alive.push(if ends { Some(cont.clone()) } else { alive.clone() });
+                out.rewards.push(living(&step.reward, alive.as_ref())?);
+                out.cont.push(cont);
+                out.states.push(next);
+            }
+            out.actions.push(taken.action);
+            out.log_probs.push(taken.log_prob);
+            out.costs.push(cost);
+        }
+        if let Terminal::Action { samples, .. } = self.terminal {
+            let obs = self.observe(&out.states[h])?;
+            for extra in 1..samples.max(1) {
+                let taken = self.act(h, h + extra, b, &obs, actions, noise, &spec)?;
+                let cost = self.cost_of(h, &obs, &taken)?;
+                out.more.push((taken.action, cost));
+            }
+        }
+        Ok(out)
+    }
+
+    /// `J_H` of a rollout, `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the rollout has another horizon.
+    pub fn score(&self, rollout: &Rollout) -> Result<Tensor> {
+        self.check_horizon(rollout)?;
+        let (sum, discount) = self.running(rollout, self.horizon)?;
+        self.add(sum, discount, self.terminal_at(rollout, self.horizon)?)
+    }
+
+    /// `J_0, .., J_H` of one rollout, each `[B]`: STEVE's candidates. The terminal action of
+    /// `J_h`, `h < H`, is the action that the rollout took at `s_h`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the rollout has another horizon.
+    pub fn by_horizon(&self, rollout: &Rollout) -> Result<Vec<Tensor>> {
+        self.check_horizon(rollout)?;
+        (0..=self.horizon)
+            .map(|h| {
+                let (sum, discount) = self.running(rollout, h)?;
+                self.add(sum, discount, self.terminal_at(rollout, h)?)
+            })
+            .collect()
+    }
+
+    /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h`.
+    fn running(&self, rollout: &Rollout, h: usize) -> Result<(Option<Tensor>, f64)> {
+        let mut sum: Option<Tensor> = None;
+        let mut discount = 1.0;
+        for t in 0..h {
+            let gain = match &rollout.costs[t] {
+                Some(cost) => (&rollout.rewards[t] - living(cost, rollout.alive[t].as_ref())?)?,
+                None => rollout.rewards[t].clone(),
+            };
+            sum = Some(self.add(sum, discount, gain)?);
+            discount *= self.gamma;
+        }
+        Ok((sum, discount))
+    }
+
+    fn add(&self, sum: Option<Tensor>, discount: f64, term: Tensor) -> Result<Tensor> {
+        let term = if discount == 1.0 { term } else { (term * discount)? };
+        Ok(match sum {
+            Some(sum) => (sum + term)?,
+            None => term,
+        })
+    }
+
+    /// `V(s_h)`, or `Q(s_h, a_h) - c_h`, zero for dead rows. `[B]`.
+    fn terminal_at(&self, rollout: &Rollout, h: usize) -> Result<Tensor> {
+        let state = &rollout.states[h];
+        let worth = match self.terminal {
+            Terminal::Zero => Tensor::zeros(state.dim(0)?, state.dtype(), state.device())?,
+            Terminal::State(value) => value.value(&self.observe(state)?)?,
+            Terminal::Action { critic, reduce, .. } => {
+                let obs = self.observe(state)?;
+                let more = if h == self.horizon { rollout.more.as_slice() } else { &[] };
+                let mut q = critic.q(&obs, &rollout.actions[h])?;
+                let mut cost = rollout.costs[h].clone();
+                for (action, c) in more {
+                    q = (q + critic.q(&obs, action)?)?;
+                    cost = match (cost, c) {
+                        (Some(sum), Some(c)) => Some((sum + c)?),
+                        (sum, _) => sum,
+                    };
+                }
+                let scale = 1.0 / (1 + more.len()) as f64;
+                let q = reduce.apply(&if more.is_empty() { q } else { (q * scale)? })?;
+                match cost {
+                    Some(cost) if more.is_empty() => (q - cost)?,
+                    Some(cost) => (q - (cost * scale)?)?,
+                    None => q,
+                }
+            }
+        };
+        living(&worth, rollout.alive[h].as_ref())
+    }
+
+    fn observe(&self, state: &Tensor) -> Result<Tensor> {
+        match self.dynamics {
+            Some(dynamics) => dynamics.observe(state),
+            None => Ok(state.clone()),
+        }
+    }
+
+    /// The action of step `t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
+    #[allow(clippy::too_many_arguments)]
+    fn act(
+        &self,
+        t: usize,
+        draw: usize,
+        b: usize,
+        obs: &Tensor,
+        actions: Actions,
+        noise: &Noise,
+        spec: &Spec,
+    ) -> Result<ActionSample> {
+        let given = |sequence: &Tensor| -> Result<Tensor> {
+            Ok(sequence.narrow(1, t, 1)?.squeeze(1)?.contiguous()?)
+        };
+        match actions {
+            Actions::Policy(policy) => {
+                policy.sample(obs, &noise.policy(draw, b, policy.action_dim(), spec)?)
+            }
+            Actions::Open(sequence) => {
+                Ok(ActionSample { action: given(sequence)?, log_prob: spec.zeros(b)? })
+            }
+            Actions::Perturbed { policy, delta } => {
+                let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
+                let base = policy.sample(obs, &eps)?;
+                let action = (base.action + given(delta)?)?.clamp(-1.0, 1.0)?;
+                Ok(ActionSample { action, log_prob: base.log_prob })
+            }
+        }
+    }
+
+    fn cost_of(&self, t: usize, obs: &Tensor, taken: &ActionSample) -> Result<Option<Tensor>> {
+        let Cost { steps, coefficient, prior } = self.cost;
+        if !steps.pays(t) || coefficient == 0.0 {
+            return Ok(None);
+        }
+        let ratio = match prior {
+            None => taken.log_prob.clone(),
+            Some(prior) => (&taken.log_prob - prior.log_prob(obs, &taken.action)?)?,
+        };
+        Ok(Some((ratio * coefficient)?))
+    }
+
+    /// Checks the arguments of a rollout; gives `B` and the number type.
+    fn check(&self, s0: &Tensor, actions: Actions) -> Result<(usize, Spec)> {
+        let spec = match self.dynamics {
+            Some(dynamics) => dynamics.spec().clone(),
+            None if self.horizon == 0 => {
+                Spec { dtype: s0.dtype(), device: s0.device().clone(), ..Spec::f32() }
+            }
+            None => {
+                let problem = format!(
+                    "horizon {} needs dynamics: give the composition a model, or set the horizon \
+                     to 0",
+                    self.horizon
+                );
+                return Err(Error::config("horizon", problem));
+            }
+        };
+        let width = match self.dynamics {
+            Some(dynamics) => dynamics.state_dim(),
+            None => s0.dim(D::Minus1)?,
+        };
+        let b = shape::rows(s0, width, "start states of a rollout")?;
+        if let Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } = actions {
+            let n = self.horizon + usize::from(self.terminal.needs_action());
+            let fits = sequence.dims().len() == 3
+                && sequence.dims()[0] == b
+                && sequence.dims()[1] >= n;
+            if !fits {
+                let expected = format!("[{b},{n},A]");
+                return Err(Error::shape("action sequence", expected, sequence.dims()));
+            }
+        }
+        Ok((b, spec))
+    }
+
+    fn check_horizon(&self, rollout: &Rollout) -> Result<()> {
+        let needed = self.horizon + usize::from(self.terminal.needs_action());
+        if rollout.horizon() == self.horizon && rollout.actions.len() >= needed {
+            return Ok(());
+        }
+        let expected = format!("{} steps and {needed} actions", self.horizon);
+        let got = (rollout.horizon(), rollout.actions.len());
+        Err(Error::shape("rollout to score", expected, got))
+    }
+}

@@ -1,1 +1,10 @@
-//! To come.
+//! The objective: finite differences, identities, closed forms, golden values.
+
+#[path = "objective/fixtures.rs"]
+mod fixtures;
+#[path = "objective/gradients.rs"]
+mod gradients;
+#[path = "objective/identities.rs"]
+mod identities;
+#[path = "objective/rollouts.rs"]
+mod rollouts;

@@ -1,5 +1,11 @@
 //! Policies: observations to normalised actions in `[-1, 1]`.
 
+mod gaussian;
+mod linear;
+
+pub use gaussian::{ActorConfig, SquashedGaussian};
+pub use linear::Linear;
+
 use candle_core::Tensor;
 
 use crate::error::Result;

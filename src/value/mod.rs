@@ -1,5 +1,11 @@
 //! Values: what a state, or a state with an action, is worth beyond the horizon.
 
+mod function;
+mod network;
+
+pub use function::{FnCritic, FnValue};
+pub use network::{CriticConfig, Network, QNet, Targeted, VNet};
+
 use candle_core::Tensor;
 
 use crate::error::Result;

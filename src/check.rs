@@ -1,0 +1,50 @@
+//! Range checks of configuration values, with the key in the message.
+
+use crate::error::{Error, Result};
+
+/// A finite number above zero.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn positive(key: &str, x: f64) -> Result<()> {
+    if x.is_finite() && x > 0.0 {
+        Ok(())
+    } else {
+        Err(Error::config(key, format!("expected a finite number above 0, got {x}")))
+    }
+}
+
+/// A number in `[0, 1]`.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn fraction(key: &str, x: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&x) {
+        Ok(())
+    } else {
+        Err(Error::config(key, format!("expected a number in [0, 1], got {x}")))
+    }
+}
+
+/// A count of at least `low`.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn at_least(key: &str, n: usize, low: usize) -> Result<()> {
+    if n >= low {
+        Ok(())
+    } else {
+        Err(Error::config(key, format!("expected at least {low}, got {n}")))
+    }
+}
+
+/// Hidden widths of a network: none of them zero.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn hidden(key: &str, widths: &[usize]) -> Result<()> {
+    if widths.contains(&0) {
+        return Err(Error::config(key, format!("a layer of width 0 carries nothing, got {widths:?}")));
+    }
+    Ok(())
+}

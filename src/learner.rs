@@ -1,0 +1,443 @@
+//! The agent at work: a [`Hybrid`] with its networks, buffers and random streams.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::{Hybrid, LoopConfig};
+use crate::dynamics::{Ensemble, FitData, open_loop_error};
+use crate::env::{EnvInfo, Known};
+use crate::error::{Error, Result};
+use crate::nn::Adam;
+use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
+use crate::parts::{Actor, CriticPart, Parts, Temperature, ValuePart};
+use crate::policy::SquashedGaussian;
+use crate::replay::{Batch, Replay, Row, mixed};
+use crate::rng::{Key, Rng, RngState};
+use crate::shape::{self, Spec};
+use crate::train::{Log, Phase, Stopwatch};
+use crate::value::{Network, QNet, Targeted, VNet};
+
+/// How much was done: the honest x-axes of every figure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Environment steps, the random ones included.
+    pub env_steps: u64,
+    /// Steps of the learned model, one a row.
+    pub model_steps: u64,
+    /// Gradient steps of the policy and critic.
+    pub grad_steps: u64,
+    /// Gradient steps of the model.
+    pub fit_steps: u64,
+    /// Finished episodes.
+    pub episodes: u64,
+}
+
+/// The random streams of an agent, one a purpose.
+struct Streams {
+    behave: Rng,
+    fit: Rng,
+    imagine: Rng,
+    update: Rng,
+}
+
+/// A [`Hybrid`] that acts and learns.
+pub struct Agent {
+    /// What it is made of.
+    pub hybrid: Hybrid,
+    /// What it has learned.
+    pub parts: Parts,
+    /// Transitions of the environment.
+    pub real: Replay,
+    /// Imagined transitions.
+    pub imagined: Replay,
+    /// How much was done.
+    pub counters: Counters,
+    streams: Streams,
+    spec: Spec,
+    info: EnvInfo,
+}
+
+impl Agent {
+    /// A fresh agent for an environment; every network and stream is seeded from `rng`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit the environment.
+    pub fn new(
+        hybrid: Hybrid,
+        info: &EnvInfo,
+        known: Known,
+        rng: &Rng,
+        spec: &Spec,
+    ) -> Result<Self> {
+        let (o, a) = (info.obs_dim, info.action_dim());
+        let mut parts = Parts::default();
+        if let Some(ac) = &hybrid.actor_critic {
+            parts.gamma = ac.gamma;
+            let policy = SquashedGaussian::new(&ac.actor, o, a, &mut rng.fork("policy"), spec)?;
+            let adam = Adam::new(policy.net().params(), &ac.actor.adam(), &[])?;
+            parts.actor = Some(Actor { policy, adam });
+            let online = QNet::new(&ac.critic, o, a, &mut rng.fork("critic"), spec)?;
+            let adam = Adam::new(online.net().params(), &ac.critic.adam(), &[])?;
+            parts.critic =
+                Some(CriticPart { q: Targeted::new(online)?, adam, tau: ac.critic.tau });
+            parts.temperature = Some(Temperature::new(&ac.temperature, a, spec)?);
+        }
+        if let Some(config) = &hybrid.value {
+            let online = VNet::new(config, o, &mut rng.fork("value"), spec)?;
+            let adam = Adam::new(online.net().params(), &config.adam(), &[])?;
+            parts.value = Some(ValuePart { v: Targeted::new(online)?, adam, tau: config.tau });
+        }
+        if let Some(config) = &hybrid.model {
+            let model = Ensemble::new(config, o, a, known, &mut rng.fork("model"), spec)?;
+            parts.model = Some(model);
+        }
+        Ok(Self {
+            parts,
+            real: Replay::new(hybrid.schedule.replay, o, a)?,
+            imagined: Replay::new(hybrid.imagine.capacity(0).max(1), o, a)?,
+            counters: Counters::default(),
+            streams: Streams {
+                behave: rng.fork("behave"),
+                fit: rng.fork("fit"),
+                imagine: rng.fork("imagine"),
+                update: rng.fork("update"),
+            },
+            spec: spec.clone(),
+            info: info.clone(),
+            hybrid,
+        })
+    }
+
+    /// Number type and device of the networks.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The normalised action to take after observation `obs` `[O]`: uniform during the random
+    /// steps, then what the behave slot says.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when the policy answers with a non-finite action.
+    pub fn explore(&mut self, obs: &[f64]) -> Result<Vec<f64>> {
+        let rng = &mut self.streams.behave;
+        if self.counters.env_steps < self.hybrid.schedule.random_steps as u64 {
+            return Ok((0..self.info.action_dim()).map(|_| 2.0 * rng.uniform() - 1.0).collect());
+        }
+        let key = rng.key();
+        let obs = self.spec.tensor(obs, (1, obs.len()))?;
+        let action = shape::to_f64(&self.hybrid.behave.act(&self.parts, &obs, true, key)?)?;
+        self.finite("action of the policy", &action)?;
+        Ok(action)
+    }
+
+    /// The actions of evaluation, `[B,A]`, for observations `[B,O]`.
+    ///
+    /// # Errors
+    /// As the behave slot.
+    pub fn exploit(&self, obs: &Tensor, key: Key) -> Result<Tensor> {
+        self.hybrid.behave.act(&self.parts, obs, false, key)
+    }
+
+    /// Stores a transition of the environment.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when observation or reward are not finite.
+    pub fn observe(&mut self, row: &Row) -> Result<()> {
+        self.real.push(row)?;
+        self.counters.env_steps += 1;
+        Ok(())
+    }
+
+    /// Fits, imagines and updates as far as they are due after the newest transition.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the quantity and the step.
+    pub fn learn(&mut self, log: &mut Log, watch: &mut Stopwatch) -> Result<()> {
+        let step = self.counters.env_steps;
+        let LoopConfig { random_steps, fit_every, updates_per_step, .. } = self.hybrid.schedule;
+        let Some(since) = step.checked_sub(random_steps as u64) else { return Ok(()) };
+        if self.parts.model.is_some() && since % fit_every as u64 == 0 {
+            watch.time(Phase::Model, || self.fit(log))?;
+            watch.time(Phase::Imagining, || self.imagine(log))?;
+        }
+        watch.time(Phase::Updates, || -> Result<()> {
+            for _ in 0..updates_per_step {
+                self.update(log)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Fits the model on everything seen; reports its calibration.
+    fn fit(&mut self, log: &mut Log) -> Result<()> {
+        let Some(model) = &mut self.parts.model else { return Ok(()) };
+        let new = self.hybrid.schedule.fit_every.min(self.real.len());
+        if model.is_fitted() {
+            // The newest transitions are not in the training set yet: an honest open-loop test.
+            let recent = self.real.last(new, &self.spec)?;
+            for (horizon, error) in open_loop_error(model, &recent, &OPEN_LOOP)? {
+                log.last(&format!("open_loop_rmse_{horizon}"), error);
+            }
+        }
+        let data = FitData::from(self.real.last(self.real.len(), &self.spec)?);
+        let report = model.fit(&data, &mut self.streams.fit)?;
+        self.counters.fit_steps += report.grad_steps as u64;
+        log.last("model_epochs", report.epochs as f64);
+        log.last("model_nll", report.nll);
+        log.last("model_cover_50", report.cover_50);
+        log.last("model_cover_90", report.cover_90);
+        for (i, rmse) in report.rmse.iter().enumerate() {
+            log.last(&format!("model_rmse_{i}"), *rmse);
+        }
+        Ok(())
+    }
+
+    fn imagine(&mut self, log: &mut Log) -> Result<()> {
+        let step = self.counters.env_steps;
+        let capacity = self.hybrid.imagine.capacity(step);
+        if capacity == 0 {
+            return Ok(());
+        }
+        if capacity != self.imagined.capacity() {
+            self.imagined.resize(capacity)?;
+        }
+        let rng = &mut self.streams.imagine;
+        let (parts, real, spec) = (&self.parts, &self.real, &self.spec);
+        let steps =
+            self.hybrid.imagine.imagine(parts, real, &mut self.imagined, step, rng, spec)?;
+        self.counters.model_steps += steps;
+        log.last("imagined", self.imagined.len() as f64);
+        Ok(())
+    }
+
+    /// One gradient step: critic, value, policy, temperature, target networks.
+    fn update(&mut self, log: &mut Log) -> Result<()> {
+        let ratio = self.hybrid.imagine.real_ratio(self.counters.env_steps);
+        let n = self.hybrid.schedule.batch;
+        let rng = &mut self.streams.update;
+        let batch = mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
+        let key = rng.key();
+        self.counters.grad_steps += 1;
+        let model_steps = step_at(
+            update_parts(&self.hybrid, &mut self.parts, &batch, key, log),
+            &self.counters,
+        )?;
+        self.counters.model_steps += model_steps;
+        Ok(())
+    }
+
+    fn finite(&self, quantity: &str, x: &[f64]) -> Result<()> {
+        match x.iter().all(|x| x.is_finite()) {
+            true => Ok(()),
+            false => step_at(
+                Err(Error::NonFinite { quantity: quantity.into(), step: String::new() }),
+                &self.counters,
+            ),
+        }
+    }
+
+    /// Every tensor of a checkpoint, by name.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when a parameter cannot be read.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut all = BTreeMap::new();
+        for (name, params, adam) in networks(&self.parts) {
+            all.extend(params.named_tensors(&name)?);
+            if let Some(adam) = adam {
+                all.extend(adam.named_tensors(&format!("{name}.adam"))?);
+            }
+        }
+        if let Some(model) = &self.parts.model {
+            all.extend(model.named_tensors("model")?);
+        }
+        Ok(all)
+    }
+
+    /// Puts the tensors of a checkpoint back.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming what is missing or misshapen.
+    pub fn load_tensors(&mut self, all: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, params, _) in networks(&self.parts) {
+            params.load_named(&name, all)?;
+        }
+        for (name, adam) in optimisers(&mut self.parts) {
+            adam.load_named(&format!("{name}.adam"), all)?;
+        }
+        if let Some(model) = &mut self.parts.model {
+            model.load_named("model", all)?;
+        }
+        Ok(())
+    }
+
+    /// Counters and positions of the random streams, as JSON by name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they cannot be written as JSON.
+    pub fn state(&self) -> Result<BTreeMap<String, String>> {
+        let s = &self.streams;
+        let mut all = BTreeMap::from([("counters".to_string(), json(&self.counters)?)]);
+        for (name, rng) in
+            [("behave", &s.behave), ("fit", &s.fit), ("imagine", &s.imagine), ("update", &s.update)]
+        {
+            all.insert(format!("rng.{name}"), json(&rng.state())?);
+        }
+        Ok(all)
+    }
+
+    /// Puts counters and random streams back.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming what is missing or garbled.
+    pub fn load_state(&mut self, all: &BTreeMap<String, String>) -> Result<()> {
+        self.counters = from_json("counters", all)?;
+        let s = &mut self.streams;
+        for (name, rng) in [
+            ("behave", &mut s.behave),
+            ("fit", &mut s.fit),
+            ("imagine", &mut s.imagine),
+            ("update", &mut s.update),
+        ] {
+            let state: RngState = from_json(&format!("rng.{name}"), all)?;
+            *rng = Rng::from_state(&state);
+        }
+        Ok(())
+    }
+}
+
+/// Horizons at which the open-loop error of the model is reported.
+pub const OPEN_LOOP: [usize; 3] = [1, 5, 15];
+
+/// One gradient step of every part; returns the model steps taken.
+fn update_parts(
+    hybrid: &Hybrid,
+    parts: &mut Parts,
+    batch: &Batch,
+    key: Key,
+    log: &mut Log,
+) -> Result<u64> {
+    let mut model_steps = 0;
+    if let Some(target) = &hybrid.target {
+        if let Some((y, steps)) = target.targets(parts, batch, key.fork("target"))? {
+            model_steps += steps;
+            update_critic(parts, batch, &y, log)?;
+        }
+    }
+    if parts.value.is_some() {
+        update_value(parts, batch, key.fork("value"), log)?;
+    }
+    if let Some(improve) = &hybrid.improve {
+        if let Some(done) = improve.improve(parts, batch, key.fork("improve"))? {
+            model_steps += done.model_steps;
+            log.mean("actor_loss", done.loss);
+            log.mean("entropy", -shape::scalar(&done.log_prob.mean_all()?)?);
+            if let Some(temperature) = &mut parts.temperature {
+                temperature.update(&done.log_prob)?;
+            }
+        }
+    }
+    log.last("alpha", parts.alpha()?);
+    if let Some(critic) = &parts.critic {
+        critic.q.follow(critic.tau)?;
+    }
+    if let Some(value) = &parts.value {
+        value.v.follow(value.tau)?;
+    }
+    Ok(model_steps)
+}
+
+/// `1/2 sum_e mean (Q_e(s,a) - y)^2`.
+fn update_critic(parts: &mut Parts, batch: &Batch, y: &Tensor, log: &mut Log) -> Result<()> {
+    let Some(critic) = &mut parts.critic else { return Ok(()) };
+    let q = critic.q.online.q_tracked(&batch.obs, &batch.action)?;
+    let loss = (q.broadcast_sub(y)?.sqr()?.mean(1)?.sum(0)? * 0.5)?;
+    log.mean("critic_loss", finite_scalar(&loss, "critic loss")?);
+    log.mean("q_mean", shape::scalar(&q.detach().mean_all()?)?);
+    critic.adam.step(&loss.backward()?)
+}
+
+/// `1/2 mean (V(s) - (min_e Q'_e(s,a) - alpha log pi(a|s)))^2`, `a ~ pi(s)`, on the target critic.
+fn update_value(parts: &mut Parts, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
+    let terminal =
+        Terminal::Action { critic: &parts.critic()?.q.target, reduce: Reduce::Min, samples: 1 };
+    let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
+    let policy = parts.policy()?.frozen();
+    let y = hstep.objective(&batch.obs, Actions::Policy(&policy), &Noise::Key(key))?.detach();
+    let Some(value) = &mut parts.value else { return Ok(()) };
+    let v = value.v.online.value_tracked(&batch.obs)?;
+    let loss = ((v - y)?.sqr()?.mean_all()? * 0.5)?;
+    log.mean("value_loss", finite_scalar(&loss, "value loss")?);
+    value.adam.step(&loss.backward()?)
+}
+
+fn finite_scalar(loss: &Tensor, quantity: &str) -> Result<f64> {
+    let value = shape::scalar(loss)?;
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(Error::NonFinite { quantity: quantity.into(), step: String::new() }),
+    }
+}
+
+/// Fills in where in the run a number became non-finite.
+fn step_at<T>(result: Result<T>, counters: &Counters) -> Result<T> {
+    result.map_err(|error| match error {
+        Error::NonFinite { quantity, .. } => Error::NonFinite {
+            quantity,
+            step: format!(
+                "env step {}, gradient step {}",
+                counters.env_steps, counters.grad_steps
+            ),
+        },
+        other => other,
+    })
+}
+
+type Net<'a> = (String, &'a crate::nn::Params, Option<&'a Adam>);
+
+/// Every network but the model's, with its name in a checkpoint.
+fn networks(parts: &Parts) -> Vec<Net<'_>> {
+    let mut all: Vec<Net> = Vec::new();
+    if let Some(actor) = &parts.actor {
+        all.push(("actor".into(), actor.policy.net().params(), Some(&actor.adam)));
+    }
+    if let Some(critic) = &parts.critic {
+        all.push(("critic".into(), critic.q.online.net().params(), Some(&critic.adam)));
+        all.push(("critic_target".into(), critic.q.target.net().params(), None));
+    }
+    if let Some(value) = &parts.value {
+        all.push(("value".into(), value.v.online.net().params(), Some(&value.adam)));
+        all.push(("value_target".into(), value.v.target.net().params(), None));
+    }
+    if let Some(temperature) = &parts.temperature {
+        all.push(("temperature".into(), &temperature.log_alpha, temperature.adam.as_ref()));
+    }
+    all
+}
+
+fn optimisers(parts: &mut Parts) -> Vec<(&'static str, &mut Adam)> {
+    let mut all = Vec::new();
+    all.extend(parts.actor.as_mut().map(|p| ("actor", &mut p.adam)));
+    all.extend(parts.critic.as_mut().map(|p| ("critic", &mut p.adam)));
+    all.extend(parts.value.as_mut().map(|p| ("value", &mut p.adam)));
+    let temperature = parts.temperature.as_mut().and_then(|t| t.adam.as_mut());
+    all.extend(temperature.map(|adam| ("temperature", adam)));
+    all
+}
+
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::config("state", e.to_string()))
+}
+
+pub(crate) fn from_json<T: for<'a> Deserialize<'a>>(
+    name: &str,
+    all: &BTreeMap<String, String>,
+) -> Result<T> {
+    let text = all
+        .get(name)
+        .ok_or_else(|| Error::checkpoint(name, "this part of the state is missing"))?;
+    serde_json::from_str(text).map_err(|e| Error::checkpoint(name, format!("garbled: {e}")))
+}

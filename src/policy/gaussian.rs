@@ -1,0 +1,137 @@
+//! The tanh-squashed Gaussian policy of SAC.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{ActionSample, Policy};
+use crate::error::{Error, Result};
+use crate::nn::{Activation, AdamConfig, Init, Stack, StackConfig, squashed};
+use crate::rng::Rng;
+use crate::shape::{self, Spec};
+
+/// The policy's network and optimiser.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActorConfig {
+    /// Hidden widths. `[256, 256]`: code (softlearning), used by every paper here.
+    pub hidden: Vec<usize>,
+    /// Activation. ReLU: code.
+    pub activation: Activation,
+    /// Initial weights. Glorot uniform: code (softlearning's default).
+    pub init: Init,
+    /// Learning rate of Adam. 3e-4: paper (SAC), code.
+    pub lr: f64,
+    /// Lowest log standard deviation before squashing. -20: code.
+    pub log_std_min: f64,
+    /// Highest log standard deviation before squashing. 2: code.
+    pub log_std_max: f64,
+}
+
+impl Default for ActorConfig {
+    fn default() -> Self {
+        Self {
+            hidden: vec![256, 256],
+            activation: Activation::Relu,
+            init: Init::GlorotUniform,
+            lr: 3e-4,
+            log_std_min: -20.0,
+            log_std_max: 2.0,
+        }
+    }
+}
+
+impl ActorConfig {
+    /// # Errors
+    /// [`Error::Config`] naming the key below `actor`.
+    pub fn validate(&self) -> Result<()> {
+        crate::check::hidden("actor.hidden", &self.hidden)?;
+        crate::check::positive("actor.lr", self.lr)?;
+        if self.log_std_min >= self.log_std_max {
+            let problem =
+                format!("must lie below `actor.log_std_max` = {}, got {}", self.log_std_max, self.log_std_min);
+            return Err(Error::config("actor.log_std_min", problem));
+        }
+        Ok(())
+    }
+
+    /// The optimiser's settings.
+    #[must_use]
+    pub fn adam(&self) -> AdamConfig {
+        AdamConfig { lr: self.lr, ..AdamConfig::default() }
+    }
+}
+
+/// `a = tanh(mu(s) + sigma(s) eps)` (Haarnoja et al. 2018, appendix C).
+#[derive(Debug, Clone)]
+pub struct SquashedGaussian {
+    net: Stack,
+    actions: usize,
+    log_std: (f64, f64),
+}
+
+impl SquashedGaussian {
+    /// A fresh policy for observations of width `obs_dim` and `actions` action dimensions.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for widths of zero.
+    pub fn new(
+        config: &ActorConfig,
+        obs_dim: usize,
+        actions: usize,
+        rng: &mut Rng,
+        spec: &Spec,
+    ) -> Result<Self> {
+        let stack = StackConfig {
+            input: obs_dim,
+            hidden: config.hidden.clone(),
+            output: 2 * actions,
+            activation: config.activation,
+            members: 1,
+            init: config.init,
+        };
+        let log_std = (config.log_std_min, config.log_std_max);
+        Ok(Self { net: Stack::new(&stack, rng, spec)?, actions, log_std })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn net(&self) -> &Stack {
+        &self.net
+    }
+
+    /// The same policy without gradients to its parameters.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self { net: self.net.frozen(), ..self.clone() }
+    }
+
+    /// Mean and log standard deviation before squashing, `[B,A]` each.
+    fn head(&self, obs: &Tensor) -> Result<(Tensor, Tensor)> {
+        shape::rows(obs, self.net.config().input, "observations of the policy")?;
+        let out = self.net.forward(obs)?;
+        let mean = out.narrow(1, 0, self.actions)?;
+        let log_std = out.narrow(1, self.actions, self.actions)?;
+        Ok((mean.contiguous()?, log_std.contiguous()?.clamp(self.log_std.0, self.log_std.1)?))
+    }
+}
+
+impl Policy for SquashedGaussian {
+    fn action_dim(&self) -> usize {
+        self.actions
+    }
+
+    fn sample(&self, obs: &Tensor, noise: &Tensor) -> Result<ActionSample> {
+        let (mean, log_std) = self.head(obs)?;
+        let (action, log_prob) = squashed::sample(&mean, &log_std, noise)?;
+        Ok(ActionSample { action, log_prob })
+    }
+
+    fn mode(&self, obs: &Tensor) -> Result<Tensor> {
+        Ok(self.head(obs)?.0.tanh()?)
+    }
+
+    fn log_prob(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        let (mean, log_std) = self.head(obs)?;
+        squashed::log_prob(&mean, &log_std, action)
+    }
+}

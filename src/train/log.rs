@@ -1,0 +1,100 @@
+//! What a run reports between two rows of its metrics: means of losses, last values, clock times.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// Sums since the last row; part of a checkpoint, so that a resumed run writes the same rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Log(BTreeMap<String, (f64, u64)>);
+
+impl Log {
+    /// Adds a number to the mean of `name`.
+    pub fn mean(&mut self, name: &str, x: f64) {
+        let (sum, count) = self.0.entry(name.to_string()).or_default();
+        *sum += x;
+        *count += 1;
+    }
+
+    /// Replaces the value of `name`.
+    pub fn last(&mut self, name: &str, x: f64) {
+        self.0.insert(name.to_string(), (x, 1));
+    }
+
+    /// The present value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).map(|(sum, count)| sum / *count as f64)
+    }
+
+    /// Every value, by name; empties the log.
+    pub fn take(&mut self) -> BTreeMap<String, f64> {
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|(name, (sum, count))| (name, sum / count as f64))
+            .collect()
+    }
+}
+
+/// Where the clock time goes. Kept apart from the metrics: those must be byte-equal, this cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Environment steps and acting.
+    Environment,
+    /// Model fits.
+    Model,
+    /// Imagined rollouts.
+    Imagining,
+    /// Gradient steps of policy and critic.
+    Updates,
+    /// Evaluation episodes.
+    Evaluation,
+    /// Checkpoints.
+    Checkpoint,
+}
+
+impl Phase {
+    /// Every phase, in the order of `timing.csv`.
+    pub const ALL: [Phase; 6] = [
+        Phase::Environment,
+        Phase::Model,
+        Phase::Imagining,
+        Phase::Updates,
+        Phase::Evaluation,
+        Phase::Checkpoint,
+    ];
+
+    /// Its column in `timing.csv`.
+    #[must_use]
+    pub fn column(self) -> &'static str {
+        match self {
+            Phase::Environment => "environment_s",
+            Phase::Model => "model_s",
+            Phase::Imagining => "imagining_s",
+            Phase::Updates => "updates_s",
+            Phase::Evaluation => "evaluation_s",
+            Phase::Checkpoint => "checkpoint_s",
+        }
+    }
+}
+
+/// Seconds spent in each phase by this process.
+#[derive(Debug, Clone, Default)]
+pub struct Stopwatch(BTreeMap<Phase, f64>);
+
+impl Stopwatch {
+    /// Runs `work` and books its time on `phase`.
+    pub fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        *self.0.entry(phase).or_default() += start.elapsed().as_secs_f64();
+        result
+    }
+
+    /// Seconds booked on `phase`.
+    #[must_use]
+    pub fn seconds(&self, phase: Phase) -> f64 {
+        self.0.get(&phase).copied().unwrap_or(0.0)
+    }
+}

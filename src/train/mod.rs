@@ -1,0 +1,409 @@
+//! The one training loop: environment steps, learning, evaluation, metrics, checkpoints.
+//!
+//! It knows no algorithm and no command line. Progress goes to an [`Observer`]; a run can be
+//! stopped between two steps by a flag and resumed bit for bit.
+
+mod evaluate;
+mod log;
+
+pub use evaluate::{EvalConfig, Evaluation, evaluate};
+pub use log::{Log, Phase, Stopwatch};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Hybrid;
+use crate::checkpoint::{CheckpointDir, Snapshot};
+use crate::env::{Env, EnvInfo};
+use crate::error::{Error, Result};
+use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
+use crate::metrics::{MetricsWriter, TensorBoard};
+use crate::replay::Row;
+use crate::rng::{Rng, RngState};
+use crate::shape::Spec;
+
+/// Makes fresh environments: one to train in, more to evaluate in.
+pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
+
+/// What a run is, apart from its algorithm's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Algorithm or preset, for example `maac` or `maac-code`.
+    pub algo: String,
+    /// Environment.
+    pub env: String,
+    /// Seed of everything but the evaluation's start states.
+    pub seed: u64,
+    /// Environment steps, the random ones included. Raising it extends a finished run.
+    pub steps: u64,
+    /// Environment steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// When and how the policy is evaluated.
+    pub eval: EvalConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            algo: String::new(),
+            env: String::new(),
+            seed: 0,
+            steps: 100_000,
+            checkpoint_every: 1_000,
+            eval: EvalConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// # Errors
+    /// [`Error::Config`] naming the key below `run`.
+    pub fn validate(&self) -> Result<()> {
+        crate::check::at_least("run.steps", self.steps as usize, 1)?;
+        crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
+        crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
+        crate::check::at_least("run.eval.episodes", self.eval.episodes, 1)
+    }
+}
+
+/// Where a run stands; handed to the [`Observer`] after every step.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// What was done.
+    pub counters: &'a Counters,
+    /// Environment steps of the whole run.
+    pub steps: u64,
+    /// Mean return of the newest evaluation.
+    pub eval_return: Option<f64>,
+    /// Sums since the last row of the metrics.
+    pub log: &'a Log,
+}
+
+/// Watches a run: a progress bar, a logger, a test.
+pub trait Observer {
+    /// After every environment step.
+    fn step(&mut self, progress: &Progress);
+
+    /// After every row of the metrics.
+    fn row(&mut self, columns: &[(String, f64)]) {
+        let _ = columns;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn step(&mut self, _: &Progress) {}
+}
+
+/// How a run ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Done,
+    /// The stop flag was raised; everything is saved.
+    Interrupted,
+}
+
+/// The running episode, beside the simulator's own state.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Episode {
+    obs: Vec<f64>,
+    total: f64,
+    length: u64,
+    simulator: Option<Vec<f64>>,
+}
+
+/// One run: an agent, its environment and its folder.
+pub struct Trainer {
+    config: RunConfig,
+    identity: String,
+    agent: Agent,
+    make: EnvFactory,
+    env: Box<dyn Env>,
+    info: EnvInfo,
+    env_rng: Rng,
+    episode: Episode,
+    log: Log,
+    watch: Stopwatch,
+    eval_return: Option<f64>,
+    metrics: MetricsWriter,
+    board: Option<TensorBoard>,
+    checkpoints: CheckpointDir,
+    saved_at: Option<u64>,
+}
+
+impl Trainer {
+    /// Opens the run in `folder`: fresh, or where its newest checkpoint stands. `identity` is the
+    /// hash of the semantic settings; a checkpoint of another identity is refused.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a folder that cannot be written, [`Error::Checkpoint`] for a checkpoint
+    /// that cannot be read, [`Error::Config`] for settings that do not fit.
+    pub fn open(
+        config: RunConfig,
+        hybrid: Hybrid,
+        make: EnvFactory,
+        folder: &Path,
+        identity: &str,
+        spec: &Spec,
+    ) -> Result<Self> {
+        config.validate()?;
+        std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
+        let env = make()?;
+        let info = env.info().clone();
+        let root = Rng::new(config.seed);
+        let agent = Agent::new(hybrid, &info, env.known(), &root.fork("agent"), spec)?;
+        let checkpoints = CheckpointDir::new(folder.join("ckpt"))?;
+        let found = checkpoints.load_latest()?;
+        let columns = columns(&agent, &info);
+        let kept = found.as_ref().map(|loaded| loaded.metrics_len);
+        let metrics = MetricsWriter::open(folder, &columns, &timing_columns(), kept)?;
+        let mut run = Self {
+            identity: identity.to_string(),
+            agent,
+            make,
+            env,
+            info,
+            env_rng: root.fork("env"),
+            episode: Episode::default(),
+            log: Log::default(),
+            watch: Stopwatch::default(),
+            eval_return: None,
+            metrics,
+            board: Some(TensorBoard::create(folder)?),
+            checkpoints,
+            saved_at: None,
+            config,
+        };
+        match found {
+            Some(loaded) => run.restore(loaded)?,
+            None => run.start_episode()?,
+        }
+        Ok(run)
+    }
+
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Fresh environments of this run's kind.
+    #[must_use]
+    pub fn factory(&self) -> &EnvFactory {
+        &self.make
+    }
+
+    /// Runs until all steps are done or `stop` is raised; saves at the end either way.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when a number blows up, [`Error::Env`] when the environment fails,
+    /// [`Error::Io`] when nothing can be written. What was saved before stays.
+    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.agent.counters.env_steps == 0 && self.saved_at.is_none() {
+            self.evaluate(observer)?;
+        }
+        while self.agent.counters.env_steps < self.config.steps {
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Ok(Outcome::Interrupted);
+            }
+            self.step()?;
+            self.agent.learn(&mut self.log, &mut self.watch)?;
+            let at = self.agent.counters.env_steps;
+            if at.is_multiple_of(self.config.eval.every) {
+                self.evaluate(observer)?;
+            }
+            if at.is_multiple_of(self.config.checkpoint_every) {
+                self.save()?;
+            }
+            observer.step(&Progress {
+                counters: &self.agent.counters,
+                steps: self.config.steps,
+                eval_return: self.eval_return,
+                log: &self.log,
+            });
+        }
+        self.save()?;
+        Ok(Outcome::Done)
+    }
+
+    /// One step of the environment, stored.
+    fn step(&mut self) -> Result<()> {
+        let Self { agent, env, info, episode, watch, .. } = self;
+        let (row, step) = watch.time(Phase::Environment, || -> Result<_> {
+            let action = agent.explore(&episode.obs)?;
+            let step = env.step(&info.denormalise(&action)?)?;
+            let row = Row {
+                obs: episode.obs.clone(),
+                action,
+                reward: step.reward,
+                next_obs: step.obs.clone(),
+                cont: !step.terminated,
+            };
+            Ok((row, step))
+        })?;
+        self.agent.observe(&row).map_err(|error| match error {
+            Error::NonFinite { quantity, .. } => Error::NonFinite {
+                quantity: format!("{quantity} of environment `{}`", self.info.name),
+                step: format!("env step {}", self.agent.counters.env_steps + 1),
+            },
+            other => other,
+        })?;
+        self.episode.total += step.reward;
+        self.episode.length += 1;
+        self.episode.obs = step.obs;
+        if step.terminated || step.truncated {
+            self.agent.counters.episodes += 1;
+            self.log.mean("train_return", self.episode.total);
+            self.log.mean("train_length", self.episode.length as f64);
+            self.start_episode()?;
+        }
+        Ok(())
+    }
+
+    fn start_episode(&mut self) -> Result<()> {
+        let obs = self.env.reset(&mut self.env_rng)?;
+        self.episode = Episode { obs, ..Episode::default() };
+        Ok(())
+    }
+
+    /// Evaluates and writes a row of the metrics.
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let Self { agent, make, config, watch, .. } = self;
+        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval))?;
+        self.eval_return = Some(eval.mean());
+        let c = self.agent.counters;
+        let mut row = vec![
+            ("env_steps".to_string(), c.env_steps as f64),
+            ("model_steps".to_string(), c.model_steps as f64),
+            ("grad_steps".to_string(), c.grad_steps as f64),
+            ("fit_steps".to_string(), c.fit_steps as f64),
+            ("episodes".to_string(), c.episodes as f64),
+            ("eval_return".to_string(), eval.mean()),
+            ("eval_std".to_string(), eval.std()),
+            ("eval_length".to_string(), eval.length()),
+        ];
+        row.extend(self.log.take());
+        self.metrics.row(&row)?;
+        let mut timing = vec![("env_steps".to_string(), c.env_steps as f64)];
+        for phase in Phase::ALL {
+            timing.push((phase.column().to_string(), self.watch.seconds(phase)));
+        }
+        self.metrics.timing(&timing)?;
+        if let Some(board) = &mut self.board {
+            board.scalars(c.env_steps, &row)?;
+        }
+        observer.row(&row);
+        Ok(())
+    }
+
+    /// Saves everything, unless this very step is saved already.
+    fn save(&mut self) -> Result<()> {
+        let at = self.agent.counters.env_steps;
+        if self.saved_at == Some(at) {
+            return Ok(());
+        }
+        self.episode.simulator = self.env.as_simulator().map(|s| s.save());
+        let mut strings = self.agent.state()?;
+        strings.insert("episode".into(), json(&self.episode)?);
+        strings.insert("log".into(), json(&self.log)?);
+        strings.insert("eval_return".into(), json(&self.eval_return)?);
+        strings.insert("rng.env".into(), json(&self.env_rng.state())?);
+        let mut snapshot = Snapshot::new(self.agent.tensors()?, strings);
+        snapshot.buffer("real", &self.agent.real);
+        if self.agent.parts.model.is_some() {
+            snapshot.buffer("imagined", &self.agent.imagined);
+        }
+        let Self { watch, checkpoints, metrics, identity, .. } = self;
+        watch.time(Phase::Checkpoint, || {
+            checkpoints.save(&snapshot, at, metrics.len()?, identity)
+        })?;
+        self.saved_at = Some(at);
+        Ok(())
+    }
+
+    fn restore(&mut self, mut loaded: crate::checkpoint::Loaded) -> Result<()> {
+        if loaded.config_hash != self.identity {
+            let problem = format!(
+                "it was written with other settings (identity {}, now {}): resume with the run's \
+                 own config.toml, or start a new run",
+                loaded.config_hash, self.identity
+            );
+            return Err(Error::checkpoint(self.checkpoints.path(), problem));
+        }
+        self.agent.load_tensors(&loaded.tensors)?;
+        self.agent.load_state(&loaded.strings)?;
+        if let Some(real) = loaded.buffers.remove("real") {
+            self.agent.real = real;
+        }
+        if let Some(imagined) = loaded.buffers.remove("imagined") {
+            self.agent.imagined = imagined;
+        }
+        self.episode = from_json("episode", &loaded.strings)?;
+        self.log = from_json("log", &loaded.strings)?;
+        self.eval_return = from_json("eval_return", &loaded.strings)?;
+        let state: RngState = from_json("rng.env", &loaded.strings)?;
+        self.env_rng = Rng::from_state(&state);
+        match (&self.episode.simulator, self.env.as_simulator()) {
+            (Some(state), Some(simulator)) => simulator.restore(state)?,
+            _ => {
+                tracing::warn!(
+                    "environment `{}` cannot restore its state: the episode starts anew",
+                    self.info.name
+                );
+                self.start_episode()?;
+            }
+        }
+        self.saved_at = Some(loaded.step);
+        Ok(())
+    }
+}
+
+/// The columns of `metrics.csv`: deterministic numbers only.
+fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
+    let mut all: Vec<String> = [
+        "env_steps",
+        "model_steps",
+        "grad_steps",
+        "fit_steps",
+        "episodes",
+        "eval_return",
+        "eval_std",
+        "eval_length",
+        "train_return",
+        "train_length",
+    ]
+    .map(String::from)
+    .to_vec();
+    if agent.parts.critic.is_some() {
+        all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
+    }
+    if agent.parts.value.is_some() {
+        all.push("value_loss".into());
+    }
+    if agent.parts.model.is_some() {
+        all.extend(
+            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90", "imagined"]
+                .map(String::from),
+        );
+        all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
+        all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));
+    }
+    all
+}
+
+fn timing_columns() -> Vec<String> {
+    let phases = Phase::ALL.map(|phase| phase.column().to_string());
+    std::iter::once("env_steps".to_string()).chain(phases).collect()
+}
+
+/// The folder of a run's checkpoints.
+#[must_use]
+pub fn checkpoint_folder(run: &Path) -> PathBuf {
+    run.join("ckpt")
+}

@@ -1,0 +1,224 @@
+//! Learned values: an ensemble of Q networks, and a V network, each with its target network.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Critic, Value};
+use crate::error::{Error, Result};
+use crate::nn::{Activation, AdamConfig, Init, Stack, StackConfig, polyak};
+use crate::rng::Rng;
+use crate::shape::{self, Spec};
+
+/// Networks and optimiser of a critic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CriticConfig {
+    /// Hidden widths. `[256, 256]`: code (softlearning).
+    pub hidden: Vec<usize>,
+    /// Activation. ReLU: code.
+    pub activation: Activation,
+    /// Initial weights. Glorot uniform: code (softlearning's default).
+    pub init: Init,
+    /// Learning rate of Adam. 3e-4: paper (SAC), code.
+    pub lr: f64,
+    /// Number of Q networks. 2: paper (clipped double Q).
+    pub members: usize,
+    /// Polyak step of the target networks, every gradient step. 5e-3: paper (SAC), code.
+    pub tau: f64,
+}
+
+impl Default for CriticConfig {
+    fn default() -> Self {
+        Self {
+            hidden: vec![256, 256],
+            activation: Activation::Relu,
+            init: Init::GlorotUniform,
+            lr: 3e-4,
+            members: 2,
+            tau: 5e-3,
+        }
+    }
+}
+
+impl CriticConfig {
+    /// # Errors
+    /// [`Error::Config`] naming the key below `critic`.
+    pub fn validate(&self) -> Result<()> {
+        crate::check::hidden("critic.hidden", &self.hidden)?;
+        crate::check::positive("critic.lr", self.lr)?;
+        if self.members == 0 {
+            return Err(Error::config("critic.members", "expected at least 1, got 0"));
+        }
+        if !(self.tau > 0.0 && self.tau <= 1.0) {
+            let problem = format!("expected a number in (0, 1], got {}", self.tau);
+            return Err(Error::config("critic.tau", problem));
+        }
+        Ok(())
+    }
+
+    /// The optimiser's settings.
+    #[must_use]
+    pub fn adam(&self) -> AdamConfig {
+        AdamConfig { lr: self.lr, ..AdamConfig::default() }
+    }
+
+    fn stack(&self, input: usize, members: usize) -> StackConfig {
+        StackConfig {
+            input,
+            hidden: self.hidden.clone(),
+            output: 1,
+            activation: self.activation,
+            members,
+            init: self.init,
+        }
+    }
+}
+
+/// An ensemble of Q networks with one set of weights: online or target.
+#[derive(Debug, Clone)]
+pub struct QNet {
+    net: Stack,
+    obs_dim: usize,
+    actions: usize,
+}
+
+impl QNet {
+    /// Fresh networks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for widths of zero.
+    pub fn new(
+        config: &CriticConfig,
+        obs_dim: usize,
+        actions: usize,
+        rng: &mut Rng,
+        spec: &Spec,
+    ) -> Result<Self> {
+        let stack = config.stack(obs_dim + actions, config.members);
+        Ok(Self { net: Stack::new(&stack, rng, spec)?, obs_dim, actions })
+    }
+
+    /// Q with gradients to the parameters, `[E,B]`: what the critic's loss needs.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for observations or actions of another shape.
+    pub fn q_tracked(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net, obs, action)
+    }
+
+    fn forward(&self, net: &Stack, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
+        shape::exact(action, &[b, self.actions], "actions of the critic")?;
+        let out = net.forward(&Tensor::cat(&[obs, action], 1)?)?;
+        Ok(out.reshape((self.members(), b))?)
+    }
+}
+
+impl Critic for QNet {
+    fn members(&self) -> usize {
+        self.net.config().members
+    }
+
+    fn q(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net.frozen(), obs, action)
+    }
+}
+
+/// A V network with one set of weights: online or target.
+#[derive(Debug, Clone)]
+pub struct VNet {
+    net: Stack,
+}
+
+impl VNet {
+    /// A fresh network.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for widths of zero.
+    pub fn new(
+        config: &CriticConfig,
+        obs_dim: usize,
+        rng: &mut Rng,
+        spec: &Spec,
+    ) -> Result<Self> {
+        Ok(Self { net: Stack::new(&config.stack(obs_dim, 1), rng, spec)? })
+    }
+
+    /// V with gradients to the parameters, `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for observations of another width.
+    pub fn value_tracked(&self, obs: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net, obs)
+    }
+
+    fn forward(&self, net: &Stack, obs: &Tensor) -> Result<Tensor> {
+        shape::rows(obs, self.net.config().input, "observations of the value")?;
+        Ok(net.forward(obs)?.squeeze(1)?)
+    }
+}
+
+impl Value for VNet {
+    fn value(&self, obs: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net.frozen(), obs)
+    }
+}
+
+/// Weights that are trained, and their slowly following copy.
+#[derive(Debug, Clone)]
+pub struct Targeted<N> {
+    /// Trained.
+    pub online: N,
+    /// Follows: `target <- (1 - tau) target + tau online`.
+    pub target: N,
+}
+
+/// What [`Targeted`] needs to know of a network.
+pub trait Network: Sized {
+    /// The weights.
+    fn net(&self) -> &Stack;
+
+    /// A deep copy.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the copy fails.
+    fn copy(&self) -> Result<Self>;
+}
+
+impl Network for QNet {
+    fn net(&self) -> &Stack {
+        &self.net
+    }
+
+    fn copy(&self) -> Result<Self> {
+        Ok(Self { net: self.net.copy()?, ..self.clone() })
+    }
+}
+
+impl Network for VNet {
+    fn net(&self) -> &Stack {
+        &self.net
+    }
+
+    fn copy(&self) -> Result<Self> {
+        Ok(Self { net: self.net.copy()? })
+    }
+}
+
+impl<N: Network> Targeted<N> {
+    /// A target that starts equal to `online`.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the copy fails.
+    pub fn new(online: N) -> Result<Self> {
+        Ok(Self { target: online.copy()?, online })
+    }
+
+    /// One Polyak step of the target.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the parameters cannot be written.
+    pub fn follow(&self, tau: f64) -> Result<()> {
+        polyak(self.target.net().params(), self.online.net().params(), tau)
+    }
+}

@@ -1,0 +1,131 @@
+//! Rollouts: dead rows, sources of actions, noise, errors.
+
+use candle_core::Tensor;
+use hstep::dynamics::{FnDynamics, StepNoise, Transition};
+use hstep::objective::{Actions, Cost, HStep, Noise, Terminal};
+use hstep::policy::Linear;
+use hstep::rng::Rng;
+use hstep::shape::{Spec, to_f64};
+use hstep::value::FnValue;
+
+use super::fixtures::*;
+
+/// `s' = s + a`, reward `s`, dies once `s' > 2`; a dead state's successor is NaN.
+fn counter() -> impl hstep::dynamics::Dynamics {
+    FnDynamics::new(1, 1, Spec::f64(), |s: &Tensor, a: &Tensor, _: &StepNoise| {
+        let next = (s + a)?;
+        let dead = s.gt(2.0)?;
+        let poisoned = (next.zeros_like()? / 0.0)?;
+        let next = dead.where_cond(&poisoned, &next)?;
+        let cont = next.le(2.0)?.squeeze(1)?.to_dtype(s.dtype())?;
+        Ok(Transition { next, reward: s.squeeze(1)?, cont })
+    })
+}
+
+#[test]
+fn dead_rows_stay_frozen_and_earn_nothing() {
+    let model = counter();
+    let value = FnValue(|obs: &Tensor| Ok((obs.squeeze(1)? * 10.0)?));
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::State(&value),
+        horizon: 4,
+        gamma: 0.5,
+        cost: Cost::NONE,
+    };
+    // Row 0 climbs 0,1,2,3 and dies on reaching 3 at step 2; row 1 stays at 0.5.
+    let s0 = Spec::f64().tensor(&[0.0, 0.5], (2, 1)).unwrap();
+    let plan = Spec::f64().tensor(&[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], (2, 4, 1)).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::Zero).unwrap();
+    let column = |ts: &[Tensor], row: usize| -> Vec<f64> {
+        ts.iter().map(|t| to_f64(t).unwrap()[row]).collect()
+    };
+    assert_eq!(column(&rollout.states, 0), [0.0, 1.0, 2.0, 3.0, 3.0]);
+    assert_eq!(column(&rollout.rewards, 0), [0.0, 1.0, 2.0, 0.0]);
+    assert_eq!(column(&rollout.cont, 0), [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(column(&rollout.states, 1), [0.5; 5]);
+    let j = to_f64(&hstep.score(&rollout).unwrap()).unwrap();
+    // 0 + .5 * 1 + .25 * 2 and no terminal value; .5 (1 + .5 + .25 + .125) + 5 / 16.
+    assert_eq!(j, [1.0, 0.9375 + 0.3125]);
+    let by = hstep.by_horizon(&rollout).unwrap();
+    let first: Vec<f64> = by.iter().map(|j| to_f64(j).unwrap()[0]).collect();
+    // V(0)=0; .5 V(1)=5; .5+.25 V(2)=5.5; then dead: 1.
+    assert_eq!(first, [0.0, 5.0, 5.5, 1.0, 1.0]);
+}
+
+#[test]
+fn perturbed_actions_follow_the_states_really_visited() {
+    let model = counter();
+    let policy = Linear::new(&[0.5], 1, 1, 0.0, &Spec::f64()).unwrap();
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 2,
+        gamma: 1.0,
+        cost: Cost::NONE,
+    };
+    let s0 = Spec::f64().tensor(&[1.0], (1, 1)).unwrap();
+    let delta = Spec::f64().tensor(&[0.25, -3.0], (1, 2, 1)).unwrap();
+    let rollout = hstep
+        .rollout(&s0, Actions::Perturbed { policy: &policy, delta: &delta }, &Noise::Zero)
+        .unwrap();
+    // a_0 = -.5 + .25; s_1 = .75; a_1 = clip(-.375 - 3) = -1.
+    let actions: Vec<f64> = rollout.actions.iter().map(|a| to_f64(a).unwrap()[0]).collect();
+    assert_eq!(actions, [-0.25, -1.0]);
+}
+
+#[test]
+fn keyed_noise_gives_the_same_rows_in_any_block() {
+    let (policy, model) = (policy(1), ensemble(2));
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 3,
+        gamma: 0.9,
+        cost: Cost::NONE,
+    };
+    let s0 = normals(&mut Rng::new(3), &[B, OBS]);
+    let noise = Noise::Key(Rng::new(4).key());
+    let whole = hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap();
+    let half = hstep
+        .objective(&s0.narrow(0, 0, 2).unwrap(), Actions::Policy(&policy), &noise)
+        .unwrap();
+    let (whole, half) = (to_f64(&whole).unwrap(), to_f64(&half).unwrap());
+    for (a, b) in whole.iter().zip(&half) {
+        assert!((a - b).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn misfits_are_refused_with_what_was_expected() {
+    let (model, critic) = (counter(), critic(5));
+    let mut hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 2,
+        gamma: 1.0,
+        cost: Cost::NONE,
+    };
+    let spec = Spec::f64();
+    let good = spec.zeros((3, 1)).unwrap();
+    let short = spec.zeros((3, 1, 1)).unwrap();
+    let text = |r: hstep::Result<_>| r.map(|_: Tensor| ()).unwrap_err().to_string();
+    let wide = spec.zeros((3, 2)).unwrap();
+    let plan = spec.zeros((3, 2, 1)).unwrap();
+    let message = text(hstep.objective(&wide, Actions::Open(&plan), &Noise::Zero));
+    assert!(message.contains("start states") && message.contains("[B,1]"), "{message}");
+    let message = text(hstep.objective(&good, Actions::Open(&short), &Noise::Zero));
+    assert!(message.contains("action sequence") && message.contains("[3,2,A]"), "{message}");
+    hstep.dynamics = None;
+    let message = text(hstep.objective(&good, Actions::Open(&plan), &Noise::Zero));
+    assert!(message.contains("horizon 2 needs dynamics"), "{message}");
+    let bad = Noise::Tensors {
+        policy: Some(spec.zeros((1, 2, ACT)).unwrap()),
+        model: None,
+        member: None,
+    };
+    let model_free = HStep::model_free(Terminal::min_q(&critic), Cost::NONE);
+    let (policy, obs) = (policy(6), spec.zeros((3, OBS)).unwrap());
+    let message = text(model_free.objective(&obs, Actions::Policy(&policy), &bad));
+    assert!(message.contains("policy noise"), "{message}");
+}
