@@ -1,1 +1,27 @@
-//! To come in this series of commits.
+//! Neural networks: dense stacks (single and ensemble), Adam, seeded initialisers, the squashed
+//! Gaussian and the parameter store.
+//!
+//! The parameters of a network are one flat tensor ([`Params`]), so that Adam, Polyak averaging and
+//! checkpoints are single loops. A [`Stack`] runs either through plain candle operations (the
+//! reference, and what other devices use) or as one fused operation with its own backward pass;
+//! [`crate::shape::Ops`] chooses, and nothing outside `stack.rs` knows which one ran.
+
+mod activation;
+mod adam;
+mod fused;
+mod init;
+mod kernel;
+mod params;
+mod plain;
+pub mod pool;
+mod squashed;
+mod stack;
+mod store;
+
+pub use activation::Activation;
+pub use adam::{Adam, AdamConfig};
+pub use init::Init;
+pub use params::{Params, Slot, polyak};
+pub use squashed::{log_prob, sample, softplus};
+pub use stack::{Stack, StackConfig};
+pub use store::Store;

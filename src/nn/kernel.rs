@@ -1,0 +1,365 @@
+//! Loops over raw slices: matrix products, activations, Adam, Polyak averaging.
+//!
+//! The only module of `nn` with `unsafe`, for two reasons: the matrix product of the `gemm` crate
+//! takes raw pointers (the wrappers here check every length), and the loops are compiled a second
+//! time for AVX2, which may be called only after asking the processor. Both versions of a loop do
+//! the same operations in the same order (no fused multiply-add), so their results are bit-equal.
+#![allow(unsafe_code)]
+
+use candle_core::{CpuStorage, WithDType};
+
+/// `f32` or `f64`, with the elementary functions the activations need.
+pub(super) trait Real: WithDType + Default {
+    const ONE: Self;
+    /// `1 / (1 + exp(-self))`.
+    fn sigmoid(self) -> Self;
+    fn tanh(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn finite(self) -> bool;
+    /// The numbers of a storage of this type.
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+impl Real for f64 {
+    const ONE: Self = 1.0;
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        1.0 / (1.0 + (-self).exp())
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        f64::tanh(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn finite(self) -> bool {
+        self.is_finite()
+    }
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F64(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+
+impl Real for f32 {
+    const ONE: Self = 1.0;
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let (scale, p) = exp_parts(-self);
+        1.0 / (1.0 + (scale + scale * p))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        // tanh(x) = e / (e + 2) with e = exp(2x) - 1, taken without cancellation near 0.
+        // Beyond 10 the quotient rounds to 1.
+        let x = clamp(self, -10.0, 10.0);
+        let (scale, p) = exp_parts(2.0 * x);
+        let e = scale * p + (scale - 1.0);
+        e / (e + 2.0)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn finite(self) -> bool {
+        self.is_finite()
+    }
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F32(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+
+/// Clamping that leaves NaN alone.
+#[inline(always)]
+fn clamp(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
+/// `exp(x) = scale (1 + p)` without branches or table, so that the compiler can vectorise it:
+/// `x = n ln 2 + r`, `scale = 2^n`, and `p = exp(r) - 1` by its Taylor series, which at
+/// `|r| <= ln(2) / 2` is exact to 5e-9 after seven terms.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, f32) {
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, left in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts; the first has 12 trailing zero bits, so that n times it is exact.
+    const LN2_HIGH: f32 = 0.693_145_75;
+    const LN2_LOW: f32 = 1.428_606_8e-6;
+    let x = clamp(x, -87.0, 88.0);
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    let tail = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)));
+    let p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * tail));
+    (f32::from_bits(rounded.to_bits().wrapping_add(127) << 23), p)
+}
+
+/// Compiles a loop twice, for any x86-64 and for AVX2, and picks at run time.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+        $(#[$doc])*
+        pub(super) fn $name<T: Real>($($arg: $ty),*) $(-> $out)? {
+            #[inline(always)]
+            fn body<T: Real>($($arg: $ty),*) $(-> $out)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2<T: Real>($($arg: $ty),*) $(-> $out)? {
+                    body($($arg),*)
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has just said that it has AVX2.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+
+/// What follows the matrix product of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Linear,
+    Relu,
+    Tanh,
+    Swish,
+}
+
+/// `z <- f(z + bias)` a row at a time; and, when `slope` is not empty, `slope <- f'(z + bias)`.
+#[inline(always)]
+fn each<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    slope: &mut [T],
+    f: impl Fn(T) -> T,
+    f_slope: impl Fn(T) -> (T, T),
+) {
+    let width = bias.len();
+    if slope.is_empty() {
+        for row in z.chunks_exact_mut(width) {
+            for (z, b) in row.iter_mut().zip(bias) {
+                *z = f(*z + *b);
+            }
+        }
+        return;
+    }
+    for (row, slopes) in z.chunks_exact_mut(width).zip(slope.chunks_exact_mut(width)) {
+        for ((z, b), s) in row.iter_mut().zip(bias).zip(slopes) {
+            (*z, *s) = f_slope(*z + *b);
+        }
+    }
+}
+
+vectorised! {
+    /// Bias and activation of `z` `[n,O]` in place, see [`each`].
+    fn activate(after: After, z: &mut [T], bias: &[T], slope: &mut [T]) {
+        let zero = T::default();
+        match after {
+            After::Linear => each(z, bias, slope, |v| v, |v| (v, T::ONE)),
+            After::Relu => each(
+                z,
+                bias,
+                slope,
+                // Written so that NaN stays NaN.
+                |v| if v <= zero { zero } else { v },
+                |v| if v <= zero { (zero, zero) } else { (v, T::ONE) },
+            ),
+            After::Tanh => each(z, bias, slope, Real::tanh, |v| {
+                let h = v.tanh();
+                (h, T::ONE - h * h)
+            }),
+            After::Swish => each(z, bias, slope, |v| v * v.sigmoid(), |v| {
+                let s = v.sigmoid();
+                let h = v * s;
+                (h, s + h * (T::ONE - s))
+            }),
+        }
+    }
+}
+
+vectorised! {
+    /// `x <- x * y`.
+    fn multiply(x: &mut [T], y: &[T]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x *= *y;
+        }
+    }
+}
+
+vectorised! {
+    /// `sum <- sum + x`.
+    fn add(sum: &mut [T], x: &[T]) {
+        for (s, x) in sum.iter_mut().zip(x) {
+            *s += *x;
+        }
+    }
+}
+
+vectorised! {
+    /// `sum [O] <- sum + the rows of x [n,O]`.
+    fn add_rows(sum: &mut [T], x: &[T]) {
+        for row in x.chunks_exact(sum.len()) {
+            for (s, x) in sum.iter_mut().zip(row) {
+                *s += *x;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Whether no element is NaN or infinite.
+    fn all_finite(x: &[T]) -> bool {
+        x.iter().fold(true, |ok, x| ok & x.finite())
+    }
+}
+
+vectorised! {
+    /// `target <- (1 - tau) target + tau online`.
+    fn polyak(target: &mut [T], online: &[T], tau: T) {
+        let keep = T::ONE - tau;
+        for (t, o) in target.iter_mut().zip(online) {
+            *t = keep * *t + tau * *o;
+        }
+    }
+}
+
+/// The numbers of one Adam step; the bias corrections are `1 - beta^t`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AdamStep<T> {
+    pub lr: T,
+    pub beta1: T,
+    pub beta2: T,
+    pub eps: T,
+    pub correction1: T,
+    pub correction2: T,
+    pub weight_decay: T,
+}
+
+vectorised! {
+    /// One Adam step over flat slices of equal length.
+    fn adam(theta: &mut [T], m: &mut [T], v: &mut [T], grad: &[T], step: AdamStep<T>) {
+        let AdamStep { lr, beta1, beta2, eps, correction1, correction2, weight_decay } = step;
+        let (rest1, rest2) = (T::ONE - beta1, T::ONE - beta2);
+        for (((theta, m), v), g) in theta.iter_mut().zip(m).zip(v).zip(grad) {
+            let g = *g + weight_decay * *theta;
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * (g * g);
+            let (m_hat, v_hat) = (*m / correction1, *v / correction2);
+            *theta -= lr * m_hat / (v_hat.sqrt() + eps);
+        }
+    }
+}
+
+/// A matrix read in place: strides in elements from row to row and from column to column.
+struct View<'a, T> {
+    data: &'a [T],
+    row: usize,
+    column: usize,
+}
+
+/// `out [m,n] <- a [m,k] b [k,n]`, added to what is there if `accumulate`.
+fn product<T: Real>(
+    out: &mut [T],
+    accumulate: bool,
+    (m, k, n): (usize, usize, usize),
+    a: &View<T>,
+    b: &View<T>,
+) {
+    assert!(out.len() == m * n && a.data.len() == m * k && b.data.len() == k * n, "matrix product");
+    let alpha = if accumulate { T::ONE } else { T::default() };
+    // SAFETY: the three slices hold exactly the matrices described (checked above; the two callers'
+    // strides are those of a dense matrix or its transpose), `out` is not aliased, and T is f32
+    // or f64, which gemm supports.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.column as isize,
+            b.row as isize,
+            alpha,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// `out [m,n] <- x [m,k] w [k,n]`.
+pub(super) fn x_w<T: Real>(out: &mut [T], x: &[T], w: &[T], m: usize, k: usize, n: usize) {
+    let (a, b) = (View { data: x, row: k, column: 1 }, View { data: w, row: n, column: 1 });
+    product(out, false, (m, k, n), &a, &b);
+}
+
+/// `out [m,k] <- dz [m,n] w^T [n,k]`: the gradient of the input.
+pub(super) fn dz_wt<T: Real>(out: &mut [T], dz: &[T], w: &[T], m: usize, k: usize, n: usize) {
+    let (a, b) = (View { data: dz, row: n, column: 1 }, View { data: w, row: 1, column: n });
+    product(out, false, (m, n, k), &a, &b);
+}
+
+/// `out [k,n] <- out + x^T [k,m] dz [m,n]`: the gradient of the weights.
+pub(super) fn add_xt_dz<T: Real>(out: &mut [T], x: &[T], dz: &[T], m: usize, k: usize, n: usize) {
+    let (a, b) = (View { data: x, row: 1, column: k }, View { data: dz, row: n, column: 1 });
+    product(out, true, (k, m, n), &a, &b);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> impl Iterator<Item = f32> {
+        (-200_000..=200_000).map(|i| i as f32 * 1e-4)
+    }
+
+    #[test]
+    fn sigmoid_and_tanh_in_f32_are_accurate() {
+        for x in grid() {
+            let (want, got) = (f64::from(x).sigmoid(), f64::from(x.sigmoid()));
+            assert!((got / want - 1.0).abs() < 3e-7, "sigmoid({x}): {got} {want}");
+            let (want, got) = (f64::from(x).tanh(), f64::from(Real::tanh(x)));
+            let err = if x == 0.0 { got.abs() } else { (got / want - 1.0).abs() };
+            assert!(err < 3e-7, "tanh({x}): {got} {want}");
+        }
+    }
+
+    #[test]
+    fn extremes_saturate_and_nan_stays() {
+        assert_eq!(Real::tanh(1e30f32), 1.0);
+        assert_eq!(Real::tanh(f32::NEG_INFINITY), -1.0);
+        assert_eq!(f32::INFINITY.sigmoid(), 1.0);
+        assert!((-1000f32).sigmoid() < 1e-37);
+        assert!(f32::NAN.sigmoid().is_nan() && Real::tanh(f32::NAN).is_nan());
+        let mut z = [f32::NAN, -1.0, 2.0];
+        activate(After::Relu, &mut z, &[0.0], &mut []);
+        assert!(z[0].is_nan() && z[1] == 0.0 && z[2] == 2.0);
+    }
+
+    #[test]
+    fn finiteness_is_seen_anywhere() {
+        let mut x = vec![1f32; 1003];
+        assert!(all_finite(&x));
+        x[1001] = f32::INFINITY;
+        assert!(!all_finite(&x));
+    }
+}

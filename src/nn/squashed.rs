@@ -1,0 +1,63 @@
+//! The tanh-squashed Gaussian: `a = tanh(u)`, `u ~ N(mean, exp(log_std)^2)`, elements independent.
+//!
+//! Its log-density is that of `u` less `sum log(1 - tanh(u)^2)`. The last term saturates when taken
+//! literally; `log(1 - tanh(u)^2) = 2 (ln 2 - u - softplus(-2u))` does not.
+
+use std::f64::consts::{LN_2, TAU};
+
+use candle_core::{D, DType, Tensor};
+
+use crate::error::Result;
+
+/// `log(1 + exp(x))` of every element, without overflow, with gradient `1 / (1 + exp(-x))`.
+///
+/// # Errors
+/// [`crate::Error::Tensor`] when candle refuses the tensor.
+pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    // max(x, 0) + log(1 + exp(-|x|)). At 0 candle takes relu' = 1 and abs' = 1, which together give
+    // the right derivative 1 - 1/2.
+    Ok((x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?)
+}
+
+/// Log-density of `action = tanh(u)` where `u` has standardised value `z` under the Gaussian.
+fn density(u: &Tensor, z: &Tensor, log_std: &Tensor) -> Result<Tensor> {
+    let gauss = ((z.sqr()? * -0.5)? - log_std)?;
+    let gauss = (gauss - 0.5 * TAU.ln())?;
+    // 2 (ln 2 - u - softplus(-2u))
+    let slope = ((softplus(&(u * -2.0)?)? + u)? * -2.0)?;
+    let slope = (slope + 2.0 * LN_2)?;
+    Ok((gauss - slope)?.sum(D::Minus1)?)
+}
+
+/// A reparameterised sample: `mean`, `log_std` and standard normal `eps`, all `[B,A]`, to the action
+/// `[B,A]` in `(-1, 1)` and its log-density `[B]`. `eps = 0` gives the mode before squashing.
+///
+/// # Errors
+/// [`crate::Error::Shape`] when the shapes differ.
+pub fn sample(mean: &Tensor, log_std: &Tensor, eps: &Tensor) -> Result<(Tensor, Tensor)> {
+    crate::shape::exact(log_std, mean.dims(), "log_std of a squashed Gaussian")?;
+    crate::shape::exact(eps, mean.dims(), "noise of a squashed Gaussian")?;
+    let u = (mean + (log_std.exp()? * eps)?)?;
+    Ok((u.tanh()?, density(&u, eps, log_std)?))
+}
+
+/// Log-density `[B]` of given actions `[B,A]` under `mean` and `log_std` `[B,A]`.
+///
+/// Actions are clipped to `[-1 + c, 1 - c]` first (`c` = 1e-6 in `f32`, 1e-12 in `f64`), because the
+/// inverse of tanh is infinite at the edges; a clipped action gets no gradient.
+///
+/// # Errors
+/// [`crate::Error::Shape`] when the shapes differ.
+pub fn log_prob(mean: &Tensor, log_std: &Tensor, action: &Tensor) -> Result<Tensor> {
+    crate::shape::exact(log_std, mean.dims(), "log_std of a squashed Gaussian")?;
+    crate::shape::exact(action, mean.dims(), "action of a squashed Gaussian")?;
+    let limit = if action.dtype() == DType::F64 { 1.0 - 1e-12 } else { 1.0 - 1e-6 };
+    let inside = action.abs()?.lt(limit)?;
+    // A selection, not a clamp: candle's clamp has derivative 1/2 at its edges.
+    let edge = (action.sign()?.detach() * limit)?;
+    let action = inside.where_cond(action, &edge)?;
+    // atanh(a) = (log(1 + a) - log(1 - a)) / 2
+    let u = (((&action + 1.0)?.log()? - action.affine(-1.0, 1.0)?.log()?)? * 0.5)?;
+    let z = ((&u - mean)? * log_std.neg()?.exp()?)?;
+    density(&u, &z, log_std)
+}

@@ -1,0 +1,203 @@
+//! Dense stacks: a multilayer perceptron, or an ensemble of them that shares its shape.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Init, Params, fused, plain};
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::shape::{Ops, Spec};
+
+/// The shape of a [`Stack`] and how it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackConfig {
+    /// Inputs `D` a row.
+    pub input: usize,
+    /// Widths of the hidden layers; none gives a linear map.
+    pub hidden: Vec<usize>,
+    /// Outputs `O` a row.
+    pub output: usize,
+    /// Nonlinearity after each hidden layer.
+    pub activation: Activation,
+    /// Ensemble members `E`; 1 is a single network.
+    pub members: usize,
+    /// Initialiser of the weights.
+    pub init: Init,
+}
+
+impl StackConfig {
+    /// Inputs and outputs `(D, O)` of every layer.
+    pub(super) fn layers(&self) -> Vec<(usize, usize)> {
+        let inputs = std::iter::once(self.input).chain(self.hidden.iter().copied());
+        let outputs = self.hidden.iter().copied().chain(std::iter::once(self.output));
+        inputs.zip(outputs).collect()
+    }
+
+    fn validate(&self) -> Result<()> {
+        for (key, value) in
+            [("input", self.input), ("output", self.output), ("members", self.members)]
+        {
+            if value == 0 {
+                return Err(Error::config(key, "expected at least 1, got 0"));
+            }
+        }
+        match self.hidden.iter().position(|w| *w == 0) {
+            None => Ok(()),
+            Some(i) => Err(Error::config(format!("hidden[{i}]"), "expected at least 1, got 0")),
+        }
+    }
+}
+
+/// Which rows go through which member.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Route<'a> {
+    /// `[B,D]` to `[E,B,O]`: every member sees the same rows.
+    Shared,
+    /// `[E,B,D]` to `[E,B,O]`: every member has rows of its own.
+    Each,
+    /// `[B,D]` to `[B,O]`: row `b` goes through member `member[b]`.
+    Rows(&'a [u32]),
+}
+
+/// A dense stack `x W_0 + b_0 -> activation -> ... -> linear`, single or an ensemble.
+///
+/// A clone is a view of the same parameters. Parameters are named `l0.w` `[E,D,O]`, `l0.b` `[E,O]`,
+/// `l1.w`, ... A backward pass reads the parameters as they are then: do not change them between
+/// forward and backward.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    config: Arc<StackConfig>,
+    params: Params,
+    spec: Spec,
+}
+
+impl Stack {
+    /// A freshly initialised stack.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a width or a number of members of 0, or for a `dtype` other than `f32`
+    /// and `f64`.
+    pub fn new(config: &StackConfig, rng: &mut Rng, spec: &Spec) -> Result<Self> {
+        config.validate()?;
+        if !matches!(spec.dtype, candle_core::DType::F32 | candle_core::DType::F64) {
+            return Err(Error::config(
+                "dtype",
+                format!("expected f32 or f64, got {:?}", spec.dtype),
+            ));
+        }
+        let e = config.members;
+        let mut entries = Vec::new();
+        for (l, (d, o)) in config.layers().into_iter().enumerate() {
+            let weights = config.init.weights(e * d * o, d, o, rng);
+            entries.push((format!("l{l}.w"), vec![e, d, o], weights));
+            entries.push((format!("l{l}.b"), vec![e, o], config.init.biases(e * o, d, rng)));
+        }
+        let params = Params::new(&entries, spec)?;
+        Ok(Self { config: Arc::new(config.clone()), params, spec: spec.clone() })
+    }
+
+    /// Multiplies weights and biases of the last layer: small first outputs for a policy or critic.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the parameters cannot be read.
+    pub fn scale_last(&self, factor: f64) -> Result<()> {
+        let last = self.config.hidden.len();
+        let mut flat = self.params.to_flat()?;
+        for name in [format!("l{last}.w"), format!("l{last}.b")] {
+            let slot = self.params.slot(&name)?;
+            flat[slot.offset..slot.offset + slot.len()].iter_mut().for_each(|w| *w *= factor);
+        }
+        self.params.set_flat(&flat)
+    }
+
+    /// `x [B,D]` to `[B,O]`, or to `[E,B,O]` for an ensemble (every member sees the same rows, and
+    /// the gradient of `x` is the sum over members).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for rows of another width, [`Error::Config`] for another number type.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        crate::shape::rows(x, self.config.input, "stack input")?;
+        let y = self.run(x, Route::Shared)?;
+        Ok(if self.config.members == 1 { y.squeeze(0)? } else { y })
+    }
+
+    /// `x [E,B,D]` to `[E,B,O]`: every member has rows of its own.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another shape, [`Error::Config`] for another number type.
+    pub fn forward_each(&self, x: &Tensor) -> Result<Tensor> {
+        let (e, d) = (self.config.members, self.config.input);
+        match x.dims() {
+            [members, _, width] if *members == e && *width == d => self.run(x, Route::Each),
+            dims => Err(Error::shape("stack input", format!("[{e},B,{d}]"), dims)),
+        }
+    }
+
+    /// `x [B,D]` to `[B,O]`: row `b` goes through member `member[b]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another shape or a member index out of range, [`Error::Config`] for
+    /// another number type.
+    pub fn forward_rows(&self, x: &Tensor, member: &[u32]) -> Result<Tensor> {
+        let b = crate::shape::rows(x, self.config.input, "stack input")?;
+        if member.len() != b {
+            return Err(Error::shape("member index a row", format!("[{b}]"), [member.len()]));
+        }
+        let e = self.config.members;
+        match member.iter().find(|m| **m as usize >= e) {
+            Some(m) => Err(Error::shape("member index", format!("below {e}"), m)),
+            None => self.run(x, Route::Rows(member)),
+        }
+    }
+
+    /// The seam: everything above is shared, everything below exists twice.
+    fn run(&self, x: &Tensor, route: Route) -> Result<Tensor> {
+        if x.dtype() != self.spec.dtype {
+            let problem =
+                format!("the network is {:?}, its input {:?}", self.spec.dtype, x.dtype());
+            return Err(Error::config("dtype", problem));
+        }
+        let x = x.contiguous()?;
+        match self.spec.ops {
+            Ops::Fused if self.spec.device.is_cpu() => {
+                fused::forward(&self.config, &self.params, &x, route)
+            }
+            _ => plain::forward(&self.config, &self.params, &x, route),
+        }
+    }
+
+    /// The same stack, parameters still shared, whose parameters receive no gradient.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self { params: self.params.frozen(), ..self.clone() }
+    }
+
+    /// A deep copy that shares nothing, with gradients.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when memory runs out.
+    pub fn copy(&self) -> Result<Self> {
+        Ok(Self { params: self.params.copy()?, ..self.clone() })
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Shape and initialiser.
+    #[must_use]
+    pub fn config(&self) -> &StackConfig {
+        &self.config
+    }
+
+    /// Number type, device, implementation.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}
