@@ -248,7 +248,8 @@ impl Agent {
         for (name, params, adam) in networks(&self.parts) {
             all.extend(params.named_tensors(&name)?);
             if let Some(adam) = adam {
-                all.extend(adam.named_tensors(&format!("{name}.adam"))?);
+                let state = adam.state()?.into_iter();
+                all.extend(state.map(|(key, tensor)| (format!("adam.{name}.{key}"), tensor)));
             }
         }
         if let Some(model) = &self.parts.model {
@@ -266,7 +267,11 @@ impl Agent {
             params.load_named(&name, all)?;
         }
         for (name, adam) in optimisers(&mut self.parts) {
-            adam.load_named(&format!("{name}.adam"), all)?;
+            let own = format!("adam.{name}.");
+            let state = all.iter().filter_map(|(key, tensor)| {
+                Some((key.strip_prefix(&own)?.to_string(), tensor.clone()))
+            });
+            adam.load_state(&state.collect())?;
         }
         if let Some(model) = &mut self.parts.model {
             model.load_named("model", all)?;

@@ -1,1 +1,7 @@
-//! To come.
+//! Environments: against Gymnasium, against their own differentiable models, and as simulators.
+
+mod episodes;
+mod golden;
+mod lqr;
+mod models;
+mod simulated;

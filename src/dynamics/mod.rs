@@ -1,5 +1,7 @@
 //! Dynamics: what takes a batch of states one step further, learned or known.
 
+pub mod simulated;
+
 use candle_core::Tensor;
 
 use crate::error::Result;

@@ -41,6 +41,24 @@ impl EnvInfo {
         self.action_low.len()
     }
 
+    /// Checks an action in the environment's own units.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another length than `A`, [`Error::NonFinite`] for NaN or infinity.
+    pub fn check_action(&self, action: &[f64]) -> Result<()> {
+        if action.len() != self.action_dim() {
+            let place = format!("action of environment `{}`", self.name);
+            return Err(Error::shape(place, format!("[{}]", self.action_dim()), [action.len()]));
+        }
+        if action.iter().any(|a| !a.is_finite()) {
+            return Err(Error::NonFinite {
+                quantity: "action".into(),
+                step: format!("a step of environment `{}`", self.name),
+            });
+        }
+        Ok(())
+    }
+
     /// Maps an action from `[-1, 1]` to the environment's units; values outside are clipped.
     ///
     /// # Errors
@@ -137,4 +155,15 @@ pub trait Simulator: Env {
 
     /// The observation of the present state, length `O`.
     fn observe(&self) -> Vec<f64>;
+
+    /// One step as a model takes it: the time limit does not end the episode, and a terminated
+    /// state stays where it is with reward 0.
+    ///
+    /// The default is [`Env::step`], right for simulators that never end; all others override it.
+    ///
+    /// # Errors
+    /// As [`Env::step`], but not for a step past the time limit.
+    fn simulate(&mut self, action: &[f64]) -> Result<Step> {
+        self.step(action)
+    }
 }

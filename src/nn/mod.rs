@@ -14,7 +14,7 @@ mod kernel;
 mod params;
 mod plain;
 pub mod pool;
-mod squashed;
+pub mod squashed;
 mod stack;
 mod store;
 
@@ -22,6 +22,5 @@ pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;
 pub use params::{Params, Slot, polyak};
-pub use squashed::{log_prob, sample, softplus};
 pub use stack::{Stack, StackConfig};
 pub use store::Store;

@@ -1,0 +1,187 @@
+//! Cart-pole swing-up: a pole hanging from a cart is to be swung up and held at the track's centre.
+
+use std::f64::consts::PI;
+
+use candle_core::Tensor;
+
+use super::{Physics, ops};
+use crate::env::EnvInfo;
+use crate::error::Result;
+use crate::rng::Rng;
+
+/// m/s^2.
+const GRAVITY: f64 = 9.81;
+/// kg.
+const CART_MASS: f64 = 1.0;
+/// kg; the pole is a uniform rod.
+const POLE_MASS: f64 = 0.1;
+/// Half the pole's length, m.
+const HALF_LENGTH: f64 = 0.5;
+/// Force of a full action, N.
+const MAX_FORCE: f64 = 10.0;
+/// Half the free track, m: beyond it springs push back.
+const TRACK: f64 = 2.0;
+/// Stiffness of those springs, N/m: a full-speed cart goes some 0.7 m into them.
+const BUMPER: f64 = 100.0;
+/// s.
+const DT: f64 = 0.04;
+const MAX_STEPS: usize = 250;
+/// Half the width of the uniform start noise, in every coordinate.
+const START_NOISE: f64 = 0.1;
+
+const TOTAL_MASS: f64 = CART_MASS + POLE_MASS;
+const MASS_LENGTH: f64 = POLE_MASS * HALF_LENGTH;
+
+/// Widths (standard deviations) of the reward's bell curves.
+const CENTRE_WIDTH: f64 = 1.0;
+const SPIN_WIDTH: f64 = 4.0;
+
+/// A pole to swing up by a force on its cart. State: position (m), velocity, angle (rad, 0 upright,
+/// not wrapped), angular velocity. Observation: position, velocity, cos, sin, angular velocity.
+/// Action in `[-1, 1]`, of 10 N. The pole starts hanging, every coordinate within 0.1 of rest.
+///
+/// No termination: beyond 2 m springs push the cart back, so the track is a part of the smooth
+/// physics. No friction; a Runge-Kutta step of order 4 every 0.04 s, 250 steps.
+///
+/// The reward of a step, in `[0, 1]`, is that of the state reached and of the action:
+///
+/// `(1 + cos)/2 * (1 + near)/2 * (1 + slow)/2 * (4 + idle)/5`, `near = exp(-x^2 / 2)`,
+/// `slow = exp(-angular_velocity^2 / 32)`, `idle = 1 - action^2`.
+///
+/// The factors are those of the DeepMind control suite's smooth cart-pole reward (Tassa et al.
+/// 2018, arXiv 1801.00690), with Gaussians of our own widths; physics and time step are ours,
+/// chosen such that a few thousand steps are enough to learn from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CartpoleSwingup;
+
+/// Accelerations of cart and pole: Lagrange's equations of a cart with a uniform rod,
+///
+/// `(M + m) x'' + m l (w' cos - w^2 sin) = F`, `(4/3) l w' + x'' cos = g sin`.
+fn accelerations(x: f64, cos: f64, sin: f64, w: f64, force: f64) -> (f64, f64) {
+    let push = force - BUMPER * (x - x.clamp(-TRACK, TRACK)) + MASS_LENGTH * w * w * sin;
+    let push = push / TOTAL_MASS;
+    let inertia = HALF_LENGTH * (4.0 / 3.0) - MASS_LENGTH / TOTAL_MASS * cos * cos;
+    let spin = (GRAVITY * sin - cos * push) / inertia;
+    (push - MASS_LENGTH / TOTAL_MASS * spin * cos, spin)
+}
+
+/// Time derivative of the state under `action`.
+fn slope([x, v, angle, w]: [f64; 4], action: f64) -> [f64; 4] {
+    let (sin, cos) = angle.sin_cos();
+    let (cart, pole) = accelerations(x, cos, sin, w, MAX_FORCE * action);
+    [v, cart, w, pole]
+}
+
+fn ahead(state: [f64; 4], slope: [f64; 4], time: f64) -> [f64; 4] {
+    std::array::from_fn(|i| state[i] + time * slope[i])
+}
+
+/// Coordinates that start at the state, in tensors; the angle is carried as a turn from the
+/// observed direction, so that no arc tangent is needed. Each `[B,1]`.
+struct Point {
+    x: Tensor,
+    v: Tensor,
+    turn: Tensor,
+    w: Tensor,
+}
+
+impl Point {
+    fn ahead(&self, slope: &Self, time: f64) -> Result<Self> {
+        Ok(Self {
+            x: (&self.x + (&slope.x * time)?)?,
+            v: (&self.v + (&slope.v * time)?)?,
+            turn: (&self.turn + (&slope.turn * time)?)?,
+            w: (&self.w + (&slope.w * time)?)?,
+        })
+    }
+
+    /// [`slope`] in tensors; `cos` and `sin` are those of the observation, `force` is in N.
+    fn slope(&self, cos: &Tensor, sin: &Tensor, force: &Tensor) -> Result<Self> {
+        let (cos, sin) = ops::rotate(cos, sin, &self.turn)?;
+        let beyond = (&self.x - ops::clip(&self.x, -TRACK, TRACK)?)?;
+        let whirl = ((self.w.sqr()? * &sin)? * MASS_LENGTH)?;
+        let push = (((force - (beyond * BUMPER)?)? + whirl)? / TOTAL_MASS)?;
+        let inertia = cos.sqr()?.affine(-MASS_LENGTH / TOTAL_MASS, HALF_LENGTH * (4.0 / 3.0))?;
+        let spin = (((sin * GRAVITY)? - (&cos * &push)?)? / inertia)?;
+        let cart = (push - ((&spin * &cos)? * (MASS_LENGTH / TOTAL_MASS))?)?;
+        Ok(Self { x: self.v.clone(), v: cart, turn: self.w.clone(), w: spin })
+    }
+}
+
+impl CartpoleSwingup {
+    /// Mechanical energy of a state in J, springs included: constant while no force acts.
+    #[must_use]
+    pub fn energy(&[x, v, angle, w]: &[f64; 4]) -> f64 {
+        let kinetic = 0.5 * TOTAL_MASS * v * v
+            + MASS_LENGTH * v * w * angle.cos()
+            + 0.5 * (4.0 / 3.0) * MASS_LENGTH * HALF_LENGTH * w * w;
+        let spring = 0.5 * BUMPER * (x - x.clamp(-TRACK, TRACK)).powi(2);
+        kinetic + MASS_LENGTH * GRAVITY * angle.cos() + spring
+    }
+}
+
+impl Physics for CartpoleSwingup {
+    type State = [f64; 4];
+
+    fn info(&self) -> EnvInfo {
+        EnvInfo {
+            name: "cartpole-swingup".into(),
+            obs_dim: 5,
+            action_low: vec![-1.0],
+            action_high: vec![1.0],
+            max_steps: MAX_STEPS,
+        }
+    }
+
+    fn start(&self, rng: &mut Rng) -> [f64; 4] {
+        [0.0, 0.0, PI, 0.0].map(|rest| rest + START_NOISE * (2.0 * rng.uniform() - 1.0))
+    }
+
+    fn observe(&self, &[x, v, angle, w]: &[f64; 4]) -> Vec<f64> {
+        vec![x, v, angle.cos(), angle.sin(), w]
+    }
+
+    fn advance(&self, state: &[f64; 4], action: &[f64], _step: usize) -> ([f64; 4], f64, bool) {
+        let (s, a) = (*state, action[0].clamp(-1.0, 1.0));
+        let k1 = slope(s, a);
+        let k2 = slope(ahead(s, k1, DT / 2.0), a);
+        let k3 = slope(ahead(s, k2, DT / 2.0), a);
+        let k4 = slope(ahead(s, k3, DT), a);
+        let mean = std::array::from_fn(|i| (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i]) / 6.0);
+        let next = ahead(s, mean, DT);
+
+        let [x, _, angle, w] = next;
+        let upright = 0.5 * (1.0 + angle.cos());
+        let near = (-0.5 * (x / CENTRE_WIDTH).powi(2)).exp();
+        let slow = (-0.5 * (w / SPIN_WIDTH).powi(2)).exp();
+        let idle = 1.0 - a * a;
+        let reward = upright * (0.5 + 0.5 * near) * (0.5 + 0.5 * slow) * (0.8 + 0.2 * idle);
+        (next, reward, false)
+    }
+
+    fn next(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        let (cos, sin) = (ops::column(obs, 2)?, ops::column(obs, 3)?);
+        let force = (action * MAX_FORCE)?;
+        let (x, v, w) = (ops::column(obs, 0)?, ops::column(obs, 1)?, ops::column(obs, 4)?);
+        let s = Point { turn: w.zeros_like()?, x, v, w };
+        let k1 = s.slope(&cos, &sin, &force)?;
+        let k2 = s.ahead(&k1, DT / 2.0)?.slope(&cos, &sin, &force)?;
+        let k3 = s.ahead(&k2, DT / 2.0)?.slope(&cos, &sin, &force)?;
+        let k4 = s.ahead(&k3, DT)?.slope(&cos, &sin, &force)?;
+        let next = s.ahead(&k1, DT / 6.0)?.ahead(&k2, DT / 3.0)?.ahead(&k3, DT / 3.0)?;
+        let Point { x, v, turn, w } = next.ahead(&k4, DT / 6.0)?;
+        let (cos, sin) = ops::rotate(&cos, &sin, &turn)?;
+        Ok(Tensor::cat(&[x, v, cos, sin, w], 1)?)
+    }
+
+    fn reward(&self, _obs: &Tensor, action: &Tensor, next: &Tensor) -> Result<Tensor> {
+        let bell = |i: usize, width: f64| -> Result<Tensor> {
+            Ok((ops::column(next, i)?.sqr()? * (-0.5 / (width * width)))?.exp()?)
+        };
+        let upright = ops::column(next, 2)?.affine(0.5, 0.5)?;
+        let near = bell(0, CENTRE_WIDTH)?.affine(0.5, 0.5)?;
+        let slow = bell(4, SPIN_WIDTH)?.affine(0.5, 0.5)?;
+        let idle = action.sqr()?.affine(-0.2, 1.0)?;
+        Ok((((upright * near)? * slow)? * idle)?.squeeze(1)?)
+    }
+}
