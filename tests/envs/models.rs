@@ -80,6 +80,18 @@ fn models_equal_their_environments_in_single_precision() {
     agrees(&DoubleIntegrator::default(), &spec, 1e-5);
 }
 
+/// Random episodes seldom roll back through the goal: the tensor form at chosen states.
+#[test]
+fn the_goal_needs_position_and_velocity() {
+    let (spec, known) = (Spec::f64(), Native::new(MountainCar::default()).known());
+    let next = [0.45, 0.0, 0.44, 0.05, 0.5, -0.01, 0.6, 0.07];
+    let next = spec.tensor(&next, (4, 2)).unwrap();
+    let action = spec.tensor(&[1.0, 0.0, 0.5, -1.0], (4, 1)).unwrap();
+    let of = |f: &hstep::env::RewardFn| to_f64(&f(&next, &action, &next).unwrap()).unwrap();
+    assert_eq!(of(known.continuation.as_ref().unwrap()), [0.0, 1.0, 1.0, 0.0]);
+    assert!(close(&of(known.reward.as_ref().unwrap()), &[99.9, 0.0, -0.025, 99.9], 1e-12));
+}
+
 /// What Gymnasium's rounding costs: the registered car and its model differ by single precision.
 #[test]
 fn the_rounded_car_is_its_model_to_single_precision() {
