@@ -5,6 +5,7 @@ pub mod agent;
 pub mod algo;
 pub mod check;
 pub mod checkpoint;
+pub mod config;
 pub mod dynamics;
 pub mod env;
 mod error;

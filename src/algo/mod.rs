@@ -57,9 +57,9 @@ impl Entry {
             name: A::NAME,
             citation: A::CITATION,
             presets: A::PRESETS,
-            defaults: || config::table_of(&A::default()),
+            defaults: || config::to_table(&A::default()),
             build: |table| config::parse::<A>(table)?.compose(),
-            resolve: |table| config::table_of(&config::parse::<A>(table)?),
+            resolve: |table| config::to_table(&config::parse::<A>(table)?),
         }
     }
 
