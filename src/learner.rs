@@ -13,7 +13,7 @@ use crate::nn::Adam;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
 use crate::parts::{Actor, CriticPart, Parts, Temperature, ValuePart};
 use crate::policy::SquashedGaussian;
-use crate::replay::{Batch, Replay, Row, mixed};
+use crate::replay::{Batch, Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
 use crate::train::{Log, Phase, Stopwatch};
@@ -145,7 +145,7 @@ impl Agent {
     ///
     /// # Errors
     /// [`Error::NonFinite`] when observation or reward are not finite.
-    pub fn observe(&mut self, row: &Row) -> Result<()> {
+    pub fn observe(&mut self, row: &TransitionRow) -> Result<()> {
         self.real.push(row)?;
         self.counters.env_steps += 1;
         Ok(())
@@ -218,7 +218,7 @@ impl Agent {
         let ratio = self.hybrid.imagine.real_ratio(self.counters.env_steps);
         let n = self.hybrid.schedule.batch;
         let rng = &mut self.streams.update;
-        let batch = mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
+        let batch = Replay::mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
         let key = rng.key();
         self.counters.grad_steps += 1;
         let model_steps = step_at(

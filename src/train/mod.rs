@@ -21,7 +21,7 @@ use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
 use crate::metrics::{MetricsWriter, TensorBoard};
-use crate::replay::Row;
+use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
 
@@ -235,18 +235,20 @@ impl Trainer {
     /// One step of the environment, stored.
     fn step(&mut self) -> Result<()> {
         let Self { agent, env, info, episode, watch, .. } = self;
-        let (row, step) = watch.time(Phase::Environment, || -> Result<_> {
+        let (action, step) = watch.time(Phase::Environment, || -> Result<_> {
             let action = agent.explore(&episode.obs)?;
             let step = env.step(&info.denormalise(&action)?)?;
-            let row = Row {
-                obs: episode.obs.clone(),
-                action,
-                reward: step.reward,
-                next_obs: step.obs.clone(),
-                cont: !step.terminated,
-            };
-            Ok((row, step))
+            Ok((action, step))
         })?;
+        let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        let row = TransitionRow {
+            obs: &narrow(&self.episode.obs),
+            action: &narrow(&action),
+            reward: step.reward as f32,
+            next_obs: &narrow(&step.obs),
+            cont: if step.terminated { 0.0 } else { 1.0 },
+            state: &[],
+        };
         self.agent.observe(&row).map_err(|error| match error {
             Error::NonFinite { quantity, .. } => Error::NonFinite {
                 quantity: format!("{quantity} of environment `{}`", self.info.name),

@@ -1,15 +1,16 @@
 //! Imagine: which transitions to add to the data.
 
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Needs;
 use crate::error::Result;
-use crate::objective::{Actions, Cost, HStep, Noise, Terminal};
+use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
 use crate::parts::Parts;
-use crate::replay::Replay;
+use crate::replay::{Replay, Rows};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
-use crate::shape::{Spec, to_f64};
+use crate::shape::Spec;
 
 /// Which transitions to add to the data.
 pub trait Imagine: Send {
@@ -168,21 +169,25 @@ impl Imagine for Branched {
 }
 
 /// Stores the living transitions of a rollout; returns how many.
-fn store(rollout: &crate::objective::Rollout, buffer: &mut Replay) -> Result<u64> {
+fn store(rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
+    let flat = |t: &Tensor| -> Result<Vec<f32>> {
+        Ok(t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    };
     let mut stored = 0;
     for t in 0..rollout.horizon() {
-        let alive = match &rollout.alive[t] {
+        let live = match &rollout.alive[t] {
             None => None,
-            Some(alive) => Some(to_f64(alive)?.iter().map(|&x| x != 0.0).collect::<Vec<_>>()),
+            Some(alive) => Some(flat(alive)?.iter().map(|&x| x != 0.0).collect::<Vec<_>>()),
         };
-        stored += buffer.push_batch(
-            &rollout.states[t],
-            &rollout.actions[t],
-            &rollout.rewards[t],
-            &rollout.states[t + 1],
-            &rollout.cont[t],
-            alive.as_deref(),
-        )? as u64;
+        let rows = Rows {
+            obs: &flat(&rollout.states[t])?,
+            action: &flat(&rollout.actions[t])?,
+            reward: &flat(&rollout.rewards[t])?,
+            next_obs: &flat(&rollout.states[t + 1])?,
+            cont: &flat(&rollout.cont[t])?,
+            state: &[],
+        };
+        stored += buffer.push_batch(&rows, live.as_deref())? as u64;
     }
     Ok(stored)
 }
