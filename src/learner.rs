@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, LoopConfig};
-use crate::dynamics::{Ensemble, FitData, open_loop_error};
+use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::nn::Adam;
@@ -174,22 +174,37 @@ impl Agent {
     /// Fits the model on everything seen; reports its calibration.
     fn fit(&mut self, log: &mut Log) -> Result<()> {
         let Some(model) = &mut self.parts.model else { return Ok(()) };
-        let new = self.hybrid.schedule.fit_every.min(self.real.len());
         if model.is_fitted() {
             // The newest transitions are not in the training set yet: an honest open-loop test.
-            let recent = self.real.last(new, &self.spec)?;
-            for (horizon, error) in open_loop_error(model, &recent, &OPEN_LOOP)? {
-                log.last(&format!("open_loop_rmse_{horizon}"), error);
+            let recent = Columns::newest(&self.real, self.hybrid.schedule.fit_every)?;
+            let longest = OPEN_LOOP[OPEN_LOOP.len() - 1];
+            let stretches = recent.stretches(self.info.obs_dim, self.info.action_dim(), longest);
+            let recorded: Vec<Recorded> =
+                stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
+            if !recorded.is_empty() {
+                let error = open_loop_error(&**model, &recorded, longest)?;
+                for horizon in OPEN_LOOP {
+                    let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
+                    let rmse = (square / self.info.obs_dim as f64).sqrt();
+                    log.last(&format!("open_loop_rmse_{horizon}"), rmse);
+                }
             }
         }
-        let data = FitData::from(self.real.last(self.real.len(), &self.spec)?);
-        let report = model.fit(&data, &mut self.streams.fit)?;
-        self.counters.fit_steps += report.grad_steps as u64;
+        let all = Columns::newest(&self.real, self.real.len())?;
+        let report = model.fit(&all.fit_data(), &mut self.streams.fit)?;
+        self.counters.fit_steps += report.steps as u64;
         log.last("model_epochs", report.epochs as f64);
-        log.last("model_nll", report.nll);
-        log.last("model_cover_50", report.cover_50);
-        log.last("model_cover_90", report.cover_90);
-        for (i, rmse) in report.rmse.iter().enumerate() {
+        let calibration = report.calibration;
+        for (name, value) in [
+            ("model_nll", calibration.nll),
+            ("model_cover_50", calibration.coverage_50),
+            ("model_cover_90", calibration.coverage_90),
+        ] {
+            if let Some(value) = value {
+                log.last(name, value);
+            }
+        }
+        for (i, rmse) in calibration.rmse.iter().enumerate() {
             log.last(&format!("model_rmse_{i}"), *rmse);
         }
         Ok(())
@@ -311,6 +326,58 @@ impl Agent {
             *rng = Rng::from_state(&state);
         }
         Ok(())
+    }
+}
+
+/// Real transitions as row-major columns: what the model's fit and its open-loop test read.
+struct Columns {
+    obs: Vec<f32>,
+    action: Vec<f32>,
+    reward: Vec<f32>,
+    next_obs: Vec<f32>,
+}
+
+impl Columns {
+    fn newest(real: &Replay, n: usize) -> Result<Self> {
+        let batch = real.last(n, &Spec::f32())?;
+        let flat = |t: &Tensor| -> Result<Vec<f32>> { Ok(t.flatten_all()?.to_vec1()?) };
+        Ok(Self {
+            obs: flat(&batch.obs)?,
+            action: flat(&batch.action)?,
+            reward: flat(&batch.reward)?,
+            next_obs: flat(&batch.next_obs)?,
+        })
+    }
+
+    fn fit_data(&self) -> FitData<'_> {
+        FitData {
+            obs: &self.obs,
+            action: &self.action,
+            reward: &self.reward,
+            next_obs: &self.next_obs,
+        }
+    }
+
+    /// Unbroken stretches of at least `shortest` steps: `[L+1,O]` observations, `[L,A]` actions.
+    /// An episode ends where the next observation is not the next row's observation.
+    fn stretches(&self, o: usize, a: usize, shortest: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let n = self.reward.len();
+        let row = |x: &'_ [f32], w: usize, i: usize| x[i * w..(i + 1) * w].to_vec();
+        let mut all = Vec::new();
+        let mut start = 0;
+        for i in 0..n {
+            let next = &self.next_obs[i * o..(i + 1) * o];
+            let broken = i + 1 == n || *next != self.obs[(i + 1) * o..(i + 2) * o];
+            if broken {
+                if i + 1 - start >= shortest {
+                    let mut obs = self.obs[start * o..(i + 1) * o].to_vec();
+                    obs.extend(row(&self.next_obs, o, i));
+                    all.push((obs, self.action[start * a..(i + 1) * a].to_vec()));
+                }
+                start = i + 1;
+            }
+        }
+        all
     }
 }
 

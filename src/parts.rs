@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::dynamics::Ensemble;
+use crate::dynamics::{Ensemble, EnsembleModel};
 use crate::error::{Error, Result};
 use crate::nn::{Adam, AdamConfig, Params};
 use crate::policy::SquashedGaussian;
@@ -176,8 +176,8 @@ impl Parts {
     ///
     /// # Errors
     /// As [`Parts::policy`].
-    pub fn model(&self) -> Result<&Ensemble> {
-        self.model.as_ref().ok_or_else(|| missing("model"))
+    pub fn model(&self) -> Result<&EnsembleModel> {
+        self.model.as_deref().ok_or_else(|| missing("model"))
     }
 
     /// The temperature alpha; 0 without a temperature.

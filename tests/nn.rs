@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_optimisers::adam::{Adam as PeerAdam, ParamsAdam};
 use hstep::Error;
 use hstep::nn::{
-    Activation, Adam, AdamConfig, Init, Params, Stack, StackConfig, Store, log_prob, polyak, pool,
-    sample, softplus,
+    Activation, Adam, AdamConfig, Init, Params, Stack, StackConfig, Store, polyak, pool, softplus,
+    squashed::{log_prob, sample},
 };
 use hstep::rng::Rng;
 use hstep::shape::{Ops, Spec, scalar, to_f64};

@@ -1,6 +1,21 @@
 //! Dynamics: what takes a batch of states one step further, learned or known.
 
+mod calibration;
+mod ensemble;
+mod ensemble_config;
+mod ensemble_model;
+mod fit;
+mod loss;
+mod normaliser;
 pub mod simulated;
+
+pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
+pub use ensemble::Ensemble;
+pub use ensemble_config::{EnsembleConfig, Target};
+pub use ensemble_model::EnsembleModel;
+pub use fit::{FitData, FitReport};
+pub use normaliser::Normaliser;
+pub use simulated::{FnDynamics, SimulatedDynamics};
 
 use candle_core::Tensor;
 

@@ -22,5 +22,6 @@ pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;
 pub use params::{Params, Slot, polyak};
+pub use squashed::softplus;
 pub use stack::{Stack, StackConfig};
 pub use store::Store;

@@ -192,6 +192,12 @@ impl Trainer {
         &self.agent
     }
 
+    /// Where the clock time went.
+    #[must_use]
+    pub fn stopwatch(&self) -> &Stopwatch {
+        &self.watch
+    }
+
     /// Fresh environments of this run's kind.
     #[must_use]
     pub fn factory(&self) -> &EnvFactory {

@@ -76,6 +76,7 @@ fn golden() -> (Parts, Batch, Value) {
         reward: column("reward"),
         next_obs: matrix("next_obs", o),
         cont: column("cont"),
+        state: None,
     };
     (parts, batch, json)
 }
