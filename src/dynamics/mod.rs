@@ -1,5 +1,20 @@
 //! Dynamics: what takes a batch of states one step further, learned or known.
 
+mod calibration;
+mod ensemble;
+mod ensemble_config;
+mod ensemble_model;
+mod fit;
+mod loss;
+mod normaliser;
+
+pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
+pub use ensemble::Ensemble;
+pub use ensemble_config::{EnsembleConfig, Target};
+pub use ensemble_model::EnsembleModel;
+pub use fit::{FitData, FitReport};
+pub use normaliser::Normaliser;
+
 use candle_core::Tensor;
 
 use crate::error::Result;

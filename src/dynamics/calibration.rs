@@ -1,0 +1,136 @@
+//! How far a model's predictions can be trusted: held-out error, likelihood, coverage of its
+//! intervals, and error of open-loop predictions over a horizon.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::fit::members_forward;
+use super::{Dynamics, EnsembleModel, StepNoise};
+use crate::error::{Error, Result};
+use crate::shape::to_f64;
+
+/// Half width of the central 50 % interval of the standard normal.
+const HALF_50: f64 = 0.674_489_750_196_081_7;
+/// Half width of the central 90 % interval.
+const HALF_90: f64 = 1.644_853_626_951_472_7;
+
+/// The elites' one-step predictions on held-out rows, in the units of the raw targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Root mean squared error of the elites' mean, a predicted dimension: the observation's, then
+    /// the reward where it is learned. `[T]`
+    pub rmse: Vec<f64>,
+    /// Negative log-likelihood of a number under an elite (mean over elites, rows, dimensions);
+    /// none for deterministic members.
+    pub nll: Option<f64>,
+    /// Share of the numbers inside an elite's central 50 % interval.
+    pub coverage_50: Option<f64>,
+    /// Share of the numbers inside an elite's central 90 % interval.
+    pub coverage_90: Option<f64>,
+}
+
+/// Calibration on rows `x [N,D]` with normalised targets `y [N,T]`.
+pub(super) fn holdout(
+    model: &EnsembleModel,
+    elites: &[u32],
+    x: &Tensor,
+    y: &Tensor,
+) -> Result<Calibration> {
+    let (n, t) = y.dims2()?;
+    let elites = Tensor::from_slice(elites, elites.len(), x.device())?;
+    let out = members_forward(model, x)?.index_select(&elites, 0)?;
+    let (mean, logvar) = model.gaussian(&out, &model.bounds.frozen())?;
+    let scale = model.targets.moments()?.1;
+
+    let error = to_f64(&(mean.mean(0)? - y)?)?;
+    let squared = |d: usize| error.iter().skip(d).step_by(t).map(|e| e * e).sum::<f64>();
+    let rmse = (0..t).map(|d| scale[d] * (squared(d) / n as f64).sqrt()).collect();
+    let Some(logvar) = logvar else {
+        return Ok(Calibration { rmse, nll: None, coverage_50: None, coverage_90: None });
+    };
+
+    let errors = to_f64(&mean.broadcast_sub(y)?)?;
+    let (mut nll, mut inside_50, mut inside_90) = (0.0, 0.0, 0.0);
+    for (i, (error, logvar)) in errors.iter().zip(to_f64(&logvar)?).enumerate() {
+        let z = error * (-0.5 * logvar).exp();
+        nll += 0.5 * (z * z + logvar + std::f64::consts::TAU.ln()) + scale[i % t].ln();
+        inside_50 += f64::from(u8::from(z.abs() < HALF_50));
+        inside_90 += f64::from(u8::from(z.abs() < HALF_90));
+    }
+    let share = |sum: f64| Some(sum / errors.len() as f64);
+    Ok(Calibration {
+        rmse,
+        nll: share(nll),
+        coverage_50: share(inside_50),
+        coverage_90: share(inside_90),
+    })
+}
+
+/// A recorded stretch of one episode, row-major.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded<'a> {
+    /// Observations `[L+1,O]`: one more than actions.
+    pub obs: &'a [f32],
+    /// Normalised actions `[L,A]`.
+    pub action: &'a [f32],
+}
+
+/// Error of open-loop predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenLoop {
+    /// Root mean squared error after 1, ..., H steps, an observed dimension: `[H][O]`.
+    pub rmse: Vec<Vec<f64>>,
+    /// Starts it is averaged over.
+    pub starts: usize,
+}
+
+/// Rolls `model` without noise along recorded actions from every recorded start that has `horizon`
+/// steps ahead of it, and compares with what was observed.
+///
+/// The model's states must be observations, as a learned model's are.
+///
+/// # Errors
+/// [`Error::Config`] for a horizon of 0, [`Error::Shape`] for lengths that do not agree or when no
+/// recorded stretch is long enough.
+pub fn open_loop_error(
+    model: &dyn Dynamics,
+    recorded: &[Recorded],
+    horizon: usize,
+) -> Result<OpenLoop> {
+    if horizon == 0 {
+        return Err(Error::config("horizon", "expected at least 1, got 0"));
+    }
+    let (o, a) = (model.state_dim(), model.action_dim());
+    // (stretch, start) of every window.
+    let mut windows = Vec::new();
+    for stretch in recorded {
+        let steps = stretch.action.len() / a;
+        if stretch.action.len() != steps * a || stretch.obs.len() != (steps + 1) * o {
+            let expected = format!("[L+1,{o}] observations and [L,{a}] actions");
+            let got = [stretch.obs.len(), stretch.action.len()];
+            return Err(Error::shape("recorded trajectory", expected, got));
+        }
+        windows.extend((0..(steps + 1).saturating_sub(horizon)).map(|start| (stretch, start)));
+    }
+    if windows.is_empty() {
+        let expected = format!("a stretch of at least {horizon} steps");
+        return Err(Error::shape("recorded trajectories", expected, recorded.len()));
+    }
+    let gather =
+        |width: usize, pick: &dyn for<'a> Fn(&Recorded<'a>) -> &'a [f32], offset: usize| {
+            let rows = windows.iter().flat_map(|(s, start)| {
+                pick(s)[(start + offset) * width..][..width].iter().map(|x| f64::from(*x))
+            });
+            let rows: Vec<f64> = rows.collect();
+            model.spec().tensor(&rows, (windows.len(), width))
+        };
+    let mut state = gather(o, &|s| s.obs, 0)?;
+    let mut rmse = Vec::with_capacity(horizon);
+    for h in 0..horizon {
+        let action = gather(a, &|s| s.action, h)?;
+        state = model.step(&state, &action, &StepNoise::default())?.next.detach();
+        let error = (&state - gather(o, &|s| s.obs, h + 1)?)?;
+        rmse.push(to_f64(&error.sqr()?.mean(0)?.sqrt()?)?);
+    }
+    Ok(OpenLoop { rmse, starts: windows.len() })
+}

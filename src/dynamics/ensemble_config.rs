@@ -1,0 +1,139 @@
+//! The numbers of the probabilistic ensemble.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::nn::{Activation, Init};
+
+/// What the model predicts about the next observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// `s' - s`.
+    Change,
+    /// `s'` itself.
+    Next,
+}
+
+/// The ensemble of PETS (Chua et al. 2018) as MBPO (Janner et al. 2019) uses it.
+///
+/// Every default is tagged: `paper` (MBPO's text), `code` (its released code) or `ours`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnsembleConfig {
+    /// Networks `E`; 7 (paper).
+    pub members: usize,
+    /// Networks that predict: those with the lowest holdout error; 5 (code).
+    pub elites: usize,
+    /// Widths of the hidden layers; four of 200 (paper).
+    pub hidden: Vec<usize>,
+    /// Nonlinearity; swish (code).
+    pub activation: Activation,
+    /// Initialiser; truncated normal (code).
+    pub init: Init,
+    /// Adam's learning rate; `1e-3` (code).
+    pub lr: f64,
+    /// Rows a member and gradient step; 256 (code).
+    pub batch: usize,
+    /// L2 decay of the weights of each layer; `2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4` (code). Empty
+    /// means none; give one number a layer (hidden layers and the output).
+    pub weight_decay: Vec<f64>,
+    /// Where the learned upper bound of the log-variance starts; 0.5 (code).
+    pub logvar_max: f64,
+    /// Where the learned lower bound of the log-variance starts; -10 (code).
+    pub logvar_min: f64,
+    /// Weight of `sum(max) - sum(min)` of the bounds in the loss; 0.01 (code).
+    pub logvar_bound_coef: f64,
+    /// Share of the data held out; 0.2 (code).
+    pub holdout_ratio: f64,
+    /// Most rows held out; 5,000 (code).
+    pub holdout_max: usize,
+    /// Epochs without improvement of any member after which a fit ends; 5 (code).
+    pub patience: usize,
+    /// Relative improvement of the holdout error that counts; 0.01 (code).
+    pub improvement: f64,
+    /// Most epochs a fit; unlimited (code).
+    pub max_epochs: Option<usize>,
+    /// Most gradient steps a fit; unlimited (ours).
+    pub max_steps: Option<usize>,
+    /// Mean and variance (`true`, paper), or means trained on squared error.
+    pub probabilistic: bool,
+    /// What is predicted; the change (paper).
+    pub target: Target,
+    /// Whether targets are standardised too; no (code; MAAC's code does).
+    pub normalise_targets: bool,
+    /// Whether the reward is learned with the dynamics; yes (paper). `false` needs a known one.
+    pub learn_reward: bool,
+    /// Whether a fit starts from the last one's weights and Adam moments; yes (code).
+    pub warm_start: bool,
+}
+
+impl Default for EnsembleConfig {
+    fn default() -> Self {
+        Self {
+            members: 7,
+            elites: 5,
+            hidden: vec![200; 4],
+            activation: Activation::Swish,
+            init: Init::TruncatedNormal,
+            lr: 1e-3,
+            batch: 256,
+            weight_decay: vec![2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4],
+            logvar_max: 0.5,
+            logvar_min: -10.0,
+            logvar_bound_coef: 0.01,
+            holdout_ratio: 0.2,
+            holdout_max: 5000,
+            patience: 5,
+            improvement: 0.01,
+            max_epochs: None,
+            max_steps: None,
+            probabilistic: true,
+            target: Target::Change,
+            normalise_targets: false,
+            learn_reward: true,
+            warm_start: true,
+        }
+    }
+}
+
+impl EnsembleConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key, what was expected and what came.
+    pub fn validate(&self) -> Result<()> {
+        let at_least_one = [
+            ("members", self.members),
+            ("elites", self.elites),
+            ("batch", self.batch),
+            ("holdout_max", self.holdout_max),
+            ("patience", self.patience),
+            ("max_epochs", self.max_epochs.unwrap_or(1)),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+        ];
+        for (key, value) in at_least_one {
+            check(value >= 1, key, "at least 1", value)?;
+        }
+        check(self.elites <= self.members, "elites", "at most `members`", self.elites)?;
+        check(self.lr.is_finite() && self.lr > 0.0, "lr", "a positive number", self.lr)?;
+        let inside = self.holdout_ratio > 0.0 && self.holdout_ratio < 1.0;
+        check(inside, "holdout_ratio", "a number inside (0, 1)", self.holdout_ratio)?;
+        let share = (0.0..1.0).contains(&self.improvement);
+        check(share, "improvement", "a number in [0, 1)", self.improvement)?;
+        let coef = self.logvar_bound_coef;
+        check(coef.is_finite() && coef >= 0.0, "logvar_bound_coef", "at least 0", coef)?;
+        let ordered = self.logvar_min < self.logvar_max
+            && self.logvar_min.is_finite()
+            && self.logvar_max.is_finite();
+        check(ordered, "logvar_min", "a number below `logvar_max`", self.logvar_min)?;
+        let layers = self.hidden.len() + 1;
+        let fits = self.weight_decay.is_empty() || self.weight_decay.len() == layers;
+        let expected = format!("none or {layers} numbers, one a layer");
+        check(fits, "weight_decay", &expected, self.weight_decay.len())
+    }
+}
+
+fn check(ok: bool, key: &str, expected: &str, got: impl std::fmt::Display) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::config(key, format!("expected {expected}, got {got}"))) }
+}

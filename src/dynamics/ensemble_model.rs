@@ -1,0 +1,250 @@
+//! The probabilistic ensemble of PETS and MBPO: what it predicts. `fit.rs` has how it learns.
+//!
+//! A member maps the standardised `(s, a)` to mean and log-variance of the change of the
+//! observation and of the reward, jointly: `T = O + 1` numbers each (`T = O` where the reward is
+//! known). The log-variance is softly kept between two learned bounds:
+//! `logvar = max - softplus(max - raw)`, then `logvar = min + softplus(logvar - min)`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use candle_core::{D, Tensor};
+
+use super::{Dynamics, EnsembleConfig, Normaliser, StepNoise, Target, Transition};
+use crate::env::Known;
+use crate::error::{Error, Result};
+use crate::nn::{Params, Stack, StackConfig, softplus};
+use crate::rng::Rng;
+use crate::shape::Spec;
+
+/// Which members a [`EnsembleModel`] predicts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pick {
+    /// One elite a row, by [`StepNoise::member`]; without it the best.
+    Elites,
+    /// Always this one.
+    Member(u32),
+    /// The mean over the elites' means; noise is ignored.
+    Mean,
+}
+
+/// The predicting side of an [`super::Ensemble`].
+///
+/// A clone shares everything (weights, bounds, normalisers, elites): it sees every later fit.
+#[derive(Clone)]
+pub struct EnsembleModel {
+    pub(super) config: Arc<EnsembleConfig>,
+    /// `[.., O + A]` to `[.., 2T]` (means, raw log-variances), or `[.., T]`.
+    pub(super) net: Stack,
+    /// `max` and `min` `[T]`.
+    pub(super) bounds: Params,
+    pub(super) inputs: Normaliser,
+    pub(super) targets: Normaliser,
+    pub(super) elites: Arc<RwLock<Vec<u32>>>,
+    known: Known,
+    pick: Pick,
+    obs_dim: usize,
+    action_dim: usize,
+}
+
+/// Mean and, where it is predicted, log-variance; both of normalised targets.
+pub(super) type Gaussian = (Tensor, Option<Tensor>);
+
+impl EnsembleModel {
+    pub(super) fn new(
+        config: &EnsembleConfig,
+        obs_dim: usize,
+        action_dim: usize,
+        known: Known,
+        rng: &mut Rng,
+        spec: &Spec,
+    ) -> Result<Self> {
+        config.validate()?;
+        if !config.learn_reward && known.reward.is_none() {
+            let problem = "false needs a known reward function, which this environment does not \
+                           have; set it to true";
+            return Err(Error::config("learn_reward", problem));
+        }
+        let targets = obs_dim + usize::from(config.learn_reward);
+        let net = Stack::new(
+            &StackConfig {
+                input: obs_dim + action_dim,
+                hidden: config.hidden.clone(),
+                output: targets * if config.probabilistic { 2 } else { 1 },
+                activation: config.activation,
+                members: config.members,
+                init: config.init,
+            },
+            rng,
+            spec,
+        )?;
+        Ok(Self {
+            config: Arc::new(config.clone()),
+            net,
+            bounds: bounds(config, targets, spec)?,
+            inputs: Normaliser::identity(obs_dim + action_dim, spec)?,
+            targets: Normaliser::identity(targets, spec)?,
+            elites: Arc::new(RwLock::new((0..config.elites as u32).collect())),
+            known,
+            pick: Pick::Elites,
+            obs_dim,
+            action_dim,
+        })
+    }
+
+    /// The same ensemble, predicting with member `m` only.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is no such member.
+    pub fn member(&self, m: usize) -> Result<Self> {
+        if m >= self.config.members {
+            return Err(Error::shape("member", format!("below {}", self.config.members), m));
+        }
+        Ok(Self { pick: Pick::Member(m as u32), ..self.clone() })
+    }
+
+    /// The same ensemble, predicting the mean over the elites' means, without noise.
+    #[must_use]
+    pub fn mean(&self) -> Self {
+        Self { pick: Pick::Mean, ..self.clone() }
+    }
+
+    /// The members with the lowest holdout error, best first.
+    #[must_use]
+    pub fn elites(&self) -> Vec<u32> {
+        self.elites.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_elites(&self, elites: Vec<u32>) {
+        *self.elites.write().unwrap_or_else(PoisonError::into_inner) = elites;
+    }
+
+    /// Number of predicted quantities `T`: the observation's, and the reward's where it is learned.
+    #[must_use]
+    pub fn target_dim(&self) -> usize {
+        self.obs_dim + usize::from(self.config.learn_reward)
+    }
+
+    /// The numbers it was made with.
+    #[must_use]
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
+    /// The network of all members, for inspection.
+    #[must_use]
+    pub fn net(&self) -> &Stack {
+        &self.net
+    }
+
+    /// The learned log-variance bounds `max` and `min`, `[T]` each.
+    #[must_use]
+    pub fn bounds(&self) -> &Params {
+        &self.bounds
+    }
+
+    /// The standardisation of the inputs `(s, a)`.
+    #[must_use]
+    pub fn inputs(&self) -> &Normaliser {
+        &self.inputs
+    }
+
+    /// Splits the network's output `[..,2T]` (or `[..,T]`) and bounds the log-variance.
+    pub(super) fn gaussian(&self, out: &Tensor, bounds: &Params) -> Result<Gaussian> {
+        let t = self.target_dim();
+        if !self.config.probabilistic {
+            return Ok((out.clone(), None));
+        }
+        let (max, min) = (bounds.view("max")?, bounds.view("min")?);
+        let raw = out.narrow(D::Minus1, t, t)?;
+        let below = softplus(&raw.neg()?.broadcast_add(&max)?)?;
+        let logvar = below.neg()?.broadcast_add(&max)?;
+        let logvar = softplus(&logvar.broadcast_sub(&min)?)?.broadcast_add(&min)?;
+        Ok((out.narrow(D::Minus1, 0, t)?, Some(logvar)))
+    }
+
+    /// Mean and standard deviation of the raw targets `[B,T]`.
+    fn predict(&self, x: &Tensor, noise: &StepNoise) -> Result<(Tensor, Option<Tensor>)> {
+        let b = x.dim(0)?;
+        let (net, bounds) = (self.net.frozen(), self.bounds.frozen());
+        let elites = self.elites();
+        let (n, best) = (elites.len(), elites.first().copied().unwrap_or(0));
+        let member = match (self.pick, &noise.member) {
+            (Pick::Member(m), _) => vec![m; b],
+            (Pick::Elites, None) => vec![best; b],
+            (Pick::Elites, Some(u)) => {
+                if u.len() != b {
+                    return Err(Error::shape("member noise", format!("[{b}]"), [u.len()]));
+                }
+                u.iter().map(|u| elites[((u * n as f64) as usize).min(n - 1)]).collect()
+            }
+            (Pick::Mean, _) => {
+                let member: Vec<u32> = elites.iter().flat_map(|m| vec![*m; b]).collect();
+                let repeated = Tensor::cat(&vec![x; n], 0)?;
+                let out = net.forward_rows(&repeated, &member)?;
+                let out = out.reshape((n, b, net.config().output))?;
+                let (mean, _) = self.gaussian(&out, &bounds)?;
+                return Ok((self.targets.undo(&mean.mean(0)?)?, None));
+            }
+        };
+        let (mean, logvar) = self.gaussian(&net.forward_rows(x, &member)?, &bounds)?;
+        let std = logvar.map(|l| self.targets.undo_scale(&(l * 0.5)?.exp()?)).transpose()?;
+        Ok((self.targets.undo(&mean)?, std))
+    }
+}
+
+/// The learned bounds, at their start.
+pub(super) fn bounds(config: &EnsembleConfig, targets: usize, spec: &Spec) -> Result<Params> {
+    let entry = |name: &str, at: f64| (name.to_owned(), vec![targets], vec![at; targets]);
+    Params::new(&[entry("max", config.logvar_max), entry("min", config.logvar_min)], spec)
+}
+
+impl Dynamics for EnsembleModel {
+    fn state_dim(&self) -> usize {
+        self.obs_dim
+    }
+
+    fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    fn noise_dim(&self) -> usize {
+        let noisy = self.config.probabilistic && self.pick != Pick::Mean;
+        if noisy { self.target_dim() } else { 0 }
+    }
+
+    fn has_members(&self) -> bool {
+        self.pick == Pick::Elites
+    }
+
+    fn spec(&self) -> &Spec {
+        self.net.spec()
+    }
+
+    fn step(&self, state: &Tensor, action: &Tensor, noise: &StepNoise) -> Result<Transition> {
+        let b = crate::shape::rows(state, self.obs_dim, "state of the ensemble")?;
+        crate::shape::exact(action, &[b, self.action_dim], "action of the ensemble")?;
+        let x = self.inputs.apply(&Tensor::cat(&[state, action], 1)?)?;
+        let (mean, std) = self.predict(&x, noise)?;
+        let target = match (std, &noise.normal) {
+            (Some(std), Some(eps)) => {
+                crate::shape::exact(eps, &[b, self.target_dim()], "noise of the ensemble")?;
+                (mean + (std * eps)?)?
+            }
+            _ => mean,
+        };
+        let predicted = target.narrow(1, 0, self.obs_dim)?;
+        let next = match self.config.target {
+            Target::Change => (state + predicted)?,
+            Target::Next => predicted,
+        };
+        let reward = match &self.known.reward {
+            Some(known) if !self.config.learn_reward => known(state, action, &next)?,
+            _ => target.narrow(1, self.obs_dim, 1)?.squeeze(1)?,
+        };
+        let cont = match &self.known.continuation {
+            Some(known) => known(state, action, &next)?.detach(),
+            None => Tensor::ones(b, state.dtype(), state.device())?,
+        };
+        Ok(Transition { next, reward, cont })
+    }
+}

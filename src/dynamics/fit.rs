@@ -1,0 +1,300 @@
+//! Fitting the ensemble: holdout, bootstrap, early stop with the best snapshot a member, elites.
+
+use candle_core::{D, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{self, Calibration};
+use super::loss::loss;
+use super::{Ensemble, EnsembleModel, Target};
+use crate::error::{Error, Result};
+use crate::nn::Stack;
+use crate::rng::Rng;
+use crate::shape::to_f64;
+
+/// Fewest transitions a fit accepts: fewer have no holdout worth the name.
+const MIN_ROWS: usize = 10;
+
+/// Recorded transitions, row-major; the number of rows `N` is that of `reward`.
+#[derive(Debug, Clone, Copy)]
+pub struct FitData<'a> {
+    /// Observations `[N,O]`.
+    pub obs: &'a [f32],
+    /// Normalised actions `[N,A]`.
+    pub action: &'a [f32],
+    /// Rewards `[N]`.
+    pub reward: &'a [f32],
+    /// Next observations `[N,O]`.
+    pub next_obs: &'a [f32],
+}
+
+/// What a fit did and how good the result is on held-out data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Gradient steps.
+    pub steps: usize,
+    /// Rows trained on and rows held out.
+    pub rows: (usize, usize),
+    /// Mean training loss over the last epoch.
+    pub train_loss: f64,
+    /// Best holdout error a member: mean squared error of the raw targets. `[E]`
+    pub holdout_mse: Vec<f64>,
+    /// The elites, best first.
+    pub elites: Vec<u32>,
+    /// The elites' predictions on the holdout rows.
+    pub calibration: Calibration,
+}
+
+/// Model inputs `[N,D]` and targets `[N,T]`, row-major.
+struct Rows {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    n: usize,
+}
+
+impl FitData<'_> {
+    fn check(&self, obs_dim: usize, action_dim: usize) -> Result<usize> {
+        let n = self.reward.len();
+        for (name, data, width) in [
+            ("obs", self.obs, obs_dim),
+            ("action", self.action, action_dim),
+            ("next_obs", self.next_obs, obs_dim),
+            ("reward", self.reward, 1),
+        ] {
+            if data.len() != n * width {
+                let expected = format!("{n} rows of {width} numbers (as many rows as rewards)");
+                return Err(Error::shape(format!("model data `{name}`"), expected, data.len()));
+            }
+            if let Some(i) = data.iter().position(|x| !x.is_finite()) {
+                let quantity = format!("model data `{name}`");
+                return Err(Error::NonFinite { quantity, step: format!("row {}", i / width) });
+            }
+        }
+        if n < MIN_ROWS {
+            let expected = format!("at least {MIN_ROWS} transitions (lengthen the warm-up)");
+            return Err(Error::shape("model data", expected, n));
+        }
+        Ok(n)
+    }
+
+    /// Raw inputs and targets of the rows `index`.
+    fn rows(&self, index: &[usize], model: &EnsembleModel) -> Rows {
+        let (o, t) = (self.obs.len() / self.reward.len(), model.target_dim());
+        let a = self.action.len() / self.reward.len();
+        let mut rows = Rows {
+            x: Vec::with_capacity(index.len() * (o + a)),
+            y: Vec::with_capacity(index.len() * t),
+            n: index.len(),
+        };
+        for &i in index {
+            let (obs, next) = (&self.obs[i * o..][..o], &self.next_obs[i * o..][..o]);
+            rows.x.extend_from_slice(obs);
+            rows.x.extend_from_slice(&self.action[i * a..][..a]);
+            match model.config.target {
+                Target::Change => rows.y.extend(next.iter().zip(obs).map(|(n, s)| n - s)),
+                Target::Next => rows.y.extend_from_slice(next),
+            }
+            if model.config.learn_reward {
+                rows.y.push(self.reward[i]);
+            }
+        }
+        rows
+    }
+}
+
+impl Rows {
+    fn normalise(&mut self, model: &EnsembleModel) -> Result<()> {
+        model.inputs.apply_slice(&mut self.x)?;
+        model.targets.apply_slice(&mut self.y)
+    }
+
+    /// Inputs `[E,B,D]` and targets `[E,B,T]` of one batch: for every member its own rows.
+    fn batch(&self, index: &[&[usize]], net: &Stack) -> Result<(Tensor, Tensor)> {
+        let (e, b) = (index.len(), index.first().map_or(0, |i| i.len()));
+        let gather = |data: &[f32]| {
+            let width = data.len() / self.n;
+            let rows = index.iter().flat_map(|i| i.iter());
+            let picked: Vec<f32> =
+                rows.flat_map(|row| &data[row * width..][..width]).copied().collect();
+            let batch = Tensor::from_vec(picked, (e, b, width), &net.spec().device)?;
+            Ok::<_, Error>(batch.to_dtype(net.spec().dtype)?)
+        };
+        Ok((gather(&self.x)?, gather(&self.y)?))
+    }
+}
+
+/// For every member its own `n` rows, drawn with replacement.
+fn bootstrap(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
+    (0..members).map(|_| (0..n).map(|_| rng.below(n)).collect()).collect()
+}
+
+fn shuffle(rows: &mut [usize], rng: &mut Rng) {
+    for i in (1..rows.len()).rev() {
+        rows.swap(i, rng.below(i + 1));
+    }
+}
+
+/// The best weights of every member so far.
+struct Best {
+    /// Holdout error a member.
+    error: Vec<f64>,
+    weights: Vec<f64>,
+    /// Epochs since any member improved.
+    stale: usize,
+}
+
+impl Best {
+    fn new(net: &Stack) -> Result<Self> {
+        let error = vec![f64::INFINITY; net.config().members];
+        Ok(Self { error, weights: net.params().to_flat()?, stale: 0 })
+    }
+
+    /// Keeps the weights of the members whose error fell by more than the share `improvement`.
+    fn update(&mut self, error: &[f64], improvement: f64, net: &Stack) -> Result<()> {
+        let (members, now) = (error.len(), net.params().to_flat()?);
+        self.stale += 1;
+        for (m, (new, best)) in error.iter().zip(&mut self.error).enumerate() {
+            if *new >= *best * (1.0 - improvement) {
+                continue;
+            }
+            (*best, self.stale) = (*new, 0);
+            for slot in net.params().layout().values() {
+                let own = slot.len() / members;
+                let range = slot.offset + m * own..slot.offset + (m + 1) * own;
+                self.weights[range.clone()].copy_from_slice(&now[range]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The members with the lowest error, best first.
+    fn elites(&self, n: usize) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.error.len()).collect();
+        order.sort_by(|a, b| self.error[*a].total_cmp(&self.error[*b]));
+        order.into_iter().take(n).map(|m| m as u32).collect()
+    }
+}
+
+impl Ensemble {
+    /// Trains on `data` until no member improves on held-out rows any more.
+    ///
+    /// Part of the rows is held out; every member trains on rows of its own, drawn with replacement
+    /// from the rest and reshuffled each epoch. A member ends with the weights of its best epoch.
+    /// After an error the weights are those of the failing step: go back to a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for lengths that do not agree or fewer than ten rows, [`Error::NonFinite`]
+    /// for NaN in the data or the loss.
+    pub fn fit(&mut self, data: &FitData, rng: &mut Rng) -> Result<FitReport> {
+        let config = self.model.config.clone();
+        let n = data.check(self.model.inputs.width() - self.action_width(), self.action_width())?;
+        if self.fitted && !config.warm_start {
+            self.reset(rng)?;
+        }
+        let order = rng.permutation(n);
+        let held = ((n as f64 * config.holdout_ratio) as usize).min(config.holdout_max).max(1);
+        let (held, kept) = order.split_at(held);
+        let (mut train, mut holdout) = (data.rows(kept, &self.model), data.rows(held, &self.model));
+        self.model.inputs.fit(&train.x)?;
+        if config.normalise_targets {
+            self.model.targets.fit(&train.y)?;
+        }
+        train.normalise(&self.model)?;
+        holdout.normalise(&self.model)?;
+
+        let all: Vec<usize> = (0..holdout.n).collect();
+        let (x, y) = holdout.batch(&[&all], &self.model.net)?;
+        let (x, y) = (x.squeeze(0)?, y.squeeze(0)?);
+        let mut index = bootstrap(config.members, train.n, rng);
+        let mut best = Best::new(&self.model.net)?;
+        let (mut epochs, mut steps) = (0, 0);
+        let max_steps = config.max_steps.unwrap_or(usize::MAX);
+        let train_loss = loop {
+            index.iter_mut().for_each(|rows| shuffle(rows, rng));
+            let (mut sum, start) = (0.0, steps);
+            for at in (0..train.n).step_by(config.batch) {
+                let end = (at + config.batch).min(train.n);
+                let rows: Vec<&[usize]> = index.iter().map(|i| &i[at..end]).collect();
+                let (x, y) = train.batch(&rows, &self.model.net)?;
+                steps += 1;
+                sum += self.fit_step(&x, &y, epochs, steps)?;
+                if steps == max_steps {
+                    break;
+                }
+            }
+            epochs += 1;
+            let error = holdout_mse(&self.model, &x, &y)?;
+            if let Some(m) = error.iter().position(|e| !e.is_finite()) {
+                let quantity = format!("holdout error of model member {m}");
+                return Err(Error::NonFinite { quantity, step: format!("epoch {epochs}") });
+            }
+            best.update(&error, config.improvement, &self.model.net)?;
+            let enough = steps >= max_steps || config.max_epochs.is_some_and(|max| epochs >= max);
+            if enough || best.stale >= config.patience {
+                break sum / (steps - start) as f64;
+            }
+        };
+        self.model.net.params().set_flat(&best.weights)?;
+        let elites = best.elites(config.elites);
+        self.model.set_elites(elites.clone());
+        self.fitted = true;
+        let calibration = calibration::holdout(&self.model, &elites, &x, &y)?;
+        let rows = (train.n, holdout.n);
+        let holdout_mse = best.error;
+        Ok(FitReport { epochs, steps, rows, train_loss, holdout_mse, elites, calibration })
+    }
+
+    fn action_width(&self) -> usize {
+        super::Dynamics::action_dim(&self.model)
+    }
+
+    /// One gradient step; returns the loss before it.
+    fn fit_step(&mut self, x: &Tensor, y: &Tensor, epoch: usize, step: usize) -> Result<f64> {
+        let out = self.model.net.forward_each(x)?;
+        let loss = loss(&self.model, &self.model.bounds, &out, y)?;
+        let value = crate::shape::scalar(&loss)?;
+        if !value.is_finite() {
+            let step = format!("epoch {epoch}, gradient step {step} of the model's fit");
+            return Err(Error::NonFinite { quantity: "model loss".into(), step });
+        }
+        let grads = loss.backward()?;
+        self.adam.step(&grads)?;
+        if self.model.config.probabilistic {
+            self.bounds_adam.step(&grads)?;
+        }
+        Ok(value)
+    }
+}
+
+/// Mean squared error of the raw targets, a member: rows `x [N,D]`, normalised targets `y [N,T]`.
+pub(super) fn holdout_mse(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
+    let out = members_forward(model, x)?;
+    let (mean, _) = model.gaussian(&out, &model.bounds.frozen())?;
+    let error = model.targets.undo_scale(&mean.broadcast_sub(y)?)?;
+    to_f64(&error.sqr()?.mean(D::Minus1)?.mean(D::Minus1)?)
+}
+
+/// `[N,D]` through every member: `[E,N,..]`, also when there is only one.
+pub(super) fn members_forward(model: &EnsembleModel, x: &Tensor) -> Result<Tensor> {
+    let out = model.net.frozen().forward(x)?;
+    Ok(if model.config.members == 1 { out.unsqueeze(0)? } else { out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bootstrap_sets_differ_and_repeat_rows() {
+        let sets = bootstrap(3, 400, &mut Rng::new(1));
+        assert!(sets[0] != sets[1] && sets[1] != sets[2]);
+        for set in &sets {
+            let mut distinct = set.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            // 1 - 1/e of the rows are expected: 253, standard error 6.
+            assert!((225..281).contains(&distinct.len()), "{}", distinct.len());
+        }
+    }
+}
