@@ -7,3 +7,4 @@ mod learning;
 mod nn;
 mod objective;
 mod store;
+mod uses;

@@ -1,0 +1,337 @@
+//! The four uses, each against what it should do, and the builder that puts them together.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use hstep::agent::Hybrid;
+use hstep::algo;
+use hstep::dynamics::{Ensemble, EnsembleConfig, FitData};
+use hstep::env::Known;
+use hstep::nn::{Activation, Adam};
+use hstep::objective::{Entropy, Noise, Reduce};
+use hstep::parts::{Actor, CriticPart, Parts, Temperature, TemperatureConfig};
+use hstep::policy::{ActorConfig, SquashedGaussian};
+use hstep::replay::{Batch, Replay, TransitionRow};
+use hstep::rng::Rng;
+use hstep::schedule::Schedule;
+use hstep::shape::{Spec, to_f64};
+use hstep::uses::{
+    Branched, BranchedConfig, Imagine, Pathwise, PathwiseConfig, ScoreFunction,
+    ScoreFunctionConfig, Steve, SteveConfig, Target, Td0,
+};
+use hstep::value::{Critic, CriticConfig, Network, QNet, Targeted};
+
+const OBS: usize = 2;
+
+fn model_config() -> EnsembleConfig {
+    EnsembleConfig {
+        members: 3,
+        elites: 3,
+        hidden: vec![8],
+        weight_decay: vec![0.0; 2],
+        batch: 16,
+        max_epochs: Some(5),
+        ..EnsembleConfig::default()
+    }
+}
+
+/// Parts with every network small and smooth, in f64, and a model fitted to `s' = s + .1 a`.
+fn parts(known: Known) -> Parts {
+    let spec = Spec::f64();
+    let mut rng = Rng::new(3);
+    let actor = ActorConfig {
+        hidden: vec![4],
+        activation: Activation::Tanh,
+        log_std_min: -1.0,
+        log_std_max: -0.5,
+        ..ActorConfig::default()
+    };
+    let critic =
+        CriticConfig { hidden: vec![4], activation: Activation::Tanh, ..CriticConfig::default() };
+    let policy = SquashedGaussian::new(&actor, OBS, 1, &mut rng, &spec).unwrap();
+    let q = Targeted::new(QNet::new(&critic, OBS, 1, &mut rng, &spec).unwrap()).unwrap();
+    let mut model = Ensemble::new(&model_config(), OBS, 1, known, &mut rng, &spec).unwrap();
+    let n = 200;
+    let obs: Vec<f32> = (0..n * OBS).map(|_| rng.normal() as f32).collect();
+    let action: Vec<f32> = (0..n).map(|_| rng.uniform() as f32 * 2.0 - 1.0).collect();
+    let next_obs: Vec<f32> =
+        (0..n * OBS).map(|i| obs[i] + 0.1 * action[i / OBS]).collect();
+    let reward: Vec<f32> = (0..n).map(|i| -obs[i * OBS] * obs[i * OBS]).collect();
+    let data = FitData { obs: &obs, action: &action, reward: &reward, next_obs: &next_obs };
+    model.fit(&data, &mut rng).unwrap();
+    let alpha = TemperatureConfig { initial: 0.2, automatic: false, ..Default::default() };
+    Parts {
+        gamma: 0.9,
+        actor: Some(Actor {
+            adam: Adam::new(policy.net().params(), &actor.adam(), &[]).unwrap(),
+            policy,
+        }),
+        critic: Some(CriticPart {
+            adam: Adam::new(q.online.net().params(), &critic.adam(), &[]).unwrap(),
+            q,
+            tau: 0.005,
+        }),
+        temperature: Some(Temperature::new(&alpha, 1, &spec).unwrap()),
+        model: Some(model),
+        ..Parts::default()
+    }
+}
+
+fn batch(n: usize, seed: u64) -> Batch {
+    let spec = Spec::f64();
+    let mut rng = Rng::new(seed);
+    let cont: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i % 3 != 0))).collect();
+    Batch {
+        obs: rng.normals((n, OBS), &spec).unwrap(),
+        action: rng.normals((n, 1), &spec).unwrap().tanh().unwrap(),
+        reward: rng.normals(n, &spec).unwrap(),
+        next_obs: rng.normals((n, OBS), &spec).unwrap(),
+        cont: spec.tensor(&cont, n).unwrap(),
+        state: None,
+    }
+}
+
+fn gradient(parts: &Parts, loss: &Tensor) -> Vec<f64> {
+    let params = parts.policy().unwrap().net().params();
+    to_f64(&params.grad(&loss.backward().unwrap()).unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn score_function_and_pathwise_estimate_the_same_gradient() {
+    let parts = parts(Known::default());
+    let s0 = batch(1, 5).obs.broadcast_as((400, OBS)).unwrap().contiguous().unwrap();
+    let (horizon, rounds) = (2, 60);
+    let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
+    let score = ScoreFunction(ScoreFunctionConfig { horizon, samples: 4, ..Default::default() });
+    let model = parts.model().unwrap();
+    let mut rng = Rng::new(6);
+    let (mut path, mut scores) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (loss, _) = pathwise.loss(&parts, &s0, &Noise::Key(rng.key())).unwrap();
+        path.push(gradient(&parts, &loss));
+        let noise = Noise::Key(rng.key());
+        let (loss, _) = score.loss(&parts, Some(model), &s0, &noise).unwrap();
+        scores.push(gradient(&parts, &loss));
+    }
+    let moments = |all: &[Vec<f64>], i: usize| {
+        let mean = all.iter().map(|g| g[i]).sum::<f64>() / all.len() as f64;
+        let var = all.iter().map(|g| (g[i] - mean).powi(2)).sum::<f64>() / all.len() as f64;
+        (mean, var / all.len() as f64)
+    };
+    let mut sum = 0.0;
+    let mut quieter = 0;
+    for i in 0..path[0].len() {
+        let ((p, p_var), (s, s_var)) = (moments(&path, i), moments(&scores, i));
+        sum += (p - s).powi(2) / (p_var + s_var);
+        quieter += usize::from(p_var < s_var);
+    }
+    // A chi-square of P degrees of freedom: its mean is P, its standard deviation sqrt(2 P).
+    let p = path[0].len() as f64;
+    assert!(sum < p + 6.0 * (2.0 * p).sqrt(), "chi-square {sum} of {p}");
+    // The contrast that MAAC draws: the pathwise estimate has less variance everywhere.
+    assert_eq!(quieter, path[0].len());
+}
+
+#[test]
+fn entropy_of_the_first_action_alone_is_what_the_code_has() {
+    let parts = parts(Known::default());
+    let (s0, noise) = (batch(8, 7).obs, Noise::Key(Rng::new(8).key()));
+    let with = |entropy| {
+        let config = PathwiseConfig { horizon: 2, entropy, ..PathwiseConfig::default() };
+        let (loss, rollout) = Pathwise(config).loss(&parts, &s0, &noise).unwrap();
+        let mean = |t: &Tensor| to_f64(t).unwrap().iter().sum::<f64>() / 8.0;
+        let log_probs: Vec<f64> = rollout.log_probs.iter().map(mean).collect();
+        (to_f64(&loss).unwrap()[0], log_probs)
+    };
+    let (none, log_probs) = with(Entropy::None);
+    let (first, _) = with(Entropy::First);
+    let (all, _) = with(Entropy::All);
+    assert!((first - none - 0.2 * log_probs[0]).abs() < 1e-12);
+    let sum = log_probs[0] + 0.9 * log_probs[1] + 0.81 * log_probs[2];
+    assert!((all - none - 0.2 * sum).abs() < 1e-12);
+}
+
+#[test]
+fn several_last_actions_are_averaged_before_the_minimum() {
+    let parts = parts(Known::default());
+    let s0 = batch(4, 9).obs;
+    let config = PathwiseConfig { last_samples: 3, entropy: Entropy::None, ..Default::default() };
+    let (loss, rollout) =
+        Pathwise(config).loss(&parts, &s0, &Noise::Key(Rng::new(1).key())).unwrap();
+    let q = &parts.critic().unwrap().q.online;
+    let mut sum = q.q(&s0, &rollout.actions[0]).unwrap();
+    assert_eq!(rollout.more.len(), 2);
+    for (action, _) in &rollout.more {
+        sum = (sum + q.q(&s0, action).unwrap()).unwrap();
+    }
+    let sum = to_f64(&sum).unwrap();
+    let want: f64 = (0..4).map(|b| (sum[b] / 3.0).min(sum[4 + b] / 3.0)).sum::<f64>() / 4.0;
+    assert!((to_f64(&loss).unwrap()[0] + want).abs() < 1e-12);
+}
+
+#[test]
+fn a_terminated_transition_is_worth_its_reward() {
+    let parts = parts(Known::default());
+    let batch = batch(9, 10);
+    let targets: [Box<dyn Target>; 2] =
+        [Box::new(Td0(Reduce::Min)), Box::new(Steve(SteveConfig::default()))];
+    for target in targets {
+        let (y, _) = target.targets(&parts, &batch, Rng::new(2).key()).unwrap().unwrap();
+        let (y, r) = (to_f64(&y).unwrap(), to_f64(&batch.reward).unwrap());
+        for i in 0..9 {
+            assert_eq!(i % 3 == 0, y[i] == r[i], "{} row {i}", target.describe());
+        }
+    }
+}
+
+#[test]
+fn targets_come_from_the_target_network() {
+    let parts = parts(Known::default());
+    let batch = batch(6, 11);
+    let y = |target: &dyn Target| {
+        let key = Rng::new(2).key();
+        to_f64(&target.targets(&parts, &batch, key).unwrap().unwrap().0).unwrap()
+    };
+    let targets: [&dyn Target; 2] = [&Td0(Reduce::Min), &Steve(SteveConfig::default())];
+    let critic = parts.critic().unwrap();
+    for target in targets {
+        let before = y(target);
+        let online = critic.q.online.net().params();
+        let saved = online.to_flat().unwrap();
+        online.set_flat(&vec![0.5; online.len()]).unwrap();
+        assert_eq!(before, y(target), "{}", target.describe());
+        online.set_flat(&saved).unwrap();
+        let slow = critic.q.target.net().params();
+        let kept = slow.to_flat().unwrap();
+        slow.set_flat(&vec![0.5; slow.len()]).unwrap();
+        assert_ne!(before, y(target), "{}", target.describe());
+        slow.set_flat(&kept).unwrap();
+    }
+}
+
+#[test]
+fn branched_rollouts_store_every_step_until_a_row_dies() {
+    // Dead as soon as the first coordinate of the next observation exceeds 0.3.
+    let continuation: hstep::env::ContinuationFn =
+        Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
+            let first = next.narrow(1, 0, 1)?.squeeze(1)?;
+            Ok(first.le(0.3)?.to_dtype(next.dtype())?)
+        });
+    let mut parts = parts(Known { reward: None, continuation: Some(continuation) });
+    parts.gamma = 0.9;
+    let mut real = Replay::new(100, OBS, 1).unwrap();
+    for i in 0..50 {
+        let x = i as f32 / 50.0;
+        let row = TransitionRow {
+            obs: &[x, -x],
+            action: &[0.0],
+            reward: 0.0,
+            next_obs: &[x, -x],
+            cont: 1.0,
+            state: &[],
+        };
+        real.push(&row).unwrap();
+    }
+    let (starts, k) = (400, 3);
+    let config = BranchedConfig {
+        starts,
+        horizon: Schedule::Constant(k as f64),
+        ..BranchedConfig::default()
+    };
+    let branched = Branched(config);
+    let mut model = Replay::new(branched.capacity(0), OBS, 1).unwrap();
+    let mut rng = Rng::new(4);
+    let spec = Spec::f64();
+    let stored = branched.imagine(&parts, &real, &mut model, 0, &mut rng, &spec).unwrap() as usize;
+    assert_eq!(stored, model.len());
+    let all = model.last(stored, &Spec::f32()).unwrap();
+    let (next, cont) = (to_f64(&all.next_obs).unwrap(), to_f64(&all.cont).unwrap());
+    let dead = cont.iter().filter(|c| **c == 0.0).count();
+    for (row, c) in cont.iter().enumerate() {
+        // The buffer rounds to f32, the test decides in f64: leave a hair at the threshold.
+        let x = next[row * OBS];
+        assert!((x - 0.3).abs() < 1e-6 || (*c == 1.0) == (x <= 0.3));
+    }
+    let first_dead = cont[..starts].iter().filter(|c| **c == 0.0).count();
+    let second_dead =
+        cont[starts..2 * starts - first_dead].iter().filter(|c| **c == 0.0).count();
+    assert!(first_dead > 0 && dead >= first_dead + second_dead);
+    assert_eq!(stored, starts + (starts - first_dead) + (starts - first_dead - second_dead));
+}
+
+#[test]
+fn the_temperature_rises_when_the_policy_is_too_sure() {
+    let spec = Spec::f64();
+    let config = TemperatureConfig { target_entropy: Some(-1.0), lr: 0.1, ..Default::default() };
+    for (log_prob, up) in [(2.0, true), (0.5, false)] {
+        let mut temperature = Temperature::new(&config, 1, &spec).unwrap();
+        temperature.update(&spec.tensor(&[log_prob; 3], 3).unwrap()).unwrap();
+        assert_eq!(temperature.alpha().unwrap() > 1.0, up, "log pi {log_prob}");
+    }
+}
+
+#[test]
+fn illegal_pairs_are_refused_by_name() {
+    let (actor, critic, alpha) =
+        (ActorConfig::default(), CriticConfig::default(), TemperatureConfig::default());
+    let start = || Hybrid::builder("mine", "here").actor_critic(0.99, &actor, &critic, &alpha);
+    let pathwise = || Pathwise(PathwiseConfig { horizon: 3, ..PathwiseConfig::default() });
+    let text = |built: hstep::Result<Hybrid>| built.map(|_| ()).unwrap_err().to_string();
+    let message =
+        text(start().improve(pathwise()).target(Box::new(Td0(Reduce::Min))).build());
+    for word in ["mine", "improve", "pathwise, H=3", "needs a model", ".model("] {
+        assert!(message.contains(word), "{message}");
+    }
+    let message = text(start().imagine(Branched(BranchedConfig::default())).build());
+    assert!(message.contains("imagine") && message.contains("needs a model"), "{message}");
+    let message = text(Hybrid::builder("mine", "here").build());
+    assert!(message.contains("behave `policy` needs a policy"), "{message}");
+    let message = text(start().improve(Pathwise::model_free()).build());
+    assert!(message.contains("add a target"), "{message}");
+}
+
+#[test]
+fn a_new_hybrid_is_a_new_row() {
+    let rows = |extra: Option<[String; 6]>| {
+        let mut rows: Vec<[String; 6]> = algo::registry()
+            .iter()
+            .map(|entry| entry.build(&entry.preset(None).unwrap()).unwrap().row())
+            .collect();
+        rows.extend(extra);
+        algo::table(&rows)
+    };
+    let before = rows(None);
+    for name in ["SAC", "REINFORCE", "MBPO", "MAAC"] {
+        assert!(before.lines().any(|line| line.starts_with(name)), "{before}");
+    }
+    let hybrid = Hybrid::builder("REINFORCE-MBPO", "nobody yet")
+        .actor_critic(0.99, &ActorConfig::default(), &CriticConfig::default(), &Default::default())
+        .model(&EnsembleConfig::default())
+        .imagine(Branched(BranchedConfig::default()))
+        .improve(ScoreFunction(ScoreFunctionConfig::default()))
+        .target(Box::new(Td0(Reduce::Mean)))
+        .build()
+        .unwrap();
+    let after = rows(Some(hybrid.row()));
+    let row = after.lines().find(|line| line.starts_with("REINFORCE-MBPO")).unwrap();
+    for cell in ["ensemble of 7", "policy", "branched k=1", "score function, H=5", "mean target Q"] {
+        assert!(row.contains(cell), "{row}");
+    }
+    assert_eq!(after.lines().count(), before.lines().count() + 1);
+}
+
+#[test]
+fn every_preset_composes_and_survives_its_own_resolution() {
+    for entry in algo::registry() {
+        for name in entry.preset_names() {
+            let (found, suffix) = algo::find(&name).unwrap();
+            let table = found.preset(suffix.as_deref()).unwrap();
+            found.build(&table).unwrap();
+            assert_eq!(found.resolve(&table).unwrap(), table, "{name}");
+        }
+    }
+    let message = algo::find("mapc").map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("did you mean `maac`"), "{message}");
+    let message = algo::find("maac-cod").map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("maac-code"), "{message}");
+}
