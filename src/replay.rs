@@ -385,6 +385,37 @@ impl Replay {
         }
         Ok(())
     }
+
+    /// Where the oldest row lies: with [`Replay::stored`] the exact layout, for checkpoints.
+    pub(crate) fn oldest(&self) -> usize {
+        self.oldest
+    }
+
+    /// The columns of the stored rows `first..first + n`, as they lie.
+    pub(crate) fn stored(&self, first: usize, n: usize) -> [&[f32]; N] {
+        std::array::from_fn(|i| &self.columns[i][first * self.widths[i]..][..n * self.widths[i]])
+    }
+
+    /// The widths of the columns of [`Replay::stored`].
+    pub(crate) fn widths(&self) -> [usize; N] {
+        self.widths
+    }
+
+    /// Appends `n` stored rows, as [`Replay::stored`] gave them, without looking at the numbers.
+    pub(crate) fn append_stored(&mut self, columns: &[Vec<f32>; N]) {
+        for ((to, from), width) in self.columns.iter_mut().zip(columns).zip(self.widths) {
+            reserve(to, from.len(), width, self.capacity);
+            to.extend_from_slice(from);
+        }
+    }
+
+    /// Sets where the oldest row lies, after the last [`Replay::append_stored`]; false if such a
+    /// ring cannot be.
+    pub(crate) fn set_oldest(&mut self, oldest: usize) -> bool {
+        self.oldest = oldest;
+        let len = self.len();
+        len <= self.capacity && (oldest == 0 || (oldest < len && len == self.capacity))
+    }
 }
 
 fn check_capacity(capacity: usize) -> Result<()> {

@@ -42,6 +42,7 @@ fn numbers(replay: &Replay) -> Vec<usize> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn ring_is_a_queue_of_bounded_length(
         capacity in 1usize..20,
