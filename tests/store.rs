@@ -1,1 +1,5 @@
-//! To come.
+//! What is kept: replay buffers, checkpoints and metrics.
+
+mod checkpoint;
+mod metrics;
+mod replay;

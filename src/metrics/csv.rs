@@ -1,0 +1,253 @@
+//! `metrics.csv` and `timing.csv`: fixed columns, one line a row, whole lines only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::Row;
+use crate::checkpoint::fault;
+use crate::error::{Error, Result};
+
+/// Writes the two CSV files of a run folder.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    metrics: Csv,
+    timing: Csv,
+}
+
+impl MetricsWriter {
+    /// Starts both files anew in the folder `dir`, which must exist: `metrics.csv` with
+    /// `columns`, `timing.csv` with `timing_columns`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be written; [`Error::Config`] when a column's name is
+    /// empty, occurs twice, or has a comma, a quote or a line break in it.
+    pub fn create(dir: &Path, columns: &[&str], timing_columns: &[&str]) -> Result<Self> {
+        Ok(Self {
+            metrics: Csv::create(dir.join("metrics.csv"), columns)?,
+            timing: Csv::create(dir.join("timing.csv"), timing_columns)?,
+        })
+    }
+
+    /// Goes on after an interruption: `metrics.csv` is cut back to `metrics_len` bytes, its length
+    /// at the checkpoint that was loaded. `timing.csv` is only added to: the times of steps that
+    /// are done twice stand there twice.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when `metrics.csv` is missing, shorter than `metrics_len`, not at the
+    /// end of a row there, or has other columns; else as [`MetricsWriter::create`].
+    pub fn resume(
+        dir: &Path,
+        columns: &[&str],
+        timing_columns: &[&str],
+        metrics_len: u64,
+    ) -> Result<Self> {
+        let timing = dir.join("timing.csv");
+        Ok(Self {
+            metrics: Csv::resume(dir.join("metrics.csv"), columns, metrics_len)?,
+            timing: match Csv::resume(timing.clone(), timing_columns, whole_lines(&timing)?) {
+                // Times are worth no refusal: a damaged file is started anew.
+                Err(Error::Checkpoint { .. }) => Csv::create(timing, timing_columns)?,
+                other => other?,
+            },
+        })
+    }
+
+    /// Adds a row to `metrics.csv`; columns that `row` does not name stay empty.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when `row` names a column that does not exist; [`Error::Io`] when the
+    /// disk is full.
+    pub fn write(&mut self, row: &Row) -> Result<()> {
+        self.metrics.write(row, Some("metrics-half-row"))
+    }
+
+    /// Adds a row to `timing.csv`.
+    ///
+    /// # Errors
+    /// As [`MetricsWriter::write`].
+    pub fn write_timing(&mut self, row: &Row) -> Result<()> {
+        self.timing.write(row, None)
+    }
+
+    /// Puts `metrics.csv` on the disk and returns its length in bytes, for a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk refuses.
+    pub fn sync(&mut self) -> Result<u64> {
+        self.metrics.sync()
+    }
+}
+
+#[derive(Debug)]
+struct Csv {
+    path: PathBuf,
+    file: File,
+    columns: Vec<String>,
+}
+
+impl Csv {
+    fn create(path: PathBuf, columns: &[&str]) -> Result<Self> {
+        let header = header(columns)?;
+        let mut file = File::create(&path).map_err(Error::io("cannot create", &path))?;
+        file.write_all(header.as_bytes()).map_err(Error::io("cannot write", &path))?;
+        Ok(Self { path, file, columns: owned(columns) })
+    }
+
+    fn resume(path: PathBuf, columns: &[&str], len: u64) -> Result<Self> {
+        let header = header(columns)?;
+        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::checkpoint(path, "is missing: the run cannot be resumed"));
+            }
+            Err(error) => return Err(Error::io("cannot open", path)(error)),
+        };
+        check_end(&path, &mut file, &header, len)?;
+        let cut = file.set_len(len).and_then(|()| file.seek(SeekFrom::End(0)));
+        cut.map_err(Error::io("cannot shorten", &path))?;
+        Ok(Self { path, file, columns: owned(columns) })
+    }
+
+    fn write(&mut self, row: &Row, half: Option<&str>) -> Result<()> {
+        if let Some((name, _)) =
+            row.iter().find(|(name, _)| !self.columns.iter().any(|c| c == name))
+        {
+            let known = self.columns.join(", ");
+            let problem = format!("is no column of {}; there are {known}", self.path.display());
+            return Err(Error::config(name, problem));
+        }
+        let cells: Vec<String> =
+            self.columns.iter().map(|c| row.get(c).map(number).unwrap_or_default()).collect();
+        let line = cells.join(",") + "\n";
+        let (first, second) = line.as_bytes().split_at(line.len() / 2);
+        self.append(first)?;
+        if let Some(point) = half {
+            fault::point(point);
+        }
+        self.append(second)
+    }
+
+    /// Unbuffered: what a row says is in the file when the call returns.
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(Error::io("cannot write", &self.path))
+    }
+
+    fn sync(&mut self) -> Result<u64> {
+        let len = self.file.sync_all().and_then(|()| self.file.metadata());
+        Ok(len.map_err(Error::io("cannot flush", &self.path))?.len())
+    }
+}
+
+/// Checks that the file starts with `header` and has a row's end at `len`.
+fn check_end(path: &Path, file: &mut File, header: &str, len: u64) -> Result<()> {
+    let fail = || Error::io("cannot read", path);
+    let there = file.metadata().map_err(fail())?.len();
+    if there < len {
+        let problem = format!(
+            "has {there} bytes, the checkpoint was saved with {len}: rows are lost; restore the \
+             file, or start a new run"
+        );
+        return Err(Error::checkpoint(path, problem));
+    }
+    let mut start = vec![0; header.len()];
+    if len < header.len() as u64
+        || file.read_exact(&mut start).is_err()
+        || start != header.as_bytes()
+    {
+        let problem = format!("does not start with the columns `{}`", header.trim_end());
+        return Err(Error::checkpoint(path, problem));
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::Start(len - 1)).and_then(|_| file.read_exact(&mut last)).map_err(fail())?;
+    if last != *b"\n" {
+        return Err(Error::checkpoint(path, format!("no row ends after {len} bytes: garbled")));
+    }
+    Ok(())
+}
+
+/// The length of the file's whole lines; 0 if it is not there.
+fn whole_lines(path: &Path) -> Result<u64> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at as u64 + 1)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::io("cannot read", path)(error)),
+    }
+}
+
+fn header(columns: &[&str]) -> Result<String> {
+    for (i, name) in columns.iter().enumerate() {
+        if name.is_empty() || name.contains([',', '"', '\n', '\r']) {
+            let problem = "a column's name must not be empty or hold a comma, quote or line break";
+            return Err(Error::config(*name, problem));
+        }
+        if columns[..i].contains(name) {
+            return Err(Error::config(*name, "this column's name occurs twice"));
+        }
+    }
+    Ok(columns.join(",") + "\n")
+}
+
+fn owned(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// The shortest text that reads back as the same number.
+fn number(x: f64) -> String {
+    let plain = x == 0.0 || !x.is_finite() || (1e-5..1e16).contains(&x.abs());
+    if plain { format!("{x}") } else { format!("{x:e}") }
+}
+
+/// A CSV file of numbers that was read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The rows, each as long as `columns`; `None` where a cell is empty.
+    pub rows: Vec<Vec<Option<f64>>>,
+}
+
+impl Table {
+    /// The cells of the column called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such column.
+    pub fn column(&self, name: &str) -> Result<Vec<Option<f64>>> {
+        let Some(at) = self.columns.iter().position(|c| c == name) else {
+            let problem = format!("is no column; there are {}", self.columns.join(", "));
+            return Err(Error::config(name, problem));
+        };
+        Ok(self.rows.iter().map(|row| row[at]).collect())
+    }
+}
+
+/// Reads a file that a [`MetricsWriter`] wrote. A last line without its end is left out: the run
+/// is still going, or was interrupted there.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read; [`Error::Checkpoint`] naming the line when one has
+/// another number of cells than there are columns, or a cell is no number.
+pub fn read_csv(path: &Path) -> Result<Table> {
+    let text = fs::read(path).map_err(Error::io("cannot read", path))?;
+    let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&text[..whole]);
+    let mut records = reader.records();
+    let fail = |error: ::csv::Error| Error::checkpoint(path, error.to_string());
+    let Some(first) = records.next().transpose().map_err(fail)? else {
+        return Err(Error::checkpoint(path, "is empty: expected a line of column names"));
+    };
+    let columns = first.iter().map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    for record in records {
+        let record = record.map_err(fail)?;
+        let line = record.position().map_or(0, ::csv::Position::line);
+        let cell = |cell: &str| match cell {
+            "" => Ok(None),
+            _ => cell.parse().map(Some).map_err(|_| {
+                Error::checkpoint(path, format!("line {line}: `{cell}` is no number"))
+            }),
+        };
+        rows.push(record.iter().map(cell).collect::<Result<_>>()?);
+    }
+    Ok(Table { columns, rows })
+}
