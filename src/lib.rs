@@ -9,6 +9,7 @@ pub mod config;
 pub mod dynamics;
 pub mod env;
 mod error;
+pub mod fault;
 pub mod learner;
 pub mod lqr;
 pub mod metrics;

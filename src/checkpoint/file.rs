@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::fault;
+use crate::fault;
 use crate::error::{Error, Result};
 
 /// The ending of a file that is still being written.

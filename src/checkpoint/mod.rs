@@ -13,7 +13,6 @@
 //! whole. The last two are kept.
 
 mod chunk;
-pub mod fault;
 mod file;
 mod hash;
 mod manifest;
@@ -24,6 +23,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::replay::Replay;
 use file::{Failure, TEMPORARY, garbled};
 use hash::{digest, hex};

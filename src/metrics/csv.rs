@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::Row;
-use crate::checkpoint::fault;
+use crate::fault;
 use crate::error::{Error, Result};
 
 /// Writes the two CSV files of a run folder.

@@ -9,18 +9,20 @@ mod log;
 pub use evaluate::{EvalConfig, Evaluation, evaluate};
 pub use log::{Log, Phase, Stopwatch};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Hybrid;
-use crate::checkpoint::{CheckpointDir, Snapshot};
+use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
-use crate::metrics::{MetricsWriter, TensorBoard};
+use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
@@ -89,8 +91,8 @@ pub trait Observer {
     fn step(&mut self, progress: &Progress);
 
     /// After every row of the metrics.
-    fn row(&mut self, columns: &[(String, f64)]) {
-        let _ = columns;
+    fn row(&mut self, row: &Numbers) {
+        let _ = row;
     }
 }
 
@@ -131,7 +133,7 @@ pub struct Trainer {
     watch: Stopwatch,
     eval_return: Option<f64>,
     metrics: MetricsWriter,
-    board: Option<TensorBoard>,
+    board: EventWriter,
     checkpoints: CheckpointDir,
     saved_at: Option<u64>,
 }
@@ -157,11 +159,22 @@ impl Trainer {
         let info = env.info().clone();
         let root = Rng::new(config.seed);
         let agent = Agent::new(hybrid, &info, env.known(), &root.fork("agent"), spec)?;
-        let checkpoints = CheckpointDir::new(folder.join("ckpt"))?;
+        let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
         let found = checkpoints.load_latest()?;
+        if let Some(loaded) = &found {
+            check_identity(loaded, identity, folder)?;
+        }
         let columns = columns(&agent, &info);
-        let kept = found.as_ref().map(|loaded| loaded.metrics_len);
-        let metrics = MetricsWriter::open(folder, &columns, &timing_columns(), kept)?;
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let timing = timing_columns();
+        let metrics = match &found {
+            Some(loaded) => {
+                MetricsWriter::resume(folder, &columns, &timing, loaded.metrics_len)?
+            }
+            None => MetricsWriter::create(folder, &columns, &timing)?,
+        };
+        let resumed = found.as_ref().map(|loaded| loaded.step);
+        let board = EventWriter::create(folder, seconds_since_1970(), resumed)?;
         let mut run = Self {
             identity: identity.to_string(),
             agent,
@@ -174,7 +187,7 @@ impl Trainer {
             watch: Stopwatch::default(),
             eval_return: None,
             metrics,
-            board: Some(TensorBoard::create(folder)?),
+            board,
             checkpoints,
             saved_at: None,
             config,
@@ -286,26 +299,26 @@ impl Trainer {
         let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval))?;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
-        let mut row = vec![
-            ("env_steps".to_string(), c.env_steps as f64),
-            ("model_steps".to_string(), c.model_steps as f64),
-            ("grad_steps".to_string(), c.grad_steps as f64),
-            ("fit_steps".to_string(), c.fit_steps as f64),
-            ("episodes".to_string(), c.episodes as f64),
-            ("eval_return".to_string(), eval.mean()),
-            ("eval_std".to_string(), eval.std()),
-            ("eval_length".to_string(), eval.length()),
-        ];
-        row.extend(self.log.take());
-        self.metrics.row(&row)?;
-        let mut timing = vec![("env_steps".to_string(), c.env_steps as f64)];
+        let mut row = Numbers::new();
+        row.set("env_steps", c.env_steps as f64)
+            .set("model_steps", c.model_steps as f64)
+            .set("grad_steps", c.grad_steps as f64)
+            .set("fit_steps", c.fit_steps as f64)
+            .set("episodes", c.episodes as f64)
+            .set("eval_return", eval.mean())
+            .set("eval_std", eval.std())
+            .set("eval_length", eval.length());
+        for (name, value) in self.log.take() {
+            row.set(name, value);
+        }
+        self.metrics.write(&row)?;
+        let mut timing = Numbers::new();
+        timing.set("env_steps", c.env_steps as f64);
         for phase in Phase::ALL {
-            timing.push((phase.column().to_string(), self.watch.seconds(phase)));
+            timing.set(phase.column(), self.watch.seconds(phase));
         }
-        self.metrics.timing(&timing)?;
-        if let Some(board) = &mut self.board {
-            board.scalars(c.env_steps, &row)?;
-        }
+        self.metrics.write_timing(&timing)?;
+        self.board.write(c.env_steps, seconds_since_1970(), &row)?;
         observer.row(&row);
         Ok(())
     }
@@ -322,40 +335,32 @@ impl Trainer {
         strings.insert("log".into(), json(&self.log)?);
         strings.insert("eval_return".into(), json(&self.eval_return)?);
         strings.insert("rng.env".into(), json(&self.env_rng.state())?);
-        let mut snapshot = Snapshot::new(self.agent.tensors()?, strings);
-        snapshot.buffer("real", &self.agent.real);
-        if self.agent.parts.model.is_some() {
-            snapshot.buffer("imagined", &self.agent.imagined);
-        }
-        let Self { watch, checkpoints, metrics, identity, .. } = self;
+        let Self { agent, watch, checkpoints, metrics, identity, .. } = self;
         watch.time(Phase::Checkpoint, || {
-            checkpoints.save(&snapshot, at, metrics.len()?, identity)
+            let mut buffers = BTreeMap::from([("real".to_string(), &agent.real)]);
+            if agent.parts.model.is_some() {
+                buffers.insert("imagined".to_string(), &agent.imagined);
+            }
+            let snapshot = Snapshot { tensors: agent.tensors()?, states: strings, buffers };
+            checkpoints.save(&snapshot, at, metrics.sync()?, identity)
         })?;
         self.saved_at = Some(at);
         Ok(())
     }
 
-    fn restore(&mut self, mut loaded: crate::checkpoint::Loaded) -> Result<()> {
-        if loaded.config_hash != self.identity {
-            let problem = format!(
-                "it was written with other settings (identity {}, now {}): resume with the run's \
-                 own config.toml, or start a new run",
-                loaded.config_hash, self.identity
-            );
-            return Err(Error::checkpoint(self.checkpoints.path(), problem));
-        }
+    fn restore(&mut self, mut loaded: Loaded) -> Result<()> {
         self.agent.load_tensors(&loaded.tensors)?;
-        self.agent.load_state(&loaded.strings)?;
+        self.agent.load_state(&loaded.states)?;
         if let Some(real) = loaded.buffers.remove("real") {
             self.agent.real = real;
         }
         if let Some(imagined) = loaded.buffers.remove("imagined") {
             self.agent.imagined = imagined;
         }
-        self.episode = from_json("episode", &loaded.strings)?;
-        self.log = from_json("log", &loaded.strings)?;
-        self.eval_return = from_json("eval_return", &loaded.strings)?;
-        let state: RngState = from_json("rng.env", &loaded.strings)?;
+        self.episode = from_json("episode", &loaded.states)?;
+        self.log = from_json("log", &loaded.states)?;
+        self.eval_return = from_json("eval_return", &loaded.states)?;
+        let state: RngState = from_json("rng.env", &loaded.states)?;
         self.env_rng = Rng::from_state(&state);
         match (&self.episode.simulator, self.env.as_simulator()) {
             (Some(state), Some(simulator)) => simulator.restore(state)?,
@@ -405,9 +410,24 @@ fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
     all
 }
 
-fn timing_columns() -> Vec<String> {
-    let phases = Phase::ALL.map(|phase| phase.column().to_string());
-    std::iter::once("env_steps".to_string()).chain(phases).collect()
+fn timing_columns() -> Vec<&'static str> {
+    std::iter::once("env_steps").chain(Phase::ALL.map(Phase::column)).collect()
+}
+
+fn seconds_since_1970() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn check_identity(loaded: &Loaded, identity: &str, folder: &Path) -> Result<()> {
+    if loaded.config_hash == identity {
+        return Ok(());
+    }
+    let problem = format!(
+        "it was written with other settings (identity {}, now {identity}): resume with the run's \
+         own config.toml, or start a new run",
+        loaded.config_hash
+    );
+    Err(Error::checkpoint(checkpoint_folder(folder), problem))
 }
 
 /// The folder of a run's checkpoints.
