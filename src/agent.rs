@@ -23,9 +23,11 @@ pub struct LoopConfig {
     pub batch: usize,
     /// Transitions that the real buffer holds. 1,000,000: code (MBPO).
     pub replay: usize,
-    /// The model is fitted, and rollouts are imagined, every so many environment steps.
-    /// 250: code (MBPO).
+    /// The model is fitted every so many environment steps. 250: code (MBPO).
     pub fit_every: usize,
+    /// Rollouts are imagined every so many environment steps; `None` is after every fit: code
+    /// (MBPO).
+    pub imagine_every: Option<usize>,
 }
 
 impl Default for LoopConfig {
@@ -36,6 +38,7 @@ impl Default for LoopConfig {
             batch: 256,
             replay: 1_000_000,
             fit_every: 250,
+            imagine_every: None,
         }
     }
 }
@@ -47,6 +50,7 @@ impl LoopConfig {
         crate::check::at_least("loop.random_steps", self.random_steps, 1)?;
         crate::check::at_least("loop.batch", self.batch, 1)?;
         crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
+        crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;
         crate::check::at_least("loop.replay", self.replay, self.batch)
     }
 }

@@ -44,7 +44,10 @@ pub fn at_least(key: &str, n: usize, low: usize) -> Result<()> {
 /// [`Error::Config`] naming `key`.
 pub fn hidden(key: &str, widths: &[usize]) -> Result<()> {
     if widths.contains(&0) {
-        return Err(Error::config(key, format!("a layer of width 0 carries nothing, got {widths:?}")));
+        return Err(Error::config(
+            key,
+            format!("a layer of width 0 carries nothing, got {widths:?}"),
+        ));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Hybrid, LoopConfig};
+use crate::agent::Hybrid;
 use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
@@ -80,8 +80,7 @@ impl Agent {
             parts.actor = Some(Actor { policy, adam });
             let online = QNet::new(&ac.critic, o, a, &mut rng.fork("critic"), spec)?;
             let adam = Adam::new(online.net().params(), &ac.critic.adam(), &[])?;
-            parts.critic =
-                Some(CriticPart { q: Targeted::new(online)?, adam, tau: ac.critic.tau });
+            parts.critic = Some(CriticPart { q: Targeted::new(online)?, adam, tau: ac.critic.tau });
             parts.temperature = Some(Temperature::new(&ac.temperature, a, spec)?);
         }
         if let Some(config) = &hybrid.value {
@@ -157,11 +156,17 @@ impl Agent {
     /// [`Error::NonFinite`] naming the quantity and the step.
     pub fn learn(&mut self, log: &mut Log, watch: &mut Stopwatch) -> Result<()> {
         let step = self.counters.env_steps;
-        let LoopConfig { random_steps, fit_every, updates_per_step, .. } = self.hybrid.schedule;
-        let Some(since) = step.checked_sub(random_steps as u64) else { return Ok(()) };
-        if self.parts.model.is_some() && since % fit_every as u64 == 0 {
-            watch.time(Phase::Model, || self.fit(log))?;
-            watch.time(Phase::Imagining, || self.imagine(log))?;
+        let schedule = &self.hybrid.schedule;
+        let updates_per_step = schedule.updates_per_step;
+        let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
+        if self.parts.model.is_some() {
+            let imagine_every = schedule.imagine_every.unwrap_or(schedule.fit_every);
+            if since.is_multiple_of(schedule.fit_every as u64) {
+                watch.time(Phase::Model, || self.fit(log))?;
+            }
+            if since.is_multiple_of(imagine_every as u64) {
+                watch.time(Phase::Imagining, || self.imagine(log))?;
+            }
         }
         watch.time(Phase::Updates, || -> Result<()> {
             for _ in 0..updates_per_step {
@@ -236,10 +241,8 @@ impl Agent {
         let batch = Replay::mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
         let key = rng.key();
         self.counters.grad_steps += 1;
-        let model_steps = step_at(
-            update_parts(&self.hybrid, &mut self.parts, &batch, key, log),
-            &self.counters,
-        )?;
+        let model_steps =
+            step_at(update_parts(&self.hybrid, &mut self.parts, &batch, key, log), &self.counters)?;
         self.counters.model_steps += model_steps;
         Ok(())
     }
@@ -393,23 +396,23 @@ fn update_parts(
     log: &mut Log,
 ) -> Result<u64> {
     let mut model_steps = 0;
-    if let Some(target) = &hybrid.target {
-        if let Some((y, steps)) = target.targets(parts, batch, key.fork("target"))? {
-            model_steps += steps;
-            update_critic(parts, batch, &y, log)?;
-        }
+    if let Some(target) = &hybrid.target
+        && let Some((y, steps)) = target.targets(parts, batch, key.fork("target"))?
+    {
+        model_steps += steps;
+        update_critic(parts, batch, &y, log)?;
     }
     if parts.value.is_some() {
         update_value(parts, batch, key.fork("value"), log)?;
     }
-    if let Some(improve) = &hybrid.improve {
-        if let Some(done) = improve.improve(parts, batch, key.fork("improve"))? {
-            model_steps += done.model_steps;
-            log.mean("actor_loss", done.loss);
-            log.mean("entropy", -shape::scalar(&done.log_prob.mean_all()?)?);
-            if let Some(temperature) = &mut parts.temperature {
-                temperature.update(&done.log_prob)?;
-            }
+    if let Some(improve) = &hybrid.improve
+        && let Some(done) = improve.improve(parts, batch, key.fork("improve"))?
+    {
+        model_steps += done.model_steps;
+        log.mean("actor_loss", done.loss);
+        log.mean("entropy", -shape::scalar(&done.log_prob.mean_all()?)?);
+        if let Some(temperature) = &mut parts.temperature {
+            temperature.update(&done.log_prob)?;
         }
     }
     log.last("alpha", parts.alpha()?);
@@ -459,10 +462,7 @@ fn step_at<T>(result: Result<T>, counters: &Counters) -> Result<T> {
     result.map_err(|error| match error {
         Error::NonFinite { quantity, .. } => Error::NonFinite {
             quantity,
-            step: format!(
-                "env step {}, gradient step {}",
-                counters.env_steps, counters.grad_steps
-            ),
+            step: format!("env step {}, gradient step {}", counters.env_steps, counters.grad_steps),
         },
         other => other,
     })

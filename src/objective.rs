@@ -189,7 +189,9 @@ impl Noise {
                 }
                 Ok(eps.get(t)?)
             }
-            Noise::Key(key) | Noise::Pinned { key, .. } => key.fork("policy").normals(0, b, a, t, spec),
+            Noise::Key(key) | Noise::Pinned { key, .. } => {
+                key.fork("policy").normals(0, b, a, t, spec)
+            }
             _ => spec.zeros((b, a)),
         }
     }
@@ -509,9 +511,8 @@ impl<'a> HStep<'a> {
         let b = shape::rows(s0, width, "start states of a rollout")?;
         if let Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } = actions {
             let n = self.horizon + usize::from(self.terminal.needs_action());
-            let fits = sequence.dims().len() == 3
-                && sequence.dims()[0] == b
-                && sequence.dims()[1] >= n;
+            let fits =
+                sequence.dims().len() == 3 && sequence.dims()[0] == b && sequence.dims()[1] >= n;
             if !fits {
                 let expected = format!("[{b},{n},A]");
                 return Err(Error::shape("action sequence", expected, sequence.dims()));

@@ -87,7 +87,10 @@ impl Temperature {
     /// [`Error::Config`] when a number is out of range.
     pub fn new(config: &TemperatureConfig, actions: usize, spec: &Spec) -> Result<Self> {
         config.validate()?;
-        let log_alpha = Params::new(&[("log_alpha".into(), vec![1], vec![config.initial.max(1e-300).ln()])], spec)?;
+        let log_alpha = Params::new(
+            &[("log_alpha".into(), vec![1], vec![config.initial.max(1e-300).ln()])],
+            spec,
+        )?;
         let adam = match config.automatic {
             true => {
                 let adam = AdamConfig { lr: config.lr, ..AdamConfig::default() };

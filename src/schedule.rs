@@ -54,7 +54,9 @@ impl Schedule {
         };
         match values.iter().find(|x| !(low..=high).contains(*x)) {
             None => Ok(()),
-            Some(x) => Err(Error::config(key, format!("expected values in [{low}, {high}], got {x}"))),
+            Some(x) => {
+                Err(Error::config(key, format!("expected values in [{low}, {high}], got {x}")))
+            }
         }
     }
 }

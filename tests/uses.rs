@@ -54,8 +54,7 @@ fn parts(known: Known) -> Parts {
     let n = 200;
     let obs: Vec<f32> = (0..n * OBS).map(|_| rng.normal() as f32).collect();
     let action: Vec<f32> = (0..n).map(|_| rng.uniform() as f32 * 2.0 - 1.0).collect();
-    let next_obs: Vec<f32> =
-        (0..n * OBS).map(|i| obs[i] + 0.1 * action[i / OBS]).collect();
+    let next_obs: Vec<f32> = (0..n * OBS).map(|i| obs[i] + 0.1 * action[i / OBS]).collect();
     let reward: Vec<f32> = (0..n).map(|i| -obs[i * OBS] * obs[i * OBS]).collect();
     let data = FitData { obs: &obs, action: &action, reward: &reward, next_obs: &next_obs };
     model.fit(&data, &mut rng).unwrap();
@@ -253,8 +252,7 @@ fn branched_rollouts_store_every_step_until_a_row_dies() {
         assert!((x - 0.3).abs() < 1e-6 || (*c == 1.0) == (x <= 0.3));
     }
     let first_dead = cont[..starts].iter().filter(|c| **c == 0.0).count();
-    let second_dead =
-        cont[starts..2 * starts - first_dead].iter().filter(|c| **c == 0.0).count();
+    let second_dead = cont[starts..2 * starts - first_dead].iter().filter(|c| **c == 0.0).count();
     assert!(first_dead > 0 && dead >= first_dead + second_dead);
     assert_eq!(stored, starts + (starts - first_dead) + (starts - first_dead - second_dead));
 }
@@ -277,8 +275,7 @@ fn illegal_pairs_are_refused_by_name() {
     let start = || Hybrid::builder("mine", "here").actor_critic(0.99, &actor, &critic, &alpha);
     let pathwise = || Pathwise(PathwiseConfig { horizon: 3, ..PathwiseConfig::default() });
     let text = |built: hstep::Result<Hybrid>| built.map(|_| ()).unwrap_err().to_string();
-    let message =
-        text(start().improve(pathwise()).target(Box::new(Td0(Reduce::Min))).build());
+    let message = text(start().improve(pathwise()).target(Box::new(Td0(Reduce::Min))).build());
     for word in ["mine", "improve", "pathwise, H=3", "needs a model", ".model("] {
         assert!(message.contains(word), "{message}");
     }
@@ -314,7 +311,8 @@ fn a_new_hybrid_is_a_new_row() {
         .unwrap();
     let after = rows(Some(hybrid.row()));
     let row = after.lines().find(|line| line.starts_with("REINFORCE-MBPO")).unwrap();
-    for cell in ["ensemble of 7", "policy", "branched k=1", "score function, H=5", "mean target Q"] {
+    for cell in ["ensemble of 7", "policy", "branched k=1", "score function, H=5", "mean target Q"]
+    {
         assert!(row.contains(cell), "{row}");
     }
     assert_eq!(after.lines().count(), before.lines().count() + 1);

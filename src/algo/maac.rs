@@ -22,9 +22,7 @@ use crate::dynamics::EnsembleConfig;
 use crate::error::Result;
 use crate::parts::TemperatureConfig;
 use crate::policy::ActorConfig;
-use crate::uses::{
-    Branched, BranchedConfig, Pathwise, PathwiseConfig, TargetConfig, TargetKind,
-};
+use crate::uses::{Branched, BranchedConfig, Pathwise, PathwiseConfig, TargetConfig, TargetKind};
 use crate::value::CriticConfig;
 
 /// Settings of MAAC.

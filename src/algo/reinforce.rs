@@ -54,7 +54,8 @@ impl Default for ReinforceConfig {
 
 impl Algorithm for ReinforceConfig {
     const NAME: &'static str = "reinforce";
-    const CITATION: &'static str = "Williams 1992, Simple Statistical Gradient-Following Algorithms";
+    const CITATION: &'static str =
+        "Williams 1992, Simple Statistical Gradient-Following Algorithms";
     const PRESETS: &'static [(&'static str, &'static str)] = &[("paper", "")];
 
     fn compose(&self) -> Result<Hybrid> {

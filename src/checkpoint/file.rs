@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::fault;
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// The ending of a file that is still being written.
 pub(super) const TEMPORARY: &str = "tmp";

@@ -114,9 +114,10 @@ impl Rows {
         let (e, b) = (index.len(), index.first().map_or(0, |i| i.len()));
         let gather = |data: &[f32]| {
             let width = data.len() / self.n;
-            let rows = index.iter().flat_map(|i| i.iter());
-            let picked: Vec<f32> =
-                rows.flat_map(|row| &data[row * width..][..width]).copied().collect();
+            let mut picked: Vec<f32> = Vec::with_capacity(e * b * width);
+            for row in index.iter().flat_map(|i| i.iter()) {
+                picked.extend_from_slice(&data[row * width..][..width]);
+            }
             let batch = Tensor::from_vec(picked, (e, b, width), &net.spec().device)?;
             Ok::<_, Error>(batch.to_dtype(net.spec().dtype)?)
         };
@@ -224,6 +225,7 @@ impl Ensemble {
                 }
             }
             epochs += 1;
+            crate::fault::point("inside-model-fitting");
             let error = holdout_mse(&self.model, &x, &y)?;
             if let Some(m) = error.iter().position(|e| !e.is_finite()) {
                 let quantity = format!("holdout error of model member {m}");

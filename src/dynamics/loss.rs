@@ -4,7 +4,8 @@ use candle_core::Tensor;
 
 use super::EnsembleModel;
 use crate::error::Result;
-use crate::nn::Params;
+use crate::nn::{Params, bounded_nll};
+use crate::shape::Ops;
 
 /// The loss of `out` `[E,B,2T]` (or `[E,B,T]`) against normalised targets `[E,B,T]`: a scalar.
 ///
@@ -18,12 +19,77 @@ pub(super) fn loss(
     target: &Tensor,
 ) -> Result<Tensor> {
     let (_, b, t) = target.dims3()?;
+    if !model.config.probabilistic {
+        return Ok(((out - target)?.sqr()?.sum_all()? / (b * t) as f64)?);
+    }
+    let spec = model.net.spec();
+    let fit = match spec.ops {
+        Ops::Fused if spec.device.is_cpu() => bounded_nll(out, bounds, target)?,
+        _ => plain_nll(model, bounds, out, target)?,
+    };
+    let width = (bounds.view("max")?.sum_all()? - bounds.view("min")?.sum_all()?)?;
+    Ok((fit + (width * model.config.logvar_bound_coef)?)?)
+}
+
+/// [`bounded_nll`] through plain candle operations.
+fn plain_nll(
+    model: &EnsembleModel,
+    bounds: &Params,
+    out: &Tensor,
+    target: &Tensor,
+) -> Result<Tensor> {
+    let (_, b, t) = target.dims3()?;
     let (mean, logvar) = model.gaussian(out, bounds)?;
     let squared = (mean - target)?.sqr()?;
-    let Some(logvar) = logvar else {
-        return Ok((squared.sum_all()? / (b * t) as f64)?);
-    };
-    let fit = ((squared * logvar.neg()?.exp()?)? + logvar)?.sum_all()?;
-    let width = (bounds.view("max")?.sum_all()? - bounds.view("min")?.sum_all()?)?;
-    Ok(((fit / (b * t) as f64)? + (width * model.config.logvar_bound_coef)?)?)
+    let Some(logvar) = logvar else { return Ok(squared.sum_all()?) };
+    Ok((((squared * logvar.neg()?.exp()?)? + logvar)?.sum_all()? / (b * t) as f64)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::dynamics::EnsembleConfig;
+    use crate::env::Known;
+    use crate::rng::Rng;
+    use crate::shape::{Spec, scalar, to_f64};
+
+    #[test]
+    fn the_fused_loss_equals_the_plain_one_with_all_gradients() {
+        for (spec, tolerance) in [(Spec::f64(), 1e-12), (Spec::f32(), 1e-5)] {
+            for b in [1, 7, 900] {
+                let mut rng = Rng::new(b as u64);
+                let config = EnsembleConfig {
+                    hidden: vec![],
+                    weight_decay: vec![],
+                    ..EnsembleConfig::default()
+                };
+                let model =
+                    EnsembleModel::new(&config, 4, 2, Known::default(), &mut rng, &spec).unwrap();
+                // Raw log-variances far beyond both bounds are among them.
+                let out = (rng.normals((7, b, 10), &spec).unwrap() * 6.0).unwrap();
+                let out = Var::from_tensor(&out).unwrap();
+                let y = rng.normals((7, b, 5), &spec).unwrap();
+                let [fused, plain] = [bounded_nll(&out, &model.bounds, &y), {
+                    plain_nll(&model, &model.bounds, &out, &y)
+                }]
+                .map(|loss| {
+                    let loss = (loss.unwrap() * 3.0).unwrap();
+                    let grads = loss.backward().unwrap();
+                    let bounds = model.bounds.grad(&grads).unwrap().unwrap();
+                    let parts =
+                        [grads.get(out.as_tensor()).unwrap(), &bounds].map(|g| to_f64(g).unwrap());
+                    (scalar(&loss).unwrap(), parts)
+                });
+                assert!((fused.0 / plain.0 - 1.0).abs() < 10.0 * tolerance, "b = {b}");
+                for (got, want) in fused.1.iter().zip(&plain.1) {
+                    let scale = want.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+                    for (g, w) in got.iter().zip(want) {
+                        assert!((g - w).abs() <= tolerance * scale, "{g} {w} {scale}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::Row;
-use crate::fault;
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// Writes the two CSV files of a run folder.
 #[derive(Debug)]

@@ -375,7 +375,10 @@ impl StackOp {
 }
 
 /// The numbers of a contiguous tensor.
-fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [T]> {
+pub(super) fn slice<'a, T: Real>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
         None => bail!("dense stack: expected a contiguous tensor"),

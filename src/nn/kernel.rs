@@ -15,6 +15,9 @@ pub(super) trait Real: WithDType + Default {
     fn sigmoid(self) -> Self;
     fn tanh(self) -> Self;
     fn sqrt(self) -> Self;
+    fn exp(self) -> Self;
+    /// `ln(1 + self)` for `self` in `[0, 1]`.
+    fn ln_1p_unit(self) -> Self;
     fn finite(self) -> bool;
     /// The numbers of a storage of this type.
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
@@ -35,6 +38,14 @@ impl Real for f64 {
         f64::sqrt(self)
     }
     #[inline(always)]
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+    #[inline(always)]
+    fn ln_1p_unit(self) -> Self {
+        f64::ln_1p(self)
+    }
+    #[inline(always)]
     fn finite(self) -> bool {
         self.is_finite()
     }
@@ -50,8 +61,7 @@ impl Real for f32 {
     const ONE: Self = 1.0;
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        let (scale, p) = exp_parts(-self);
-        1.0 / (1.0 + (scale + scale * p))
+        1.0 / (1.0 + Real::exp(-self))
     }
     #[inline(always)]
     fn tanh(self) -> Self {
@@ -65,6 +75,21 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let (scale, p) = exp_parts(self);
+        scale + scale * p
+    }
+    #[inline(always)]
+    fn ln_1p_unit(self) -> Self {
+        // 2 artanh(s) = 2 (s + s^3/3 + ...) with s = x / (2 + x) <= 1/3: eight terms are exact
+        // to 2e-9.
+        let s = self / (2.0 + self);
+        let q = s * s;
+        let high = 1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0 + q * (1.0 / 15.0)));
+        let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * high)));
+        2.0 * s * series
     }
     #[inline(always)]
     fn finite(self) -> bool {
@@ -261,6 +286,98 @@ vectorised! {
     }
 }
 
+/// `ln(1 + exp(x))` and its derivative `1 / (1 + exp(-x))`.
+#[inline(always)]
+fn softplus<T: Real>(x: T) -> (T, T) {
+    let (zero, positive) = (T::default(), x > T::default());
+    let e = (if positive { zero - x } else { x }).exp();
+    let share = T::ONE / (T::ONE + e);
+    let tail = e.ln_1p_unit();
+    if positive { (x + tail, share) } else { (tail, e * share) }
+}
+
+/// What one member of [`super::nll`] reads and writes.
+pub(super) struct Nll<'a, T> {
+    /// Means and raw log-variances `[B,2T]`.
+    pub out: &'a [T],
+    /// Targets `[B,T]`.
+    pub target: &'a [T],
+    /// Upper, then lower bounds of the log-variance `[2T]`.
+    pub bounds: &'a [T],
+    /// Factor of loss and gradients.
+    pub scale: T,
+    /// Gradient of `out` `[B,2T]`.
+    pub d_out: &'a mut [T],
+    /// Gradient of `bounds` `[2T]`, added up.
+    pub d_bounds: &'a mut [T],
+    /// Loss a dimension `[T]`, added up.
+    pub loss: &'a mut [T],
+}
+
+vectorised! {
+    /// `x <- ln(1 + exp(x))`, `slope <-` its derivative.
+    fn softplus_all(x: &mut [T], slope: &mut [T]) {
+        for (x, slope) in x.iter_mut().zip(slope) {
+            (*x, *slope) = softplus(*x);
+        }
+    }
+}
+
+vectorised! {
+    /// `out <- exp(-x)`.
+    fn exp_minus(out: &mut [T], x: &[T]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = (T::default() - *x).exp();
+        }
+    }
+}
+
+/// `(mu - y)^2 / var + logvar` with its gradients; see [`super::nll`] for the bounds. The costly
+/// functions run over flat arrays, because rows are too short to vectorise.
+pub(super) fn nll<T: Real>(member: Nll<'_, T>) {
+    let Nll { out, target, bounds, scale, d_out, d_bounds, loss } = member;
+    let width = loss.len();
+    let (max, min) = bounds.split_at(width);
+    let (d_max, d_min) = d_bounds.split_at_mut(width);
+    let n = target.len();
+    // First `max - raw`, then its softplus; then `max - that - min`, and its softplus; then logvar.
+    let mut v = Vec::with_capacity(n);
+    for row in out.chunks_exact(2 * width) {
+        v.extend(max.iter().zip(&row[width..]).map(|(max, raw)| *max - *raw));
+    }
+    let (mut slope1, mut slope2) = (vec![T::default(); n], vec![T::default(); n]);
+    softplus_all(&mut v, &mut slope1);
+    for row in v.chunks_exact_mut(width) {
+        row.iter_mut().zip(max.iter().zip(min)).for_each(|(v, (max, min))| *v = *max - *v - *min);
+    }
+    softplus_all(&mut v, &mut slope2);
+    for row in v.chunks_exact_mut(width) {
+        row.iter_mut().zip(min).for_each(|(v, min)| *v += *min);
+    }
+    let mut precision = vec![T::default(); n];
+    exp_minus(&mut precision, &v);
+
+    let rows = out.chunks_exact(2 * width).zip(d_out.chunks_exact_mut(2 * width));
+    for (r, (row, d_row)) in rows.enumerate() {
+        let own = r * width..(r + 1) * width;
+        let (y, logvar, precision) =
+            (&target[own.clone()], &v[own.clone()], &precision[own.clone()]);
+        let (slope1, slope2) = (&slope1[own.clone()], &slope2[own]);
+        let (d_mu, d_raw) = d_row.split_at_mut(width);
+        for i in 0..width {
+            let error = row[i] - y[i];
+            let ratio = error * error * precision[i];
+            let d_logvar = scale * (T::ONE - ratio);
+            let d_inner = d_logvar * slope2[i];
+            loss[i] += scale * (ratio + logvar[i]);
+            d_mu[i] = scale * (error + error) * precision[i];
+            d_raw[i] = d_inner * slope1[i];
+            d_max[i] += d_inner * (T::ONE - slope1[i]);
+            d_min[i] += d_logvar * (T::ONE - slope2[i]);
+        }
+    }
+}
+
 /// A matrix read in place: strides in elements from row to row and from column to column.
 struct View<'a, T> {
     data: &'a [T],
@@ -333,10 +450,14 @@ mod tests {
     }
 
     #[test]
-    fn sigmoid_and_tanh_in_f32_are_accurate() {
+    fn elementary_functions_in_f32_are_accurate() {
         for x in grid() {
             let (want, got) = (f64::from(x).sigmoid(), f64::from(x.sigmoid()));
             assert!((got / want - 1.0).abs() < 3e-7, "sigmoid({x}): {got} {want}");
+            let (want, got) = (f64::from(x).exp(), f64::from(Real::exp(x)));
+            assert!((got / want - 1.0).abs() < 3e-7, "exp({x}): {got} {want}");
+            let ((want, _), (got, _)) = (softplus(f64::from(x)), softplus(x));
+            assert!((f64::from(got) / want - 1.0).abs() < 4e-7, "softplus({x}): {got} {want}");
             let (want, got) = (f64::from(x).tanh(), f64::from(Real::tanh(x)));
             let err = if x == 0.0 { got.abs() } else { (got / want - 1.0).abs() };
             assert!(err < 3e-7, "tanh({x}): {got} {want}");

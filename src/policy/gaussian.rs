@@ -47,8 +47,10 @@ impl ActorConfig {
         crate::check::hidden("actor.hidden", &self.hidden)?;
         crate::check::positive("actor.lr", self.lr)?;
         if self.log_std_min >= self.log_std_max {
-            let problem =
-                format!("must lie below `actor.log_std_max` = {}, got {}", self.log_std_max, self.log_std_min);
+            let problem = format!(
+                "must lie below `actor.log_std_max` = {}, got {}",
+                self.log_std_max, self.log_std_min
+            );
             return Err(Error::config("actor.log_std_min", problem));
         }
         Ok(())

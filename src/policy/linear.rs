@@ -72,8 +72,8 @@ impl Linear {
             return Ok(Tensor::zeros(b, mean.dtype(), mean.device())?);
         }
         let z = ((action - mean)? / self.sigma)?;
-        let norm = self.action_dim() as f64
-            * (self.sigma.ln() + 0.5 * (2.0 * std::f64::consts::PI).ln());
+        let norm =
+            self.action_dim() as f64 * (self.sigma.ln() + 0.5 * (2.0 * std::f64::consts::PI).ln());
         Ok(((z.sqr()?.sum(1)? * -0.5)? - norm)?)
     }
 }

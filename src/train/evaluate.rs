@@ -70,8 +70,7 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
         obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
         envs.push(env);
     }
-    let mut out =
-        Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
+    let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
     let mut running: Vec<usize> = (0..envs.len()).collect();
     let mut keys = starts.fork("planner");
     while !running.is_empty() {

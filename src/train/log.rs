@@ -92,6 +92,13 @@ impl Stopwatch {
         result
     }
 
+    /// Share of `phase` in all the time booked; 0 before any is.
+    #[must_use]
+    pub fn share(&self, phase: Phase) -> f64 {
+        let all: f64 = self.0.values().sum();
+        if all > 0.0 { self.seconds(phase) / all } else { 0.0 }
+    }
+
     /// Seconds booked on `phase`.
     #[must_use]
     pub fn seconds(&self, phase: Phase) -> f64 {

@@ -44,6 +44,9 @@ pub struct RunConfig {
     pub steps: u64,
     /// Environment steps between checkpoints.
     pub checkpoint_every: u64,
+    /// Largest share of the run's time that checkpoints may take: one that is due earlier is left
+    /// out. The last one is always written.
+    pub checkpoint_share: f64,
     /// When and how the policy is evaluated.
     pub eval: EvalConfig,
 }
@@ -56,6 +59,7 @@ impl Default for RunConfig {
             seed: 0,
             steps: 100_000,
             checkpoint_every: 1_000,
+            checkpoint_share: 0.02,
             eval: EvalConfig::default(),
         }
     }
@@ -67,6 +71,7 @@ impl RunConfig {
     pub fn validate(&self) -> Result<()> {
         crate::check::at_least("run.steps", self.steps as usize, 1)?;
         crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
+        crate::check::fraction("run.checkpoint_share", self.checkpoint_share)?;
         crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
         crate::check::at_least("run.eval.episodes", self.eval.episodes, 1)
     }
@@ -168,9 +173,7 @@ impl Trainer {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let timing = timing_columns();
         let metrics = match &found {
-            Some(loaded) => {
-                MetricsWriter::resume(folder, &columns, &timing, loaded.metrics_len)?
-            }
+            Some(loaded) => MetricsWriter::resume(folder, &columns, &timing, loaded.metrics_len)?,
             None => MetricsWriter::create(folder, &columns, &timing)?,
         };
         let resumed = found.as_ref().map(|loaded| loaded.step);
@@ -237,7 +240,10 @@ impl Trainer {
             if at.is_multiple_of(self.config.eval.every) {
                 self.evaluate(observer)?;
             }
-            if at.is_multiple_of(self.config.checkpoint_every) {
+            let share = self.watch.share(Phase::Checkpoint);
+            if at.is_multiple_of(self.config.checkpoint_every)
+                && share <= self.config.checkpoint_share
+            {
                 self.save()?;
             }
             observer.step(&Progress {

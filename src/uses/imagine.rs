@@ -170,9 +170,8 @@ impl Imagine for Branched {
 
 /// Stores the living transitions of a rollout; returns how many.
 fn store(rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
-    let flat = |t: &Tensor| -> Result<Vec<f32>> {
-        Ok(t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
-    };
+    let flat =
+        |t: &Tensor| -> Result<Vec<f32>> { Ok(t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?) };
     let mut stored = 0;
     for t in 0..rollout.horizon() {
         let live = match &rollout.alive[t] {

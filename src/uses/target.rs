@@ -255,9 +255,7 @@ impl TargetConfig {
     #[must_use]
     pub fn build(&self) -> Box<dyn Target> {
         match self.kind {
-            TargetKind::Td0 => {
-                Box::new(Td0(if self.td0.min { Reduce::Min } else { Reduce::Mean }))
-            }
+            TargetKind::Td0 => Box::new(Td0(if self.td0.min { Reduce::Min } else { Reduce::Mean })),
             TargetKind::Steve => Box::new(Steve(self.steve.clone())),
         }
     }

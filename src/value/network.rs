@@ -135,12 +135,7 @@ impl VNet {
     ///
     /// # Errors
     /// [`Error::Config`] for widths of zero.
-    pub fn new(
-        config: &CriticConfig,
-        obs_dim: usize,
-        rng: &mut Rng,
-        spec: &Spec,
-    ) -> Result<Self> {
+    pub fn new(config: &CriticConfig, obs_dim: usize, rng: &mut Rng, spec: &Spec) -> Result<Self> {
         Ok(Self { net: Stack::new(&config.stack(obs_dim, 1), rng, spec)? })
     }
 

@@ -82,9 +82,8 @@ pub fn ensemble(seed: u64) -> Ensemble {
     let truth = true_model();
     let (s, a) = (normals(&mut rng, &[64, OBS]), normals(&mut rng, &[64, ACT]));
     let step = hstep::dynamics::Dynamics::step(&truth, &s, &a, &StepNoise::default()).unwrap();
-    let flat = |t: &Tensor| -> Vec<f32> {
-        to_f64(t).unwrap().into_iter().map(|x| x as f32).collect()
-    };
+    let flat =
+        |t: &Tensor| -> Vec<f32> { to_f64(t).unwrap().into_iter().map(|x| x as f32).collect() };
     let (s, a, r, next) = (flat(&s), flat(&a), flat(&step.reward), flat(&step.next));
     let data = FitData { obs: &s, action: &a, reward: &r, next_obs: &next };
     model.fit(&data, &mut rng).unwrap();

@@ -120,7 +120,13 @@ fn td0_is_torchs_sac_target() {
 
 /// SAC's actor loss written anew, without the objective: eq. 7 of Haarnoja et al. 2018b with the
 /// density by the plain change of variables.
-fn sac_actor_loss(policy: &SquashedGaussian, q: &QNet, alpha: f64, obs: &Tensor, eps: &Tensor) -> Tensor {
+fn sac_actor_loss(
+    policy: &SquashedGaussian,
+    q: &QNet,
+    alpha: f64,
+    obs: &Tensor,
+    eps: &Tensor,
+) -> Tensor {
     let out = policy.net().forward(obs).unwrap();
     let mean = out.narrow(1, 0, ACT).unwrap();
     let log_std = out.narrow(1, ACT, ACT).unwrap();
@@ -241,18 +247,20 @@ fn lq() -> Lq {
 fn with_the_policys_value_j_does_not_depend_on_the_horizon() {
     let spec = Spec::f64();
     let Lq { a, b, k, gamma, p } = lq();
-    let flat = |m: [[f64; 2]; 2]| spec.tensor(&[m[0][0], m[0][1], m[1][0], m[1][1]], (2, 2)).unwrap();
+    let flat =
+        |m: [[f64; 2]; 2]| spec.tensor(&[m[0][0], m[0][1], m[1][0], m[1][1]], (2, 2)).unwrap();
     let (a_t, p_m) = (flat(a).t().unwrap().contiguous().unwrap(), flat(p));
     let b_t = spec.tensor(&b, (1, 2)).unwrap();
     let weights = spec.tensor(&[1.0, 0.1], (1, 2)).unwrap();
-    let model = FnDynamics::new(2, 1, spec.clone(), move |s: &Tensor, u: &Tensor, _: &StepNoise| {
-        let cost = (s.sqr()?.broadcast_mul(&weights)?.sum(1)? + (u.sqr()?.sum(1)? * 0.2)?)?;
-        Ok(Transition {
-            next: (s.matmul(&a_t)? + u.matmul(&b_t)?)?,
-            reward: cost.neg()?,
-            cont: Tensor::ones(s.dim(0)?, DType::F64, s.device())?,
-        })
-    });
+    let model =
+        FnDynamics::new(2, 1, spec.clone(), move |s: &Tensor, u: &Tensor, _: &StepNoise| {
+            let cost = (s.sqr()?.broadcast_mul(&weights)?.sum(1)? + (u.sqr()?.sum(1)? * 0.2)?)?;
+            Ok(Transition {
+                next: (s.matmul(&a_t)? + u.matmul(&b_t)?)?,
+                reward: cost.neg()?,
+                cont: Tensor::ones(s.dim(0)?, DType::F64, s.device())?,
+            })
+        });
     let value = FnValue(move |s: &Tensor| Ok((s.matmul(&p_m)? * s)?.sum(1)?.neg()?));
     let policy = Linear::new(&k, 1, 2, 0.0, &spec).unwrap();
     let s0 = normals(&mut Rng::new(8), &[16, 2]);
@@ -287,10 +295,11 @@ fn with_the_soft_value_and_all_entropy_j_does_not_depend_on_the_horizon() {
     let spec = Spec::f64();
     let policy = Linear::new(&[0.0], 1, 1, 0.7, &spec).unwrap();
     let (alpha, gamma, reward) = (0.4, 0.9, 1.3);
-    let model = FnDynamics::new(1, 1, spec.clone(), move |s: &Tensor, _: &Tensor, _: &StepNoise| {
-        let ones = Tensor::ones(s.dim(0)?, DType::F64, s.device())?;
-        Ok(Transition { next: s.clone(), reward: (&ones * reward)?, cont: ones })
-    });
+    let model =
+        FnDynamics::new(1, 1, spec.clone(), move |s: &Tensor, _: &Tensor, _: &StepNoise| {
+            let ones = Tensor::ones(s.dim(0)?, DType::F64, s.device())?;
+            Ok(Transition { next: s.clone(), reward: (&ones * reward)?, cont: ones })
+        });
     let eps = normals(&mut Rng::new(9), &[1, 5, 1]).broadcast_as((7, 5, 1)).unwrap();
     let eps = eps.contiguous().unwrap();
     let s0 = spec.zeros((5, 1)).unwrap();

@@ -87,9 +87,8 @@ fn keyed_noise_gives_the_same_rows_in_any_block() {
     let s0 = normals(&mut Rng::new(3), &[B, OBS]);
     let noise = Noise::Key(Rng::new(4).key());
     let whole = hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap();
-    let half = hstep
-        .objective(&s0.narrow(0, 0, 2).unwrap(), Actions::Policy(&policy), &noise)
-        .unwrap();
+    let half =
+        hstep.objective(&s0.narrow(0, 0, 2).unwrap(), Actions::Policy(&policy), &noise).unwrap();
     let (whole, half) = (to_f64(&whole).unwrap(), to_f64(&half).unwrap());
     for (a, b) in whole.iter().zip(&half) {
         assert!((a - b).abs() < 1e-12);
