@@ -116,6 +116,35 @@ fn resume_cuts_back_to_the_checkpoint() {
     assert!(refused(len).contains("is missing"));
 }
 
+const CRASH_FOLDER: &str = "HSTEP_TEST_METRICS_FOLDER";
+
+/// The child of the next test; as a test of its own it has nothing to do.
+#[test]
+fn crash_child() {
+    let Some(folder) = std::env::var_os(CRASH_FOLDER) else { return };
+    let mut writer = MetricsWriter::create(Path::new(&folder), &COLUMNS, &TIMING).unwrap();
+    (0..9).for_each(|i| writer.write(&row(i)).unwrap());
+}
+
+#[test]
+fn a_process_aborted_inside_a_row_leaves_half_of_it() {
+    let dir = TempDir::new().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::metrics::crash_child", "--nocapture"])
+        .env("HSTEP_FAULT", "metrics-half-row:3")
+        .env(CRASH_FOLDER, dir.path())
+        .status()
+        .unwrap();
+    assert!(!child.success());
+    let path = dir.path().join("metrics.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.lines().count() == 4 && text.ends_with("\n2,-0"), "{text}");
+    assert_eq!(read_csv(&path).unwrap().rows.len(), 2);
+    let len = text.rfind('\n').unwrap() as u64 + 1;
+    resume(&dir, len).unwrap().write(&row(2)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text[..len as usize].to_owned() + "2,-0.2,\n");
+}
+
 #[test]
 fn garbled_tables_are_refused_by_line() {
     let dir = TempDir::new().unwrap();
