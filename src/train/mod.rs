@@ -10,6 +10,7 @@ pub use evaluate::{EvalConfig, Evaluation, evaluate};
 pub use log::{Log, Phase, Stopwatch};
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,6 +142,8 @@ pub struct Trainer {
     board: EventWriter,
     checkpoints: CheckpointDir,
     saved_at: Option<u64>,
+    // Held for as long as the run is open; the system lets go of it when the process ends.
+    _lock: File,
 }
 
 impl Trainer {
@@ -160,6 +163,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
+        let lock = lock(folder)?;
         let env = make()?;
         let info = env.info().clone();
         let root = Rng::new(config.seed);
@@ -193,6 +197,7 @@ impl Trainer {
             board,
             checkpoints,
             saved_at: None,
+            _lock: lock,
             config,
         };
         match found {
@@ -380,6 +385,20 @@ impl Trainer {
         }
         self.saved_at = Some(loaded.step);
         Ok(())
+    }
+}
+
+/// Takes the run's folder for this process alone: two would tear each other's files.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("LOCK");
+    let file = File::create(&path).map_err(Error::io("cannot create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let problem = "another process is running this very run: wait for it, or stop it";
+            Err(Error::checkpoint(folder, problem))
+        }
+        Err(TryLockError::Error(source)) => Err(Error::io("cannot lock", path)(source)),
     }
 }
 

@@ -1,0 +1,147 @@
+//! From layers of settings to a run: algorithm defaults (the paper's), the preset of its name, the
+//! preset of a native environment, a file, `key=value`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hstep::algo::{self, Entry};
+use hstep::env::native;
+use hstep::shape::Spec;
+use hstep::suggest::nearest;
+use hstep::train::{EnvFactory, RunConfig, Trainer};
+use hstep::{Error, Result, config};
+use toml::{Table, Value};
+
+/// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
+pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
+
+/// What the presets of all native environments share.
+const COMMON: &str = include_str!("../configs/native/common.toml");
+
+/// Presets of the native environments, small enough for two cores.
+const NATIVE: &[(&str, &str)] = &[
+    ("pendulum", include_str!("../configs/native/pendulum.toml")),
+    ("cartpole-swingup", include_str!("../configs/native/cartpole-swingup.toml")),
+    ("mountain-car", include_str!("../configs/native/mountain-car.toml")),
+    ("double-integrator", include_str!("../configs/native/double-integrator.toml")),
+];
+
+/// A run with every setting resolved.
+#[derive(Clone)]
+pub struct Settings {
+    /// What the run is, apart from its algorithm.
+    pub run: RunConfig,
+    entry: Entry,
+    algorithm: Table,
+}
+
+impl Settings {
+    /// Resolves the settings of `layers` (a file with `key=value` laid over it): the algorithm and
+    /// the environment stand in its section `run`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key, and the nearest known one.
+    pub fn layered(mut layers: Table) -> Result<Self> {
+        let run = section(&mut layers, "run")?;
+        let named = config::parse::<RunConfig>(&run)?;
+        let (entry, suffix) = algo::find(&named.algo)?;
+        let mut algorithm = entry.preset(suffix.as_deref())?;
+        // A preset of the released code is meant as it stands; only the bare name adapts.
+        let mut defaults = config::to_table(&RunConfig::default())?;
+        if suffix.is_none() {
+            let mut native = native_preset(&named.env, entry)?;
+            config::merge(&mut defaults, section(&mut native, "run")?);
+            config::merge(&mut algorithm, native);
+        }
+        config::merge(&mut defaults, run);
+        config::merge(&mut algorithm, layers);
+        Self::exact(&defaults, entry, &algorithm)
+    }
+
+    /// The settings of a resolved `config.toml`, with nothing laid below it.
+    ///
+    /// # Errors
+    /// As [`Settings::layered`].
+    pub fn resolved(mut table: Table) -> Result<Self> {
+        let run = section(&mut table, "run")?;
+        let (entry, _) = algo::find(&config::parse::<RunConfig>(&run)?.algo)?;
+        Self::exact(&run, entry, &table)
+    }
+
+    fn exact(run: &Table, entry: Entry, algorithm: &Table) -> Result<Self> {
+        let run: RunConfig = config::parse(run)?;
+        run.validate()?;
+        known_environment(&run.env)?;
+        let algorithm = entry.resolve(algorithm)?;
+        entry.build(&algorithm)?;
+        Ok(Self { run, entry, algorithm })
+    }
+
+    /// Everything written out: what `config.toml` holds.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a setting cannot be written as TOML.
+    pub fn table(&self) -> Result<Table> {
+        let mut table = self.algorithm.clone();
+        table.insert("run".into(), Value::Table(config::to_table(&self.run)?));
+        Ok(table)
+    }
+
+    /// The hash of everything that matters for what is computed.
+    ///
+    /// # Errors
+    /// As [`Settings::table`].
+    pub fn identity(&self) -> Result<String> {
+        Ok(config::hash8(&self.table()?, NOT_IDENTITY))
+    }
+
+    /// Opens the run in `folder`, fresh or at its newest checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trainer::open`].
+    pub fn trainer(&self, folder: &Path) -> Result<Trainer> {
+        let name = self.run.env.clone();
+        let make: EnvFactory = Arc::new(move || native::make(&name));
+        let hybrid = self.entry.build(&self.algorithm)?;
+        Trainer::open(self.run.clone(), hybrid, make, folder, &self.identity()?, &Spec::f32())
+    }
+}
+
+fn section(table: &mut Table, key: &str) -> Result<Table> {
+    match table.remove(key) {
+        None => Ok(Table::new()),
+        Some(Value::Table(section)) => Ok(section),
+        Some(other) => Err(Error::config(key, format!("expected a section, got {other}"))),
+    }
+}
+
+/// What a native environment sets for an algorithm: in the file common to all and then in its own,
+/// the section `common`, then `model` where there is one, then the algorithm's own section.
+fn native_preset(env: &str, entry: Entry) -> Result<Table> {
+    let Some((_, own)) = NATIVE.iter().find(|(name, _)| *name == env) else {
+        return Ok(Table::new());
+    };
+    let has_model = entry.preset(None)?.contains_key("model");
+    let mut layers = Table::new();
+    for text in [COMMON, own] {
+        let mut preset: Table =
+            text.parse().map_err(|e| Error::config(format!("preset of {env}"), format!("{e}")))?;
+        config::merge(&mut layers, section(&mut preset, "common")?);
+        if has_model && let Some(model) = preset.remove("model") {
+            config::merge(&mut layers, Table::from_iter([("model".to_string(), model)]));
+        }
+        config::merge(&mut layers, section(&mut preset, entry.name)?);
+    }
+    Ok(layers)
+}
+
+fn known_environment(name: &str) -> Result<()> {
+    if native::names().contains(&name) {
+        return Ok(());
+    }
+    let problem = match nearest(name, native::names().iter().copied()) {
+        Some(near) => format!("there is no environment `{name}`; did you mean `{near}`?"),
+        None => format!("there is no environment `{name}`; there are {:?}", native::names()),
+    };
+    Err(Error::config("run.env", problem))
+}
