@@ -1,1 +1,71 @@
-fn main() {}
+//! The command line of hstep: train, resume, evaluate, report, reproduce.
+
+mod cli;
+mod commands;
+mod exit;
+mod plot;
+#[allow(dead_code, reason = "the training commands use it")]
+mod progress;
+mod reproduce;
+#[allow(dead_code, reason = "the training commands use it")]
+mod run_folder;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    one_thread_for_candle();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // `--help` and `--version` come here too; clap knows their stream and code.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    log_to_stderr(&cli);
+    // A panic is a fault of ours: it must not leave with a code that means something else.
+    let code = match std::panic::catch_unwind(|| run(&cli)) {
+        Ok(Ok(())) => exit::OK,
+        Ok(Err(e)) => {
+            eprintln!("error: {e:#}");
+            exit::code_of(&e)
+        }
+        Err(_) => exit::INTERNAL,
+    };
+    ExitCode::from(code)
+}
+
+fn run(cli: &cli::Cli) -> anyhow::Result<()> {
+    let stop = signals::stop_flag()?;
+    commands::run(cli, &stop)
+}
+
+/// candle threads inside every small matrix product, which slows small networks down; hstep splits
+/// work itself. A user's own setting stands.
+#[allow(unsafe_code)]
+fn one_thread_for_candle() {
+    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        // SAFETY: the first thing `main` does; no other thread exists that could read the
+        // environment meanwhile.
+        unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
+    }
+}
+
+fn log_to_stderr(cli: &cli::Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (_, 0) => "info",
+        (_, 1) => "debug",
+        _ => "trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("warn,hstep={level}")))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,131 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Differentiable model-based reinforcement learning: one H-step objective, four uses.
+///
+/// Without a command: the quickstart.
+#[derive(Debug, Parser)]
+#[command(name = "hstep", version, after_help = crate::exit::help(), arg_required_else_help = false)]
+pub struct Cli {
+    /// What to do; the quickstart when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Log more to stderr; twice for everything.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Log errors only, and show no progress bar.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train an algorithm on an environment, or run a configuration file.
+    Train(Train),
+    /// Go on with an interrupted or extended run.
+    Resume(Resume),
+    /// Evaluate a run's policy.
+    Eval(Eval),
+    /// Tabulate and plot finished runs.
+    Report(Report),
+    /// Draw a figure of the papers again.
+    Reproduce(Reproduce),
+    /// List what there is.
+    List(List),
+}
+
+/// `hstep train ALGO --env ENV [key=value ...]` or `hstep train FILE.toml [key=value ...]`
+#[derive(Debug, Args)]
+pub struct Train {
+    /// An algorithm (see `hstep list algos`) or a configuration file ending in `.toml`.
+    #[arg(value_name = "ALGO|FILE.toml")]
+    pub what: String,
+    /// The environment (see `hstep list envs`).
+    #[arg(long)]
+    pub env: Option<String>,
+    /// The seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Environment steps.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// The root of the run folders; HSTEP_RUNS or `runs` when left out.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Settings, for example `improve.horizon=5`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// `hstep resume RUN`
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The run folder.
+    pub run: PathBuf,
+    /// A larger number of environment steps than before.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Settings; only those that do not change what is computed.
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// `hstep eval RUN`
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Episodes to average over.
+    #[arg(long, default_value_t = 20)]
+    pub episodes: usize,
+}
+
+/// `hstep report RUN...`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run folders.
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+}
+
+/// `hstep reproduce FIGURE`
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// The figure (see `hstep list figures`).
+    pub figure: String,
+    /// Less work: fewer seeds.
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+    /// All the work.
+    #[arg(long)]
+    pub full: bool,
+    /// The folder of the figures.
+    #[arg(long, value_name = "DIR", default_value = "figures")]
+    pub out: PathBuf,
+    /// Settings, for example `gamma=0.9`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// `hstep list algos|envs|figures`
+#[derive(Debug, Args)]
+pub struct List {
+    /// What to list.
+    #[arg(value_enum)]
+    pub what: Listed,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// The algorithms and the four uses they are made of.
+    Algos,
+    /// The environments.
+    Envs,
+    /// The figures that can be drawn again.
+    Figures,
+}

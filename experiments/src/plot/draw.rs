@@ -1,0 +1,359 @@
+//! Layout: a [`Figure`] onto a [`Painter`].
+
+use std::path::Path;
+
+use hstep::Result;
+use plotters::prelude::*;
+
+use super::paint::{Anchor, GRID, INK, Painter, Point, SOFT, Target, UNITS, failed, text_width};
+use super::{Figure, Note, Panel, Scale, Series};
+
+const TITLE: f64 = 25.0;
+const HEADING: f64 = 20.0;
+const TEXT: f64 = 18.0;
+const MARGIN: f64 = 18.0;
+const ROW: f64 = 27.0;
+const KEY: f64 = 46.0;
+
+/// Okabe and Ito's colours, told apart by colour-blind eyes; dash and marker tell them apart in
+/// grey.
+const STYLES: [(RGBColor, &[f64], Marker); 7] = [
+    (RGBColor(0, 114, 178), &[], Marker::Disc),
+    (RGBColor(213, 94, 0), &[13.0, 6.0], Marker::Square),
+    (RGBColor(0, 158, 115), &[3.0, 5.0], Marker::Triangle),
+    (RGBColor(160, 80, 140), &[14.0, 5.0, 3.0, 5.0], Marker::Diamond),
+    (RGBColor(20, 20, 20), &[7.0, 4.0], Marker::Ring),
+    (RGBColor(86, 180, 233), &[20.0, 5.0], Marker::Square),
+    (RGBColor(230, 159, 0), &[8.0, 3.0, 2.0, 3.0, 2.0, 3.0], Marker::Triangle),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Marker {
+    Disc,
+    Square,
+    Triangle,
+    Diamond,
+    Ring,
+}
+
+/// The figure as SVG text, in units of a quarter CSS pixel.
+pub fn svg(figure: &Figure) -> Result<String> {
+    let (w, h) = figure.size;
+    let (units_w, units_h) = (w * UNITS as u32, h * UNITS as u32);
+    let mut text = String::new();
+    let painter = Painter::new(SVGBackend::with_string(&mut text, (units_w, units_h)), Target::Svg);
+    draw(painter, figure)?;
+    Ok(text
+        .replacen(
+            &format!("width=\"{units_w}\" height=\"{units_h}\""),
+            &format!("width=\"{w}\" height=\"{h}\""),
+            1,
+        )
+        .replace(
+            "font-family=\"sans-serif\"",
+            "font-family=\"Roboto, Helvetica, Arial, sans-serif\"",
+        ))
+}
+
+/// The figure as a PNG of two pixels a CSS pixel, each the mean of four drawn ones: plotters draws
+/// thick lines without smoothing.
+pub fn png(figure: &Figure, path: &Path) -> Result<()> {
+    let (w, h) = (figure.size.0 * UNITS as u32, figure.size.1 * UNITS as u32);
+    let mut fine = vec![255_u8; (w * h * 3) as usize];
+    draw(Painter::new(BitMapBackend::with_buffer(&mut fine, (w, h)), Target::Bitmap), figure)?;
+    let (half_w, half_h) = (w as usize / 2, h as usize / 2);
+    let row = w as usize * 3;
+    let mut small = Vec::with_capacity(half_w * half_h * 3);
+    for y in 0..half_h {
+        for i in 0..half_w * 3 {
+            let at = 2 * y * row + i / 3 * 6 + i % 3;
+            let sum: u32 =
+                [at, at + 3, at + row, at + row + 3].iter().map(|&p| u32::from(fine[p])).sum();
+            small.push((sum / 4) as u8);
+        }
+    }
+    let size = (half_w as u32, half_h as u32);
+    let mut backend = BitMapBackend::new(path, size);
+    backend.blit_bitmap((0, 0), size, &small).map_err(failed)?;
+    backend.present().map_err(failed)
+}
+
+fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
+    let (w, h) = (f64::from(figure.size.0), f64::from(figure.size.1));
+    p.rect((0.0, 0.0), (w, h), WHITE.to_rgba())?;
+    let mut top = MARGIN;
+    if !figure.title.is_empty() {
+        p.text(&figure.title, (MARGIN, top + 0.8 * TITLE), Anchor::Left, TITLE, INK, true)?;
+        top += 1.5 * TITLE;
+    }
+    let gap = 30.0;
+    let n = figure.panels.len().max(1) as f64;
+    let width = (w - 2.0 * MARGIN - gap * (n - 1.0)) / n;
+    let mut rows = 0;
+    for panel in &figure.panels {
+        rows = rows.max(legend(panel, width)?.last().map_or(0, |e| e.row + 1));
+    }
+    for (i, panel) in figure.panels.iter().enumerate() {
+        let left = MARGIN + i as f64 * (width + gap);
+        draw_panel(&mut p, panel, (left, top), (left + width, h - MARGIN + 6.0), rows)?;
+    }
+    p.finish()
+}
+
+/// A place in the legend.
+struct Entry {
+    row: usize,
+    x: f64,
+}
+
+/// Places the legend's entries in rows no wider than the panel.
+fn legend(panel: &Panel, width: f64) -> Result<Vec<Entry>> {
+    let (mut row, mut x, mut out) = (0, 0.0, Vec::new());
+    for series in &panel.series {
+        // A reader's own font in the SVG may be a tenth wider than ours.
+        let wide = KEY + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
+        if x > 0.0 && x + wide > width {
+            (row, x) = (row + 1, 0.0);
+        }
+        out.push(Entry { row, x });
+        x += wide + 22.0;
+    }
+    Ok(out)
+}
+
+/// The rectangle of the data and the ends of its axes.
+struct Frame<'a> {
+    panel: &'a Panel,
+    min: Point,
+    max: Point,
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Frame<'_> {
+    fn place(&self, (x, y): Point) -> Point {
+        let fx = self.panel.x.fraction(x, self.x);
+        let fy = self.panel.y.fraction(y, self.y);
+        (self.min.0 + fx * (self.max.0 - self.min.0), self.max.1 - fy * (self.max.1 - self.min.1))
+    }
+
+    /// Below the axis when a logarithm does not exist; far out points stay paintable.
+    fn place_clamped(&self, point: Point) -> Point {
+        let (x, y) = self.place(point);
+        let y = if y.is_nan() { self.max.1 } else { y };
+        (x, y.clamp(self.min.1, self.max.1))
+    }
+}
+
+fn draw_panel<DB: DrawingBackend>(
+    p: &mut Painter<DB>,
+    panel: &Panel,
+    (left, top): Point,
+    (right, bottom): Point,
+    rows: usize,
+) -> Result<()> {
+    let mut y = top;
+    if !panel.title.is_empty() {
+        p.text(&panel.title, (left, y + 0.8 * HEADING), Anchor::Left, HEADING, INK, true)?;
+        y += 1.5 * HEADING;
+    }
+    for (series, entry) in panel.series.iter().zip(legend(panel, right - left)?) {
+        let at = (left + entry.x, y + (entry.row as f64 + 0.5) * ROW);
+        let end = (at.0 + KEY, at.1);
+        let (color, dash, _) = STYLES[series.style % STYLES.len()];
+        if !series.band.is_empty() {
+            p.rect((at.0, at.1 - 8.0), (end.0, at.1 + 8.0), color.mix(0.18))?;
+        }
+        p.dashed(&[at, end], color, 2.6, dash)?;
+        marker(p, series.style, (at.0 + KEY / 2.0, at.1))?;
+        p.text(&series.label, (end.0 + 8.0, at.1 + 0.35 * TEXT), Anchor::Left, TEXT, INK, false)?;
+    }
+    y += rows as f64 * ROW + 10.0;
+    // The vertical axis is named above it: upright letters read faster than turned ones.
+    p.text(&panel.y.label, (left, y + 0.8 * TEXT), Anchor::Left, TEXT, SOFT, false)?;
+    y += 1.4 * TEXT;
+
+    let all = || panel.series.iter().flat_map(|s| s.points.iter());
+    let band = || panel.series.iter().flat_map(|s| s.band.iter().flat_map(|b| [b.0, b.1]));
+    let x_ends = panel.x.ends(all().map(|q| q.0));
+    let y_ends = panel.y.ends(all().map(|q| q.1).chain(band()));
+    let mut ticks = 0.0_f64;
+    for (_, text) in panel.y.ticks(y_ends) {
+        ticks = ticks.max(text_width(&text, TEXT)?);
+    }
+    let frame = Frame {
+        panel,
+        min: (left + ticks + 10.0, y + 4.0),
+        max: (right - 8.0, bottom - 3.2 * TEXT),
+        x: x_ends,
+        y: y_ends,
+    };
+    axes(p, &frame)?;
+    for series in panel.series.iter().rev() {
+        band_of(p, &frame, series)?;
+    }
+    for series in panel.series.iter().rev() {
+        line_of(p, &frame, series)?;
+    }
+    panel.notes.iter().try_for_each(|note| remark(p, &frame, note))
+}
+
+fn axes<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame) -> Result<()> {
+    for (value, text) in f.panel.y.ticks(f.y) {
+        let y = f.place((f.x.0, value)).1;
+        p.stroke(&[(f.min.0, y), (f.max.0, y)], GRID, 1.0)?;
+        p.text(&text, (f.min.0 - 8.0, y + 0.35 * TEXT), Anchor::Right, TEXT, SOFT, false)?;
+    }
+    for (value, text) in f.panel.x.ticks(f.x) {
+        let x = f.place((value, f.y.0)).0;
+        p.stroke(&[(x, f.max.1), (x, f.max.1 + 5.0)], SOFT, 1.0)?;
+        p.text(&text, (x, f.max.1 + 1.25 * TEXT), Anchor::Middle, TEXT, SOFT, false)?;
+    }
+    p.stroke(&[(f.min.0, f.max.1), (f.max.0, f.max.1)], SOFT, 1.2)?;
+    let middle = f64::midpoint(f.min.0, f.max.0);
+    p.text(&f.panel.x.label, (middle, f.max.1 + 2.6 * TEXT), Anchor::Middle, TEXT, SOFT, false)
+}
+
+fn band_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    if series.band.len() != series.points.len() || series.band.is_empty() {
+        return Ok(());
+    }
+    let edge = |pick: fn(&(f64, f64)) -> f64| {
+        series.points.iter().zip(&series.band).map(move |(q, b)| f.place_clamped((q.0, pick(b))))
+    };
+    let mut outline: Vec<Point> = edge(|b| b.0).collect();
+    outline.extend(edge(|b| b.1).rev());
+    p.fill(&outline, STYLES[series.style % STYLES.len()].0.mix(0.18))
+}
+
+fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    let (color, dash, _) = STYLES[series.style % STYLES.len()];
+    let usable = |y: f64| y.is_finite() && (f.panel.y.scale == Scale::Linear || y > 0.0);
+    let placed: Vec<Point> =
+        series.points.iter().filter(|q| usable(q.1)).map(|&q| f.place(q)).collect();
+    for path in clipped(&placed, f.min.1, f.max.1) {
+        p.dashed(&path, color, 2.6, dash)?;
+    }
+    // About eight markers a line, at other places for other styles.
+    let every = placed.len().div_ceil(8).max(1);
+    let first = (series.style * every / 3) % every;
+    for &at in placed.iter().skip(first).step_by(every) {
+        if (f.min.1..=f.max.1).contains(&at.1) {
+            marker(p, series.style, at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pieces of a path between two heights.
+fn clipped(path: &[Point], top: f64, bottom: f64) -> Vec<Vec<Point>> {
+    let (mut pieces, mut piece): (Vec<Vec<Point>>, Vec<Point>) = (Vec::new(), Vec::new());
+    for pair in path.windows(2) {
+        let (a, b) = (pair[0], pair[1]);
+        let at = |y: f64| (a.0 + (y - a.1) / (b.1 - a.1) * (b.0 - a.0), y);
+        let inside = |q: Point| {
+            if q.1 < top {
+                at(top)
+            } else if q.1 > bottom {
+                at(bottom)
+            } else {
+                q
+            }
+        };
+        if (a.1 < top && b.1 < top) || (a.1 > bottom && b.1 > bottom) {
+            continue;
+        }
+        let (from, to) = (inside(a), inside(b));
+        if piece.last() != Some(&from) {
+            pieces.push(std::mem::take(&mut piece));
+            piece.push(from);
+        }
+        piece.push(to);
+    }
+    pieces.push(piece);
+    pieces
+}
+
+fn marker<DB: DrawingBackend>(p: &mut Painter<DB>, style: usize, (x, y): Point) -> Result<()> {
+    let (color, _, shape) = STYLES[style % STYLES.len()];
+    let polygon = |r: f64, corners: &[(f64, f64)]| -> Vec<Point> {
+        corners.iter().map(|c| (x + r * c.0, y + r * c.1)).collect()
+    };
+    let corners: &[(f64, f64)] = match shape {
+        Marker::Disc | Marker::Ring => {
+            p.disc((x, y), 6.6, WHITE, true)?;
+            p.disc((x, y), 5.0, color, true)?;
+            return if matches!(shape, Marker::Ring) {
+                p.disc((x, y), 2.6, WHITE, true)
+            } else {
+                Ok(())
+            };
+        }
+        Marker::Square => &[(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
+        Marker::Triangle => &[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
+        Marker::Diamond => &[(0.0, -1.25), (1.1, 0.0), (0.0, 1.25), (-1.1, 0.0)],
+    };
+    p.fill(&polygon(7.2, corners), WHITE.to_rgba())?;
+    p.fill(&polygon(5.4, corners), color.to_rgba())
+}
+
+fn remark<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, note: &Note) -> Result<()> {
+    let at = f.place_clamped(note.at);
+    let words = (at.0 + note.offset.0, at.1 + note.offset.1);
+    let color = STYLES[note.style % STYLES.len()].0;
+    let above = note.offset.1 < 0.0;
+    let end = (words.0, words.1 + if above { 0.5 * TEXT } else { -0.75 * TEXT });
+    let length = (end.0 - at.0).hypot(end.1 - at.1).max(1.0);
+    let start = (at.0 + 10.0 * (end.0 - at.0) / length, at.1 + 10.0 * (end.1 - at.1) / length);
+    p.stroke(&[start, end], SOFT, 1.2)?;
+    p.disc(at, 9.5, color, false)?;
+    p.text(&note.text, (words.0, words.1 + 0.35 * TEXT), Anchor::Middle, TEXT, INK, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Axis;
+    use super::*;
+
+    #[test]
+    fn a_path_is_cut_where_it_leaves_the_frame() {
+        let pieces = clipped(&[(0.0, 5.0), (10.0, 15.0), (20.0, 5.0), (30.0, 5.0)], 0.0, 10.0);
+        let pieces: Vec<_> = pieces.into_iter().filter(|q| !q.is_empty()).collect();
+        assert_eq!(pieces[0], vec![(0.0, 5.0), (5.0, 10.0)]);
+        assert_eq!(pieces[1], vec![(15.0, 10.0), (20.0, 5.0), (30.0, 5.0)]);
+    }
+
+    #[test]
+    fn legend_entries_wrap_inside_the_panel() {
+        let line = |label: &str| Series::line(label, 0, vec![]);
+        let panel = Panel {
+            title: String::new(),
+            x: Axis::linear(""),
+            y: Axis::linear(""),
+            series: vec![line("a long name here"), line("another long name"), line("c")],
+            notes: vec![],
+        };
+        let rows: Vec<_> = legend(&panel, 330.0).unwrap().iter().map(|e| e.row).collect();
+        assert_eq!(rows, [0, 1, 1]);
+    }
+
+    #[test]
+    fn svg_text_names_a_generic_family_and_counts_in_css_pixels() {
+        let figure = Figure {
+            name: "t".into(),
+            title: "T < 1".into(),
+            size: (400, 300),
+            panels: vec![Panel {
+                title: "p".into(),
+                x: Axis::linear("x"),
+                y: Axis::log("y"),
+                series: vec![Series::line("s", 1, vec![(0.0, 1.0), (1.0, 0.0), (2.0, 0.01)])],
+                notes: vec![],
+            }],
+        };
+        let text = svg(&figure).unwrap();
+        assert!(text.starts_with("<svg width=\"400\" height=\"300\" viewBox=\"0 0 1600 1200\""));
+        assert!(text.contains("sans-serif\"") && text.contains("T &lt; 1"));
+        assert!(!text.contains("NaN"));
+    }
+}

@@ -1,0 +1,275 @@
+//! Run folders: `ROOT/EXPERIMENT/ALGO-ENV-sSEED-HASH/`, a function of the configuration.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hstep::{Error, Result, config};
+use serde::Serialize;
+use toml::Table;
+
+use crate::plot::{commit, write};
+
+/// Keys that do not change what a run computes step by step: raising `steps` extends a run.
+pub const NOT_IDENTITY: &[&str] = &["steps", "out", "threads", "logging"];
+
+/// How a run ended. A folder without any of these is running, or was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    /// All steps are done.
+    Done,
+    /// An error ended it; the file holds the message.
+    Failed,
+    /// A signal ended it after saving.
+    Interrupted,
+}
+
+impl Marker {
+    const ALL: [Self; 3] = [Self::Done, Self::Failed, Self::Interrupted];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Done => "DONE",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
+}
+
+/// What names a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The experiment it belongs to: a folder of runs that are compared.
+    pub experiment: &'a str,
+    /// The algorithm.
+    pub algo: &'a str,
+    /// The environment.
+    pub env: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// The resolved configuration.
+    pub config: &'a Table,
+}
+
+impl Identity<'_> {
+    /// The folder below the root.
+    pub fn folder(&self) -> PathBuf {
+        let hash = config::hash8(self.config, NOT_IDENTITY);
+        // Environment names may hold a slash or a colon (`gymnasium:Hopper-v5`).
+        let env: String = self
+            .env
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
+        Path::new(self.experiment).join(format!("{}-{env}-s{}-{hash}", self.algo, self.seed))
+    }
+}
+
+/// Where runs go: `--out`, else `HSTEP_RUNS`, else `runs`.
+pub fn root(out: Option<&Path>) -> PathBuf {
+    let from_env = || std::env::var_os("HSTEP_RUNS").filter(|v| !v.is_empty()).map(PathBuf::from);
+    out.map(Path::to_path_buf).or_else(from_env).unwrap_or_else(|| "runs".into())
+}
+
+/// An existing run folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder of a run, or opens it when it is there: the same configuration goes on.
+    ///
+    /// Writes `config.toml` and `meta.json` when they are missing, and refuses a folder whose
+    /// configuration was edited, naming the key.
+    pub fn create(root: &Path, identity: &Identity) -> Result<Self> {
+        let path = root.join(identity.folder());
+        std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
+        let folder = Self { path };
+        let file = folder.path.join("config.toml");
+        if file.exists() {
+            folder.expect_config(identity.config)?;
+        } else {
+            write(&file, identity.config.to_string().as_bytes())?;
+            write(&folder.path.join("meta.json"), Meta::now().json()?.as_bytes())?;
+        }
+        Ok(folder)
+    }
+
+    /// Opens the folder of an earlier run.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.join("config.toml").is_file() {
+            let problem = "no run folder: it has no config.toml (see `ls` of the runs' root)";
+            return Err(Error::checkpoint(path, problem));
+        }
+        Ok(Self { path: path.to_path_buf() })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved configuration that the run was started with.
+    pub fn config(&self) -> Result<Table> {
+        config::read(self.path.join("config.toml"))
+    }
+
+    /// Refuses a configuration that would compute something else, naming the first key.
+    pub fn expect_config(&self, now: &Table) -> Result<()> {
+        match config::first_difference(&self.config()?, now, NOT_IDENTITY) {
+            None => Ok(()),
+            Some(d) => Err(Error::config(
+                d.key.clone(),
+                format!(
+                    "the run {} was started with another value ({d}); restore it, or start a new \
+                     run with `hstep train`",
+                    self.path.display()
+                ),
+            )),
+        }
+    }
+
+    /// Leaves `marker` as the only one; `text` goes into the file.
+    pub fn mark(&self, marker: Marker, text: &str) -> Result<()> {
+        // Written before the old ones go, so that no moment is without a marker.
+        write(&self.path.join(marker.file()), format!("{text}\n").as_bytes())?;
+        self.unmark(|m| m != marker)
+    }
+
+    /// Removes all markers: the run goes on.
+    pub fn clear_marker(&self) -> Result<()> {
+        self.unmark(|_| true)
+    }
+
+    fn unmark(&self, which: impl Fn(Marker) -> bool) -> Result<()> {
+        for marker in Marker::ALL.into_iter().filter(|m| which(*m)) {
+            let file = self.path.join(marker.file());
+            match std::fs::remove_file(&file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("cannot remove", &file)(e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How the run ended, if it did.
+    pub fn marker(&self) -> Option<Marker> {
+        Marker::ALL.into_iter().find(|m| self.path.join(m.file()).exists())
+    }
+}
+
+/// `meta.json`: what would be needed to do it again elsewhere. Not part of what is byte-equal.
+#[derive(Debug, Serialize)]
+struct Meta {
+    commit: Option<String>,
+    hstep: &'static str,
+    dependencies: std::collections::BTreeMap<String, String>,
+    target: String,
+    host: Option<String>,
+    command_line: Vec<String>,
+    started_unix_seconds: u64,
+}
+
+impl Meta {
+    fn now() -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        // Without the program's own path, which says nothing about the run.
+        let arguments = std::env::args().skip(1);
+        Self {
+            commit: commit(),
+            hstep: env!("CARGO_PKG_VERSION"),
+            dependencies: dependencies(),
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            host: host.map(|h| h.trim().to_owned()),
+            command_line: std::iter::once("hstep".to_owned()).chain(arguments).collect(),
+            started_unix_seconds: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs()),
+        }
+    }
+
+    fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map(|text| text + "\n")
+            .map_err(|e| Error::io("cannot write", "meta.json")(std::io::Error::other(e)))
+    }
+}
+
+/// The versions that decide the numbers, out of the lock file.
+fn dependencies() -> std::collections::BTreeMap<String, String> {
+    let lock: Table = include_str!("../../Cargo.lock").parse().unwrap_or_default();
+    let field = |p: &toml::Value, name: &str| {
+        p.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+    };
+    let decides = ["candle-core", "candle-nn", "gemm", "rand_chacha", "rand_distr", "safetensors"];
+    lock.get("package")
+        .and_then(toml::Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .filter(|p| decides.contains(&field(p, "name").as_str()))
+        .map(|p| (field(p, "name"), field(p, "version")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(config: &Table) -> Identity<'_> {
+        Identity { experiment: "e", algo: "sac", env: "gymnasium:Hopper", seed: 3, config }
+    }
+
+    #[test]
+    fn the_name_is_a_function_of_what_is_computed() {
+        let one: Table = "lr = 0.1\nsteps = 100".parse().unwrap();
+        let longer: Table = "lr = 0.1\nsteps = 900".parse().unwrap();
+        let other: Table = "lr = 0.2\nsteps = 100".parse().unwrap();
+        let name = identity(&one).folder();
+        assert_eq!(name, identity(&longer).folder());
+        assert_ne!(name, identity(&other).folder());
+        let text = name.to_str().unwrap();
+        assert!(text.starts_with("e/sac-gymnasium_Hopper-s3-"), "{text}");
+        assert_eq!(text.len(), "e/sac-gymnasium_Hopper-s3-".len() + 8);
+    }
+
+    #[test]
+    fn a_second_start_goes_on_and_an_edited_config_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let config: Table = "lr = 0.1\n[improve]\nhorizon = 3".parse().unwrap();
+        let folder = RunFolder::create(root.path(), &identity(&config)).unwrap();
+        let meta = std::fs::read_to_string(folder.path().join("meta.json")).unwrap();
+        assert!(meta.contains("\"candle-core\": \"0.10.2\""), "{meta}");
+        let again = RunFolder::create(root.path(), &identity(&config)).unwrap();
+        assert_eq!(again.path(), folder.path());
+        std::fs::write(folder.path().join("config.toml"), "lr = 0.1\n[improve]\nhorizon = 4")
+            .unwrap();
+        let refused = RunFolder::create(root.path(), &identity(&config)).unwrap_err().to_string();
+        assert!(refused.contains("`improve.horizon`: 4 against 3"), "{refused}");
+    }
+
+    #[test]
+    fn one_marker_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), &identity(&Table::new())).unwrap();
+        assert_eq!(folder.marker(), None);
+        folder.mark(Marker::Interrupted, "step 3").unwrap();
+        folder.mark(Marker::Done, "step 9").unwrap();
+        assert_eq!(folder.marker(), Some(Marker::Done));
+        assert!(!folder.path().join("INTERRUPTED").exists());
+        folder.clear_marker().unwrap();
+        assert_eq!(folder.marker(), None);
+        assert!(RunFolder::open(root.path()).unwrap_err().to_string().contains("config.toml"));
+    }
+
+    #[test]
+    fn a_folder_below_a_file_is_an_io_error_that_names_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("plain");
+        std::fs::write(&file, "").unwrap();
+        let error = RunFolder::create(&file, &identity(&Table::new())).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("plain"));
+    }
+}
