@@ -138,8 +138,9 @@ impl Params {
     /// # Errors
     /// [`Error::Tensor`] when memory runs out.
     pub fn copy(&self) -> Result<Self> {
-        // `Var::from_tensor` alone would share the storage: online and target would be one.
-        let var = Var::from_tensor(&self.var.as_detached_tensor().copy()?)?;
+        // `Var::from_tensor` copies a plain tensor, but hands a variable back as it is: online and
+        // target network would be one.
+        let var = Var::from_tensor(&self.var.as_detached_tensor())?;
         Ok(Self { var, layout: self.layout.clone(), tracked: true })
     }
 
