@@ -4,11 +4,10 @@ mod cli;
 mod commands;
 mod exit;
 mod plot;
-#[allow(dead_code, reason = "the training commands use it")]
 mod progress;
 mod reproduce;
-#[allow(dead_code, reason = "the training commands use it")]
 mod run_folder;
+mod settings;
 mod signals;
 
 use std::process::ExitCode;

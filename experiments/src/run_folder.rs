@@ -9,8 +9,7 @@ use toml::Table;
 
 use crate::plot::{commit, write};
 
-/// Keys that do not change what a run computes step by step: raising `steps` extends a run.
-pub const NOT_IDENTITY: &[&str] = &["steps", "out", "threads", "logging"];
+use crate::settings::NOT_IDENTITY;
 
 /// How a run ended. A folder without any of these is running, or was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,9 +223,9 @@ mod tests {
 
     #[test]
     fn the_name_is_a_function_of_what_is_computed() {
-        let one: Table = "lr = 0.1\nsteps = 100".parse().unwrap();
-        let longer: Table = "lr = 0.1\nsteps = 900".parse().unwrap();
-        let other: Table = "lr = 0.2\nsteps = 100".parse().unwrap();
+        let one: Table = "lr = 0.1\n[run]\nsteps = 100".parse().unwrap();
+        let longer: Table = "lr = 0.1\n[run]\nsteps = 900".parse().unwrap();
+        let other: Table = "lr = 0.2\n[run]\nsteps = 100".parse().unwrap();
         let name = identity(&one).folder();
         assert_eq!(name, identity(&longer).folder());
         assert_ne!(name, identity(&other).folder());

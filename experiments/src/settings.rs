@@ -4,11 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hstep::agent::Hybrid;
 use hstep::algo::{self, Entry};
 use hstep::env::native;
+use hstep::learner::Agent;
 use hstep::shape::Spec;
 use hstep::suggest::nearest;
-use hstep::train::{EnvFactory, RunConfig, Trainer};
+use hstep::train::{EnvFactory, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
@@ -100,10 +102,27 @@ impl Settings {
     /// # Errors
     /// As [`Trainer::open`].
     pub fn trainer(&self, folder: &Path) -> Result<Trainer> {
+        let (hybrid, make, identity) = (self.hybrid()?, self.factory(), self.identity()?);
+        Trainer::open(self.run.clone(), hybrid, make, folder, &identity, &Spec::f32())
+    }
+
+    /// The agent of the newest checkpoint in `folder`; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`hstep::train::saved_agent`].
+    pub fn agent(&self, folder: &Path) -> Result<Option<Agent>> {
+        let (hybrid, make, identity) = (self.hybrid()?, self.factory(), self.identity()?);
+        saved_agent(&self.run, hybrid, &make, folder, &identity, &Spec::f32())
+    }
+
+    /// Fresh environments of this run.
+    pub fn factory(&self) -> EnvFactory {
         let name = self.run.env.clone();
-        let make: EnvFactory = Arc::new(move || native::make(&name));
-        let hybrid = self.entry.build(&self.algorithm)?;
-        Trainer::open(self.run.clone(), hybrid, make, folder, &self.identity()?, &Spec::f32())
+        Arc::new(move || native::make(&name))
+    }
+
+    fn hybrid(&self) -> Result<Hybrid> {
+        self.entry.build(&self.algorithm)
     }
 }
 

@@ -107,6 +107,34 @@ impl Observer for () {
     fn step(&mut self, _: &Progress) {}
 }
 
+/// The agent of a run's newest checkpoint, without its buffers; `None` before the first. The run
+/// itself is left alone, so it may go on meanwhile.
+///
+/// # Errors
+/// As [`Trainer::open`].
+pub fn saved_agent(
+    config: &RunConfig,
+    hybrid: Hybrid,
+    make: &EnvFactory,
+    folder: &Path,
+    identity: &str,
+    spec: &Spec,
+) -> Result<Option<Agent>> {
+    let Some(loaded) = CheckpointDir::new(checkpoint_folder(folder)).load_latest()? else {
+        return Ok(None);
+    };
+    check_identity(&loaded, identity, folder)?;
+    let env = make()?;
+    let mut agent = Agent::new(hybrid, env.info(), env.known(), &Rng::new(config.seed), spec)?;
+    load(&mut agent, &loaded)?;
+    Ok(Some(agent))
+}
+
+fn load(agent: &mut Agent, loaded: &Loaded) -> Result<()> {
+    agent.load_tensors(&loaded.tensors)?;
+    agent.load_state(&loaded.states)
+}
+
 /// How a run ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -360,8 +388,7 @@ impl Trainer {
     }
 
     fn restore(&mut self, mut loaded: Loaded) -> Result<()> {
-        self.agent.load_tensors(&loaded.tensors)?;
-        self.agent.load_state(&loaded.states)?;
+        load(&mut self.agent, &loaded)?;
         if let Some(real) = loaded.buffers.remove("real") {
             self.agent.real = real;
         }

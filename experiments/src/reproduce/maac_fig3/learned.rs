@@ -1,7 +1,7 @@
 //! A linear model and a quadratic Q learned from the same noisy transitions.
 
-use hstep::Result;
 use super::lqr::{Lqr, Mat};
+use hstep::Result;
 use hstep::rng::Rng;
 
 use super::config::Config;

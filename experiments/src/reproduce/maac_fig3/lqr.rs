@@ -11,8 +11,8 @@
 //! | objective | `J = tr(P S0)` |
 //! | policy gradient | `dJ/dK = 2 (M_aa K - M_as) S` |
 
-use hstep::{Error, Result};
 use hstep::rng::Rng;
+use hstep::{Error, Result};
 
 /// A small dense matrix, row-major. Operations assume matching shapes, which [`Lqr::new`] checks.
 #[derive(Debug, Clone, PartialEq)]

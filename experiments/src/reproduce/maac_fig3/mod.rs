@@ -14,9 +14,9 @@ mod learned;
 mod lqr;
 mod objective;
 
-use lqr::{Lqr, Mat};
 use hstep::rng::Rng;
 use hstep::{Error, Result, config as layers};
+use lqr::{Lqr, Mat};
 use toml::Table;
 
 use self::config::{Config, Seeds};

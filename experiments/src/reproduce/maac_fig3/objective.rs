@@ -1,7 +1,7 @@
 //! The H-step objective of linear parts, and its gradient by automatic differentiation.
 
-use candle_core::{Tensor, Var};
 use super::lqr::{Lqr, Mat};
+use candle_core::{Tensor, Var};
 use hstep::shape::{Spec, to_f64};
 use hstep::{Error, Result};
 

@@ -1,0 +1,102 @@
+//! What each command does. Results go to stdout, everything else to stderr.
+
+mod eval;
+mod quickstart;
+mod report;
+mod train;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use hstep::env::native;
+use hstep::{algo, config};
+use toml::Table;
+
+use crate::cli::{Cli, Command, List, Listed, Reproduce};
+use crate::reproduce::{self, Effort, Job};
+
+/// Runs the command; `stop` is set by the first signal.
+pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
+    let quiet = cli.quiet;
+    match &cli.command {
+        None => quickstart::run(stop, quiet),
+        Some(Command::Train(args)) => train::train(args, stop, quiet),
+        Some(Command::Resume(args)) => train::resume(args, stop, quiet),
+        Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Report(args)) => report::run(args),
+        Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
+        Some(Command::List(args)) => list(args),
+    }
+}
+
+fn reproduce_figure(args: &Reproduce, stop: &AtomicBool) -> Result<()> {
+    let effort = match (args.quick, args.full) {
+        (true, _) => Effort::Quick,
+        (_, true) => Effort::Full,
+        _ => Effort::Usual,
+    };
+    let mut settings = Table::new();
+    config::set_all(&mut settings, &args.settings)?;
+    draw(&args.figure, &settings, effort, &args.out, stop)
+}
+
+/// Draws a figure and prints its summary and its files.
+fn draw(
+    figure: &str,
+    settings: &Table,
+    effort: Effort,
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let outcome = (reproduce::find(figure)?.run)(settings, effort, &Job { folder, stop })?;
+    for line in &outcome.summary {
+        println!("{line}");
+    }
+    println!();
+    for path in &outcome.files {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn list(args: &List) -> Result<()> {
+    match args.what {
+        Listed::Algos => {
+            let mut rows = Vec::new();
+            let mut presets = Vec::new();
+            for entry in algo::registry() {
+                rows.push(entry.build(&entry.preset(None)?)?.row());
+                let names: Vec<String> = entry.preset_names().collect();
+                presets.push(format!(
+                    "{:<10} {} ({})",
+                    entry.name,
+                    names.join(", "),
+                    entry.citation
+                ));
+            }
+            print!("{}", algo::table(&rows));
+            println!("\nPresets; the bare name is the paper's:");
+            for line in presets {
+                println!("{line}");
+            }
+        }
+        Listed::Envs => {
+            for name in native::names() {
+                let info = native::make(name)?.info().clone();
+                println!(
+                    "{name:<20}{} observations, {} actions, {} steps an episode",
+                    info.obs_dim,
+                    info.action_dim(),
+                    info.max_steps
+                );
+            }
+        }
+        Listed::Figures => {
+            for figure in reproduce::ALL {
+                println!("{:<20}{}", figure.name, figure.about);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The quickstart: SAC and MAAC on the pendulum, then MAAC's Figure 3.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use hstep::config;
+use hstep::metrics::read_csv;
+use toml::Table;
+
+use super::{draw, report, train};
+use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
+use crate::reproduce::Effort;
+use crate::run_folder;
+use crate::settings::Settings;
+
+const SEED: u64 = 0;
+const STEPS: u64 = 3_000;
+const FIGURES: &str = "figures";
+
+pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
+    println!("hstep quickstart: SAC and MAAC on the pendulum, {STEPS} steps each, seed {SEED}.");
+    let root = run_folder::root(None);
+    let mut rows = Vec::new();
+    let mut series = Vec::new();
+    let mut hashes = Vec::new();
+    for (algo, label) in [("sac", "SAC"), ("maac", "MAAC")] {
+        let mut layers = Table::new();
+        for (key, value) in [
+            ("algo", format!("{algo:?}")),
+            ("env", "\"pendulum\"".to_string()),
+            ("seed", SEED.to_string()),
+            ("steps", STEPS.to_string()),
+            ("eval.every", "250".to_string()),
+        ] {
+            config::set(&mut layers, &format!("run.{key}={value}"))?;
+        }
+        let settings = Settings::layered(layers)?;
+        let folder = train::create(&settings, &root, "quickstart")?;
+        train::execute(&settings, &folder, stop, quiet)?;
+        let metrics = read_csv(&folder.path().join("metrics.csv"))?;
+        let steps = report::column(&metrics, "env_steps")?;
+        let returns = report::column(&metrics, "eval_return")?;
+        let first = returns.first().copied().unwrap_or(f64::NAN);
+        let last = returns.last().copied().unwrap_or(f64::NAN);
+        rows.push(format!("{label:<6} {first:>12.1} {last:>12.1}   {}", folder.path().display()));
+        let points = steps.into_iter().zip(returns).collect();
+        series.push(Series::line(label, series.len(), points));
+        hashes.push(settings.identity()?);
+    }
+    let figure = Figure {
+        name: "quickstart".into(),
+        title: "Pendulum: mean return of 20 evaluation episodes".into(),
+        size: (800, 460),
+        panels: vec![Panel {
+            title: String::new(),
+            x: Axis::linear("environment steps"),
+            y: Axis::linear("return"),
+            series,
+            notes: Vec::new(),
+        }],
+    };
+    let provenance = Provenance {
+        command: "hstep".into(),
+        config_hash: hashes.join("-"),
+        commit: plot::commit(),
+        seeds: vec![SEED],
+    };
+    let files = figure.save(Path::new(FIGURES), &provenance)?;
+    println!("\nMAAC, Figure 3: the gradient's error against the horizon.");
+    draw("maac-fig3", &Table::new(), Effort::Usual, Path::new(FIGURES), stop)?;
+    println!("\n{:<6} {:>12} {:>12}   run folder", "", "first return", "last return");
+    for row in rows {
+        println!("{row}");
+    }
+    for file in files {
+        println!("{}", file.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `hstep train` and `hstep resume`.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, Result};
+use hstep::train::{Observer, Outcome, Progress};
+use hstep::{Error, config};
+use toml::Table;
+
+use crate::cli::{Resume, Train};
+use crate::exit::Interrupted;
+use crate::progress;
+use crate::run_folder::{self, Identity, Marker, RunFolder};
+use crate::settings::Settings;
+
+pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
+    let settings = Settings::layered(layers(args)?)?;
+    let root = run_folder::root(args.out.as_deref());
+    let folder = create(&settings, &root, "train")?;
+    execute(&settings, &folder, stop, quiet)
+}
+
+/// The layers above the presets: a file, then options and `key=value`.
+fn layers(args: &Train) -> Result<Table> {
+    let from_file = args.what.ends_with(".toml");
+    let mut layers = if from_file { config::read(&args.what)? } else { Table::new() };
+    config::set_all(&mut layers, &args.settings)?;
+    if !from_file {
+        config::set(&mut layers, &format!("run.algo={:?}", args.what))?;
+    }
+    if let Some(env) = &args.env {
+        config::set(&mut layers, &format!("run.env={env:?}"))?;
+    }
+    for (key, value) in [("seed", args.seed), ("steps", args.steps)] {
+        if let Some(value) = value {
+            config::set(&mut layers, &format!("run.{key}={value}"))?;
+        }
+    }
+    let has = |key| layers.get("run").is_some_and(|run| run.get(key).is_some());
+    for key in ["algo", "env"] {
+        if !has(key) {
+            let problem = "missing; write for example `hstep train sac --env pendulum`";
+            return Err(Error::config(format!("run.{key}"), problem).into());
+        }
+    }
+    Ok(layers)
+}
+
+/// Makes the folder of a run below `root`, or opens it when it is there.
+pub fn create(settings: &Settings, root: &Path, experiment: &str) -> Result<RunFolder> {
+    let table = settings.table()?;
+    let run = &settings.run;
+    let identity =
+        Identity { experiment, algo: &run.algo, env: &run.env, seed: run.seed, config: &table };
+    Ok(RunFolder::create(root, &identity)?)
+}
+
+pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
+    let folder = RunFolder::open(&args.run)?;
+    let mut now = folder.config()?;
+    config::set_all(&mut now, &args.settings)?;
+    if let Some(steps) = args.steps {
+        config::set(&mut now, &format!("run.steps={steps}"))?;
+    }
+    let settings = Settings::resolved(now)?;
+    folder.expect_config(&settings.table()?)?;
+    execute(&settings, &folder, stop, quiet)
+}
+
+/// Runs to the end, or to the first signal, and marks the folder accordingly.
+pub fn execute(
+    settings: &Settings,
+    folder: &RunFolder,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<()> {
+    let path = folder.path();
+    let mut trainer = settings.trainer(path)?;
+    folder.clear_marker()?;
+    let run = &settings.run;
+    let label = format!("{} {} s{}", run.algo, run.env, run.seed);
+    let done = trainer.agent().counters.env_steps;
+    tracing::info!("{label}: {done} of {} steps done, in {}", run.steps, path.display());
+    let mut bar = Bar { bar: progress::Progress::new(&label, run.steps, quiet), label };
+    bar.bar.start_at(done);
+    let outcome = trainer.run(stop, &mut bar);
+    bar.bar.finish();
+    match outcome {
+        Ok(Outcome::Done) => {
+            let at = trainer.agent().counters.env_steps;
+            folder.mark(Marker::Done, &format!("{at} environment steps"))?;
+            println!("{}", path.display());
+            Ok(())
+        }
+        Ok(Outcome::Interrupted) => {
+            let how = format!("`hstep resume {}` goes on", path.display());
+            folder.mark(Marker::Interrupted, &how)?;
+            Err(Interrupted(format!("everything is saved; {how}")).into())
+        }
+        Err(error) => {
+            // The run's own error is the one to report, whether or not the mark can be left.
+            let _ = folder.mark(Marker::Failed, &error.to_string());
+            Err(error).with_context(|| format!("the run in {} failed", path.display()))
+        }
+    }
+}
+
+/// Shows a run's progress: a bar on a terminal, a line an evaluation in the log.
+struct Bar {
+    bar: progress::Progress,
+    label: String,
+}
+
+impl Observer for Bar {
+    fn step(&mut self, progress: &Progress) {
+        let of = |name: &str| progress.log.get(name).unwrap_or(f64::NAN);
+        self.bar.update(
+            progress.counters.env_steps,
+            &[
+                ("return", progress.eval_return.unwrap_or(f64::NAN)),
+                ("critic", of("critic_loss")),
+                ("actor", of("actor_loss")),
+            ],
+        );
+    }
+
+    fn row(&mut self, row: &hstep::metrics::Row) {
+        let of = |name: &str| row.get(name).unwrap_or(f64::NAN);
+        tracing::info!("{} step {}: return {:.1}", self.label, of("env_steps"), of("eval_return"));
+    }
+}
