@@ -159,6 +159,7 @@ pub mod replay;
 pub mod rng;
 pub mod schedule;
 pub mod shape;
+pub mod stats;
 pub mod suggest;
 pub mod train;
 pub mod uses;

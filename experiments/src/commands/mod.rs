@@ -3,7 +3,7 @@
 mod eval;
 mod quickstart;
 mod report;
-mod train;
+pub mod train;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

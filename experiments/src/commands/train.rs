@@ -18,7 +18,9 @@ pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let settings = Settings::layered(layers(args)?)?;
     let root = run_folder::root(args.out.as_deref());
     let folder = create(&settings, &root, "train")?;
-    execute(&settings, &folder, stop, quiet)
+    execute(&settings, &folder, stop, quiet)?;
+    println!("{}", folder.path().display());
+    Ok(())
 }
 
 /// The layers above the presets: a file, then options and `key=value`.
@@ -65,7 +67,9 @@ pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
     }
     let settings = Settings::resolved(now)?;
     folder.expect_config(&settings.table()?)?;
-    execute(&settings, &folder, stop, quiet)
+    execute(&settings, &folder, stop, quiet)?;
+    println!("{}", folder.path().display());
+    Ok(())
 }
 
 /// Runs to the end, or to the first signal, and marks the folder accordingly.
@@ -90,7 +94,6 @@ pub fn execute(
         Ok(Outcome::Done) => {
             let at = trainer.agent().counters.env_steps;
             folder.mark(Marker::Done, &format!("{at} environment steps"))?;
-            println!("{}", path.display());
             Ok(())
         }
         Ok(Outcome::Interrupted) => {

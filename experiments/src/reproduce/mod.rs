@@ -1,6 +1,7 @@
 //! The figures that can be drawn again, by name.
 
 mod maac_fig3;
+mod native;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,11 +62,18 @@ pub struct Reproduction {
 }
 
 /// Every figure.
-pub const ALL: &[Reproduction] = &[Reproduction {
-    name: "maac-fig3",
-    about: "MAAC, Figure 3: error of the policy gradient against the horizon",
-    run: maac_fig3::run,
-}];
+pub const ALL: &[Reproduction] = &[
+    Reproduction {
+        name: "maac-fig3",
+        about: "MAAC, Figure 3: error of the policy gradient against the horizon",
+        run: maac_fig3::run,
+    },
+    Reproduction {
+        name: "native-learning",
+        about: "SAC, MBPO and MAAC on pendulum and cart-pole: curves, tables (half an hour)",
+        run: native::run,
+    },
+];
 
 /// Finds a figure by name.
 pub fn find(name: &str) -> Result<&'static Reproduction> {
