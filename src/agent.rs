@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dynamics::EnsembleConfig;
+use crate::dynamics::{Dynamics, EnsembleConfig};
 use crate::error::{Error, Result};
 use crate::parts::TemperatureConfig;
 use crate::policy::ActorConfig;
@@ -77,6 +77,14 @@ impl ActorCriticConfig {
     }
 }
 
+/// Where the dynamics come from.
+pub enum ModelSource {
+    /// Learned from the real data.
+    Learned(EnsembleConfig),
+    /// Given under a name, its state being the observation: the true model, a closure.
+    Given(String, Box<dyn Dynamics>),
+}
+
 /// A composition: parts and the four uses of the objective.
 pub struct Hybrid {
     /// Its name, as the table prints it.
@@ -87,8 +95,8 @@ pub struct Hybrid {
     pub actor_critic: Option<ActorCriticConfig>,
     /// A separate state value.
     pub value: Option<CriticConfig>,
-    /// The learned dynamics.
-    pub model: Option<EnsembleConfig>,
+    /// The dynamics.
+    pub model: Option<ModelSource>,
     /// Data, fits and updates.
     pub schedule: LoopConfig,
     /// Which action to take.
@@ -119,13 +127,34 @@ impl Hybrid {
         })
     }
 
+    /// The same composition on given dynamics instead of learned ones.
+    ///
+    /// # Errors
+    /// [`Error::Composition`] when it uses no dynamics at all.
+    pub fn with_given_model(
+        mut self,
+        name: impl Into<String>,
+        dynamics: Box<dyn Dynamics>,
+    ) -> Result<Self> {
+        if self.model.is_none() {
+            let problem = "it uses no model, so none can be given to it".to_string();
+            return Err(Error::Composition { agent: self.name, problem });
+        }
+        self.model = Some(ModelSource::Given(name.into(), dynamics));
+        Ok(self)
+    }
+
     /// Its row of the table of algorithms: name, dynamics, behave, imagine, improve, target.
     #[must_use]
     pub fn row(&self) -> [String; 6] {
         let none = || "none".to_string();
         [
             self.name.clone(),
-            self.model.as_ref().map_or_else(none, |m| format!("ensemble of {}", m.members)),
+            match &self.model {
+                None => none(),
+                Some(ModelSource::Learned(m)) => format!("ensemble of {}", m.members),
+                Some(ModelSource::Given(name, _)) => name.clone(),
+            },
             self.behave.describe(),
             self.imagine.describe(),
             self.improve.as_ref().map_or_else(none, |i| i.describe()),
@@ -166,7 +195,14 @@ impl Builder {
     /// A learned model.
     #[must_use]
     pub fn model(mut self, config: &EnsembleConfig) -> Self {
-        self.0.model = Some(config.clone());
+        self.0.model = Some(ModelSource::Learned(config.clone()));
+        self
+    }
+
+    /// A model that is given, its state being the observation.
+    #[must_use]
+    pub fn given_model(mut self, name: impl Into<String>, dynamics: Box<dyn Dynamics>) -> Self {
+        self.0.model = Some(ModelSource::Given(name.into(), dynamics));
         self
     }
 
@@ -243,7 +279,7 @@ impl Builder {
         if let Some(config) = &h.actor_critic {
             config.validate()?;
         }
-        if let Some(config) = &h.model {
+        if let Some(ModelSource::Learned(config)) = &h.model {
             config.validate()?;
         }
         Ok(h)

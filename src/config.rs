@@ -194,6 +194,8 @@ fn explain(e: &toml::de::Error) -> Error {
         .or_else(|| message.strip_prefix("invalid value: "))
         .and_then(|rest| rest.split_once(", expected "))
     {
+        // serde's words for a value that cannot be an enum's name at all.
+        let came = if came == "unit variant" { "something that is no text" } else { came };
         format!("expected {}, got {came}", plain_type(expected))
     } else {
         message.to_owned()
@@ -209,6 +211,7 @@ fn plain_type(expected: &str) -> &str {
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "a boolean" => "true or false",
         "a string" => "a text",
+        "string only" => "the name of a choice",
         "a sequence" => "a list such as [1, 2]",
         other => other,
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Hybrid;
+use crate::agent::{Hybrid, ModelSource};
 use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::nn::Adam;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
-use crate::parts::{Actor, CriticPart, Parts, Temperature, ValuePart};
+use crate::parts::{Actor, CriticPart, Model, Parts, Temperature, ValuePart};
 use crate::policy::SquashedGaussian;
 use crate::replay::{Batch, Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
@@ -65,7 +65,7 @@ impl Agent {
     /// # Errors
     /// [`Error::Config`] for settings that do not fit the environment.
     pub fn new(
-        hybrid: Hybrid,
+        mut hybrid: Hybrid,
         info: &EnvInfo,
         known: Known,
         rng: &Rng,
@@ -88,10 +88,25 @@ impl Agent {
             let adam = Adam::new(online.net().params(), &config.adam(), &[])?;
             parts.value = Some(ValuePart { v: Targeted::new(online)?, adam, tau: config.tau });
         }
-        if let Some(config) = &hybrid.model {
-            let model = Ensemble::new(config, o, a, known, &mut rng.fork("model"), spec)?;
-            parts.model = Some(model);
-        }
+        parts.model = match hybrid.model.take() {
+            None => None,
+            Some(ModelSource::Learned(config)) => {
+                let model = Ensemble::new(&config, o, a, known, &mut rng.fork("model"), spec)?;
+                Some(Model::Learned(Box::new(model)))
+            }
+            Some(ModelSource::Given(name, dynamics)) => {
+                if (dynamics.state_dim(), dynamics.action_dim()) != (o, a) {
+                    let problem = format!(
+                        "the given model `{name}` has {} states and {} actions, the environment \
+                         {o} observations and {a} actions",
+                        dynamics.state_dim(),
+                        dynamics.action_dim()
+                    );
+                    return Err(Error::Composition { agent: hybrid.name, problem });
+                }
+                Some(Model::Given(dynamics))
+            }
+        };
         Ok(Self {
             parts,
             real: Replay::new(hybrid.schedule.replay, o, a)?,
@@ -178,7 +193,8 @@ impl Agent {
 
     /// Fits the model on everything seen; reports its calibration.
     fn fit(&mut self, log: &mut Log) -> Result<()> {
-        let Some(model) = &mut self.parts.model else { return Ok(()) };
+        let model = self.parts.model.as_mut().and_then(Model::learned_mut);
+        let Some(model) = model else { return Ok(()) };
         if model.is_fitted() {
             // The newest transitions are not in the training set yet: an honest open-loop test.
             let recent = Columns::newest(&self.real, self.hybrid.schedule.fit_every)?;
@@ -187,7 +203,7 @@ impl Agent {
             let recorded: Vec<Recorded> =
                 stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
             if !recorded.is_empty() {
-                let error = open_loop_error(&**model, &recorded, longest)?;
+                let error = open_loop_error(model.predictor(), &recorded, longest)?;
                 for horizon in OPEN_LOOP {
                     let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
                     let rmse = (square / self.info.obs_dim as f64).sqrt();
@@ -270,7 +286,7 @@ impl Agent {
                 all.extend(state.map(|(key, tensor)| (format!("adam.{name}.{key}"), tensor)));
             }
         }
-        if let Some(model) = &self.parts.model {
+        if let Some(model) = self.parts.model.as_ref().and_then(Model::learned) {
             all.extend(model.named_tensors("model")?);
         }
         Ok(all)
@@ -291,7 +307,7 @@ impl Agent {
             });
             adam.load_state(&state.collect())?;
         }
-        if let Some(model) = &mut self.parts.model {
+        if let Some(model) = self.parts.model.as_mut().and_then(Model::learned_mut) {
             model.load_named("model", all)?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::dynamics::{Ensemble, EnsembleModel};
+use crate::dynamics::{Dynamics, Ensemble};
 use crate::error::{Error, Result};
 use crate::nn::{Adam, AdamConfig, Params};
 use crate::policy::SquashedGaussian;
@@ -141,8 +141,50 @@ pub struct Parts {
     pub value: Option<ValuePart>,
     /// The temperature.
     pub temperature: Option<Temperature>,
-    /// The learned dynamics.
-    pub model: Option<Ensemble>,
+    /// The dynamics.
+    pub model: Option<Model>,
+}
+
+/// The dynamics that the uses roll out: learned, or given.
+pub enum Model {
+    /// The probabilistic ensemble, fitted to the real data.
+    Learned(Box<Ensemble>),
+    /// Anything else whose state is the observation: the true model, a closure. Never fitted.
+    Given(Box<dyn Dynamics>),
+}
+
+impl Model {
+    /// What steps the states.
+    #[must_use]
+    pub fn dynamics(&self) -> &dyn Dynamics {
+        match self {
+            Model::Learned(ensemble) => ensemble.predictor(),
+            Model::Given(dynamics) => dynamics.as_ref(),
+        }
+    }
+
+    /// The ensemble, where the model is learned.
+    #[must_use]
+    pub fn learned(&self) -> Option<&Ensemble> {
+        match self {
+            Model::Learned(ensemble) => Some(ensemble),
+            Model::Given(_) => None,
+        }
+    }
+
+    /// The ensemble, where the model is learned.
+    pub fn learned_mut(&mut self) -> Option<&mut Ensemble> {
+        match self {
+            Model::Learned(ensemble) => Some(ensemble),
+            Model::Given(_) => None,
+        }
+    }
+
+    /// How many members a step may choose from.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.learned().map_or(1, |ensemble| ensemble.elites().len())
+    }
 }
 
 fn missing(part: &str) -> Error {
@@ -179,8 +221,8 @@ impl Parts {
     ///
     /// # Errors
     /// As [`Parts::policy`].
-    pub fn model(&self) -> Result<&EnsembleModel> {
-        self.model.as_deref().ok_or_else(|| missing("model"))
+    pub fn model(&self) -> Result<&Model> {
+        self.model.as_ref().ok_or_else(|| missing("model"))
     }
 
     /// The temperature alpha; 0 without a temperature.

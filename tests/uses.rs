@@ -9,7 +9,7 @@ use hstep::dynamics::{Ensemble, EnsembleConfig, FitData};
 use hstep::env::Known;
 use hstep::nn::{Activation, Adam};
 use hstep::objective::{Entropy, Noise, Reduce};
-use hstep::parts::{Actor, CriticPart, Parts, Temperature, TemperatureConfig};
+use hstep::parts::{Actor, CriticPart, Model, Parts, Temperature, TemperatureConfig};
 use hstep::policy::{ActorConfig, SquashedGaussian};
 use hstep::replay::{Batch, Replay, TransitionRow};
 use hstep::rng::Rng;
@@ -71,7 +71,7 @@ fn parts(known: Known) -> Parts {
             tau: 0.005,
         }),
         temperature: Some(Temperature::new(&alpha, 1, &spec).unwrap()),
-        model: Some(model),
+        model: Some(Model::Learned(Box::new(model))),
         ..Parts::default()
     }
 }
@@ -102,7 +102,7 @@ fn score_function_and_pathwise_estimate_the_same_gradient() {
     let (horizon, rounds) = (2, 60);
     let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
     let score = ScoreFunction(ScoreFunctionConfig { horizon, samples: 4, ..Default::default() });
-    let model = parts.model().unwrap();
+    let model = parts.model().unwrap().dynamics();
     let mut rng = Rng::new(6);
     let (mut path, mut scores) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

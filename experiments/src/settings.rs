@@ -10,7 +10,7 @@ use hstep::env::native;
 use hstep::learner::Agent;
 use hstep::shape::Spec;
 use hstep::suggest::nearest;
-use hstep::train::{EnvFactory, RunConfig, Trainer, saved_agent};
+use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
@@ -45,7 +45,7 @@ impl Settings {
     /// [`Error::Config`] naming the key, and the nearest known one.
     pub fn layered(mut layers: Table) -> Result<Self> {
         let run = section(&mut layers, "run")?;
-        let named = config::parse::<RunConfig>(&run)?;
+        let named = run_config(&run)?;
         let (entry, suffix) = algo::find(&named.algo)?;
         let mut algorithm = entry.preset(suffix.as_deref())?;
         // A preset of the released code is meant as it stands; only the bare name adapts.
@@ -66,17 +66,18 @@ impl Settings {
     /// As [`Settings::layered`].
     pub fn resolved(mut table: Table) -> Result<Self> {
         let run = section(&mut table, "run")?;
-        let (entry, _) = algo::find(&config::parse::<RunConfig>(&run)?.algo)?;
+        let (entry, _) = algo::find(&run_config(&run)?.algo)?;
         Self::exact(&run, entry, &table)
     }
 
     fn exact(run: &Table, entry: Entry, algorithm: &Table) -> Result<Self> {
-        let run: RunConfig = config::parse(run)?;
+        let run = run_config(run)?;
         run.validate()?;
         known_environment(&run.env)?;
         let algorithm = entry.resolve(algorithm)?;
-        entry.build(&algorithm)?;
-        Ok(Self { run, entry, algorithm })
+        let settings = Self { run, entry, algorithm };
+        settings.hybrid()?;
+        Ok(settings)
     }
 
     /// Everything written out: what `config.toml` holds.
@@ -122,8 +123,27 @@ impl Settings {
     }
 
     fn hybrid(&self) -> Result<Hybrid> {
-        self.entry.build(&self.algorithm)
+        let hybrid = self.entry.build(&self.algorithm)?;
+        match self.run.model {
+            ModelChoice::Learned => Ok(hybrid),
+            ModelChoice::Oracle => {
+                let env = &self.run.env;
+                hybrid.with_given_model(format!("true {env}"), native::model(env, &Spec::f32())?)
+            }
+        }
     }
+}
+
+/// The section `run`, with its name in front of the key of an error.
+fn run_config(run: &Table) -> Result<RunConfig> {
+    config::parse(run).map_err(|error| match error {
+        Error::Config { key, problem } => {
+            // The nearest key is named in the section's own words too.
+            let problem = problem.replace("did you mean `", "did you mean `run.");
+            Error::Config { key: format!("run.{key}"), problem }
+        }
+        other => other,
+    })
 }
 
 fn section(table: &mut Table, key: &str) -> Result<Table> {

@@ -64,6 +64,12 @@ impl Ensemble {
         self.model.clone()
     }
 
+    /// The predicting side, borrowed.
+    #[must_use]
+    pub fn predictor(&self) -> &EnsembleModel {
+        &self.model
+    }
+
     /// Whether it has been fitted to data.
     #[must_use]
     pub fn is_fitted(&self) -> bool {

@@ -24,6 +24,7 @@ use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
+use crate::parts::Model;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
@@ -48,8 +49,21 @@ pub struct RunConfig {
     /// Largest share of the run's time that checkpoints may take: one that is due earlier is left
     /// out. The last one is always written.
     pub checkpoint_share: f64,
+    /// The dynamics of an algorithm that has a model.
+    pub model: ModelChoice,
     /// When and how the policy is evaluated.
     pub eval: EvalConfig,
+}
+
+/// Which dynamics an algorithm with a model uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelChoice {
+    /// The ensemble, learned from the real data.
+    #[default]
+    Learned,
+    /// The environment's own equations, where they are known and differentiable: the oracle.
+    Oracle,
 }
 
 impl Default for RunConfig {
@@ -61,6 +75,7 @@ impl Default for RunConfig {
             steps: 100_000,
             checkpoint_every: 1_000,
             checkpoint_share: 0.02,
+            model: ModelChoice::default(),
             eval: EvalConfig::default(),
         }
     }
@@ -452,9 +467,11 @@ fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
         all.push("value_loss".into());
     }
     if agent.parts.model.is_some() {
+        all.push("imagined".into());
+    }
+    if agent.parts.model.as_ref().and_then(Model::learned).is_some() {
         all.extend(
-            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90", "imagined"]
-                .map(String::from),
+            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"].map(String::from),
         );
         all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
         all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));

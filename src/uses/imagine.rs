@@ -149,7 +149,7 @@ impl Imagine for Branched {
     ) -> Result<u64> {
         let policy = parts.policy()?.frozen();
         let hstep = HStep {
-            dynamics: Some(parts.model()?),
+            dynamics: Some(parts.model()?.dynamics()),
             terminal: Terminal::Zero,
             horizon: self.0.horizon.count_at(step),
             gamma: parts.gamma,

@@ -101,7 +101,7 @@ impl Pathwise {
         let hstep = HStep {
             dynamics: match config.horizon {
                 0 => None,
-                _ => Some(parts.model()? as &dyn Dynamics),
+                _ => Some(parts.model()?.dynamics()),
             },
             terminal: Terminal::Action {
                 critic: &parts.critic()?.q.online,
@@ -226,7 +226,7 @@ impl Improve for ScoreFunction {
         let s0 = starts(batch, self.0.starts)?;
         let model = match self.0.horizon {
             0 => None,
-            _ => Some(parts.model()? as &dyn Dynamics),
+            _ => Some(parts.model()?.dynamics()),
         };
         let (loss, rollout) = self.loss(parts, model, &s0, &Noise::Key(key))?;
         descend(parts, &loss, &rollout).map(Some)

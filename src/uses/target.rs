@@ -212,7 +212,7 @@ impl Target for Steve {
             0 => (None, 1),
             _ => {
                 let model = parts.model()?;
-                (Some(model as &dyn Dynamics), model.elites().len())
+                (Some(model.dynamics()), model.members())
             }
         };
         let y = self.with(parts, model, members, batch, key)?;
