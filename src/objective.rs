@@ -385,6 +385,35 @@ impl<'a> HStep<'a> {
             .collect()
     }
 
+    /// [`HStep::by_horizon`] for every member of a Q terminal on its own: `H + 1` tensors `[E,B]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another terminal, [`Error::Shape`] as [`HStep::by_horizon`].
+    pub fn by_horizon_and_member(&self, rollout: &Rollout) -> Result<Vec<Tensor>> {
+        self.check_horizon(rollout)?;
+        let Terminal::Action { critic, .. } = self.terminal else {
+            return Err(Error::config("terminal", "only a Q terminal has members"));
+        };
+        (0..=self.horizon)
+            .map(|h| {
+                let mut q = self.q_at(rollout, h, critic)?;
+                if let Some(cost) = self.cost_at(rollout, h)? {
+                    q = q.broadcast_sub(&cost)?;
+                }
+                if let Some(alive) = &rollout.alive[h] {
+                    let alive = alive.ne(0.0)?.broadcast_as(q.shape())?;
+                    q = alive.where_cond(&q, &q.zeros_like()?)?;
+                }
+                let (sum, discount) = self.running(rollout, h)?;
+                let q = (q * discount)?;
+                Ok(match sum {
+                    Some(sum) => q.broadcast_add(&sum)?,
+                    None => q,
+                })
+            })
+            .collect()
+    }
+
     /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h`.
     fn running(&self, rollout: &Rollout, h: usize) -> Result<(Option<Tensor>, f64)> {
         let mut sum: Option<Tensor> = None;
@@ -415,27 +444,40 @@ impl<'a> HStep<'a> {
             Terminal::Zero => Tensor::zeros(state.dim(0)?, state.dtype(), state.device())?,
             Terminal::State(value) => value.value(&self.observe(state)?)?,
             Terminal::Action { critic, reduce, .. } => {
-                let obs = self.observe(state)?;
-                let more = if h == self.horizon { rollout.more.as_slice() } else { &[] };
-                let mut q = critic.q(&obs, &rollout.actions[h])?;
-                let mut cost = rollout.costs[h].clone();
-                for (action, c) in more {
-                    q = (q + critic.q(&obs, action)?)?;
-                    cost = match (cost, c) {
-                        (Some(sum), Some(c)) => Some((sum + c)?),
-                        (sum, _) => sum,
-                    };
-                }
-                let scale = 1.0 / (1 + more.len()) as f64;
-                let q = reduce.apply(&if more.is_empty() { q } else { (q * scale)? })?;
-                match cost {
-                    Some(cost) if more.is_empty() => (q - cost)?,
-                    Some(cost) => (q - (cost * scale)?)?,
+                let q = reduce.apply(&self.q_at(rollout, h, critic)?)?;
+                match self.cost_at(rollout, h)? {
+                    Some(cost) => (q - cost)?,
                     None => q,
                 }
             }
         };
         living(&worth, rollout.alive[h].as_ref())
+    }
+
+    /// The actions drawn at `s_H` beyond the first; none at earlier states.
+    fn more<'r>(&self, rollout: &'r Rollout, h: usize) -> &'r [(Tensor, Option<Tensor>)] {
+        if h == self.horizon { &rollout.more } else { &[] }
+    }
+
+    /// `Q_e(s_h, a_h)` of every member, averaged over the actions drawn there. `[E,B]`.
+    fn q_at(&self, rollout: &Rollout, h: usize, critic: &dyn Critic) -> Result<Tensor> {
+        let obs = self.observe(&rollout.states[h])?;
+        let mut q = critic.q(&obs, &rollout.actions[h])?;
+        let more = self.more(rollout, h);
+        for (action, _) in more {
+            q = (q + critic.q(&obs, action)?)?;
+        }
+        Ok(if more.is_empty() { q } else { (q / (1 + more.len()) as f64)? })
+    }
+
+    /// The cost of the action at `s_h`, averaged as [`HStep::q_at`]. `[B]`.
+    fn cost_at(&self, rollout: &Rollout, h: usize) -> Result<Option<Tensor>> {
+        let more = self.more(rollout, h);
+        let Some(mut cost) = rollout.costs[h].clone() else { return Ok(None) };
+        for other in more.iter().filter_map(|(_, cost)| cost.as_ref()) {
+            cost = (cost + other)?;
+        }
+        Ok(Some(if more.is_empty() { cost } else { (cost / (1 + more.len()) as f64)? }))
     }
 
     fn observe(&self, state: &Tensor) -> Result<Tensor> {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Needs, repeat};
 use crate::dynamics::Dynamics;
-use crate::error::{Error, Result};
-use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal};
+use crate::error::Result;
+use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
 use crate::parts::Parts;
 use crate::replay::Batch;
 use crate::rng::Key;
@@ -123,27 +123,6 @@ impl SteveConfig {
 pub struct Steve(pub SteveConfig);
 
 impl Steve {
-    /// Candidates of one rollout whose rows are `members x B`: a horizon's `[M,E,B]`.
-    fn candidates(hstep: &HStep, rollout: &Rollout, q: usize, m: usize) -> Result<Vec<Tensor>> {
-        let mut per_q = Vec::with_capacity(q);
-        for e in 0..q {
-            let Terminal::Action { critic, samples, .. } = hstep.terminal else {
-                return Err(Error::config("target.steve", "needs a Q terminal"));
-            };
-            let terminal = Terminal::Action { critic, samples, reduce: Reduce::Member(e) };
-            per_q.push(HStep { terminal, ..*hstep }.by_horizon(rollout)?);
-        }
-        (0..=hstep.horizon)
-            .map(|h| {
-                let stacked: Vec<Tensor> = per_q
-                    .iter()
-                    .map(|j| Ok(j[h].reshape((m, j[h].elem_count() / m))?))
-                    .collect::<Result<_>>()?;
-                Ok(Tensor::stack(&stacked, 1)?)
-            })
-            .collect()
-    }
-
     /// Weighted mix of candidates `[M,E,B]`, one a horizon: `[B]`.
     ///
     /// # Errors
@@ -193,7 +172,12 @@ impl Steve {
         let policy = parts.policy()?.frozen();
         let noise = Noise::Pinned { key, member };
         let rollout = hstep.rollout(&start, Actions::Policy(&policy), &noise)?;
-        let candidates = Self::candidates(&hstep, &rollout, critic.members(), copies)?;
+        // Rows are copy by copy: [E, M B] to [M, E, B].
+        let candidates: Vec<Tensor> = hstep
+            .by_horizon_and_member(&rollout)?
+            .iter()
+            .map(|j| Ok(j.reshape((critic.members(), copies, b))?.transpose(0, 1)?.contiguous()?))
+            .collect::<Result<_>>()?;
         backup(batch, parts.gamma, &self.mix(&candidates)?)
     }
 }

@@ -128,3 +128,31 @@ fn misfits_are_refused_with_what_was_expected() {
     let message = text(model_free.objective(&obs, Actions::Policy(&policy), &bad));
     assert!(message.contains("policy noise"), "{message}");
 }
+
+#[test]
+fn every_member_on_its_own_agrees_with_the_reduced_objective() {
+    use hstep::objective::{Entropy, Reduce};
+    let (policy, model, critic) = (policy(31), ensemble(32), critic(33));
+    let s0 = normals(&mut Rng::new(34), &[B, OBS]);
+    let noise = Noise::Key(Rng::new(35).key());
+    for samples in [1, 3] {
+        let with = |reduce| HStep {
+            dynamics: Some(&model),
+            terminal: Terminal::Action { critic: &critic, reduce, samples },
+            horizon: 2,
+            gamma: 0.8,
+            cost: Cost::entropy(Entropy::All, 0.3),
+        };
+        let rollout = with(Reduce::Min).rollout(&s0, Actions::Policy(&policy), &noise).unwrap();
+        let members = with(Reduce::Min).by_horizon_and_member(&rollout).unwrap();
+        for e in 0..2 {
+            let alone = with(Reduce::Member(e)).by_horizon(&rollout).unwrap();
+            for h in 0..=2 {
+                let (got, want) = (to_f64(&members[h].get(e).unwrap()), to_f64(&alone[h]));
+                for (g, w) in got.unwrap().iter().zip(want.unwrap()) {
+                    assert!((g - w).abs() < 1e-12, "member {e}, h = {h}");
+                }
+            }
+        }
+    }
+}

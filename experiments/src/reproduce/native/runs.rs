@@ -109,7 +109,7 @@ pub fn train_all(config: &Config, job: &Job) -> Result<Vec<Curve>> {
         let how = "finished runs are kept; run the same command again";
         return Err(Interrupted(how.into()).into());
     }
-    queue.into_iter().map(|(contender, s)| Ok(curve(contender, &s, &root)?)).collect()
+    queue.into_iter().map(|(contender, s)| curve(contender, &s, &root)).collect()
 }
 
 const EXPERIMENT: &str = "native-learning";
