@@ -125,7 +125,7 @@ fn wrong_words_name_the_nearest_and_exit_with_2() {
     refused_with(&with("gama=0.9"), 2, "`gama`: unknown key; did you mean `gamma`?");
     refused_with(&with("dt=fast"), 2, "`dt`: expected a number, got string \"fast\"");
     refused_with(&with("dt"), 2, "expected `key=value`");
-    refused_with(&with("gamma=1.5"), 2, "`gamma`: expected 0 <= gamma < 1, got 1.5");
+    refused_with(&with("gamma=1.5"), 2, "`gamma`: expected 0 < gamma < 1, got 1.5");
     refused_with(&with("k=[1]"), 2, "`k`: expected two finite gains");
     refused_with(&with("k=[-30, 0]"), 2, "not stable");
     refused_with(&with("seeds=many"), 2, "`seeds`: expected a number of seeds or a list");

@@ -3,5 +3,6 @@
 mod episodes;
 mod golden;
 mod lqr;
+mod lqr_gradient;
 mod models;
 mod simulated;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 
 /// A dense matrix, row-major. Products and sums of matrices whose sizes do not fit are a caller's
 /// mistake and give [`Error::Shape`].
@@ -15,7 +16,7 @@ pub struct Matrix {
 
 impl Matrix {
     /// From an entry function `f(row, column)`.
-    pub fn from_fn(rows: usize, cols: usize, f: impl Fn(usize, usize) -> f64) -> Self {
+    pub fn from_fn(rows: usize, cols: usize, mut f: impl FnMut(usize, usize) -> f64) -> Self {
         let data = (0..rows * cols).map(|k| f(k / cols, k % cols)).collect();
         Self { rows, cols, data }
     }
@@ -48,6 +49,12 @@ impl Matrix {
     #[must_use]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         Self { rows, cols, data: vec![0.0; rows * cols] }
+    }
+
+    /// Entries drawn from the standard normal distribution, row by row.
+    #[must_use]
+    pub fn normal(rows: usize, cols: usize, rng: &mut Rng) -> Self {
+        Self::from_fn(rows, cols, |_, _| rng.normal())
     }
 
     /// Number of rows and of columns.
@@ -129,6 +136,43 @@ impl Matrix {
         Ok(self.between(&x, &x)?.at(0, 0))
     }
 
+    /// The block of `rows x cols` entries from `(row, column)` on.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when it reaches outside the matrix.
+    pub fn block(&self, row: usize, col: usize, rows: usize, cols: usize) -> Result<Self> {
+        if row + rows > self.rows || col + cols > self.cols {
+            let expected = format!("at least {} rows, {} columns", row + rows, col + cols);
+            return Err(Error::shape("matrix block", expected, self.dims()));
+        }
+        Ok(Self::from_fn(rows, cols, |i, j| self.at(row + i, col + j)))
+    }
+
+    /// `self` above `other`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when they have different numbers of columns.
+    pub fn above(&self, other: &Self) -> Result<Self> {
+        if self.cols != other.cols {
+            let expected = format!("{} columns below", self.cols);
+            return Err(Error::shape("stacked matrices", expected, other.dims()));
+        }
+        let data = self.data.iter().chain(&other.data).copied().collect();
+        Ok(Self { rows: self.rows + other.rows, cols: self.cols, data })
+    }
+
+    /// The sum of the diagonal.
+    #[must_use]
+    pub fn trace(&self) -> f64 {
+        (0..self.rows.min(self.cols)).map(|i| self.at(i, i)).sum()
+    }
+
+    /// The sum of absolute entries.
+    #[must_use]
+    pub fn l1(&self) -> f64 {
+        self.data.iter().map(|x| x.abs()).sum()
+    }
+
     /// The greatest absolute entry; NaN if there is one.
     #[must_use]
     pub fn max_abs(&self) -> f64 {
@@ -164,6 +208,58 @@ impl Matrix {
             }
         }
         Ok(Self::from_fn(n, x.cols, |i, j| x.at(i, j) / a.at(i, i)))
+    }
+
+    /// The lower triangle `L [n,n]` with `L L' = self`, of a symmetric positive semi-definite
+    /// matrix (Cholesky). Only the lower half of `self` is read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `self` is not square, [`Error::Config`] when it has a negative
+    /// direction.
+    pub fn cholesky(&self) -> Result<Self> {
+        let n = self.rows;
+        if self.cols != n {
+            return Err(Error::shape("matrix to factor", "a square matrix", self.dims()));
+        }
+        let slack = n as f64 * f64::EPSILON * self.max_abs();
+        let mut l = Self::zeros(n, n);
+        for j in 0..n {
+            for i in j..n {
+                let rest = self.at(i, j) - (0..j).map(|c| l.at(i, c) * l.at(j, c)).sum::<f64>();
+                let root = l.at(j, j);
+                l.data[i * n + j] = match (i == j, root > 0.0) {
+                    (true, _) if rest >= -slack => rest.max(0.0).sqrt(),
+                    (false, true) => rest / root,
+                    (false, false) if rest.abs() <= slack => 0.0,
+                    _ => {
+                        return Err(Error::config("matrix", "expected no negative eigenvalue"));
+                    }
+                };
+            }
+        }
+        Ok(l)
+    }
+
+    /// The largest singular value; NaN when an entry is not finite.
+    ///
+    /// Power iteration by repeated squaring of `X'X`: after 60 squarings it has converged to
+    /// machine precision unless two singular values agree to 1e-15, when either will do.
+    ///
+    /// # Errors
+    /// None for any matrix; the products inside always fit.
+    pub fn spectral_norm(&self) -> Result<f64> {
+        let gram = self.t().mul(self)?;
+        let size = gram.trace();
+        if size == 0.0 {
+            return Ok(0.0);
+        }
+        let mut power = gram.scale(1.0 / size);
+        for _ in 0..60 {
+            power = power.mul(&power)?;
+            power = power.scale(1.0 / power.trace());
+        }
+        // `power` is now the projection on the leading singular vectors, of trace one.
+        Ok(gram.mul(&power)?.trace().sqrt())
     }
 
     fn swap_rows(&mut self, i: usize, j: usize) {

@@ -7,7 +7,17 @@
 //!
 //! With independent noise of covariance `W` on the state the gains stay as they are and every cost
 //! below gains the constant `gamma / (1 - gamma) trace(P W)`.
+//!
+//! | quantity | equation | function |
+//! |---|---|---|
+//! | cost | `P = Q + K'RK + gamma F'PF`, `F = A - BK` | [`Lqr::evaluate`] |
+//! | action-cost | `M = [[Q + gamma A'PA, gamma A'PB], [gamma B'PA, R + gamma B'PB]]` | [`Lqr::q_function`] |
+//! | discounted visits | `S = S0 + gamma F S F'` | [`Lqr::visits`] |
+//! | objective | `J = trace(P S0)` | [`Lqr::objective`] |
+//! | policy gradient | `dJ/dK = 2 (M_uu K - M_ux) S` | [`Lqr::policy_gradient`] |
+//! | H-step gradient | adjoint recursion, `M` held fixed | [`Lqr::h_step_gradient`] |
 
+mod gradient;
 mod matrix;
 
 pub use matrix::Matrix;
@@ -113,28 +123,11 @@ impl Lqr {
     /// The cost matrix `P^K [n,n]` of the policy `u = -Kx`, so that `J = x' P^K x`: the solution of
     /// the discounted Lyapunov equation `P = Q + K'RK + gamma (A-BK)'P(A-BK)`.
     ///
-    /// Its sum `sum_t F'^t C F^t`, `F = sqrt(gamma) (A-BK)`, is doubled in length every iteration
-    /// (Smith 1968).
-    ///
     /// # Errors
     /// [`Error::Shape`] for a gain that is not `[m,n]`, [`Error::Config`] when the discounted cost
     /// is infinite.
     pub fn evaluate(&self, k: &Matrix) -> Result<Matrix> {
-        let mut p = self.stage(k)?;
-        let mut f = self.closed_loop(k)?.scale(self.gamma.sqrt());
-        for _ in 0..MAX_DOUBLINGS {
-            let tail = p.between(&f, &f)?;
-            p = p.add(1.0, &tail)?;
-            if p.max_abs().is_finite() && tail.max_abs() <= SETTLED * SETTLED * p.max_abs() {
-                return Ok(p.symmetrised());
-            }
-            f = f.mul(&f)?;
-        }
-        Err(Error::config(
-            "gain",
-            "the discounted cost of this gain is infinite: sqrt(gamma) (A - BK) must have all \
-             eigenvalues inside the unit circle",
-        ))
+        lyapunov(&self.stage(k)?, &self.closed_loop(k)?, self.gamma)
     }
 
     /// The matrix `M [n+m,n+m]` of the action-cost of the policy `u = -Kx`,
@@ -157,4 +150,24 @@ impl Lqr {
             (false, false) => uu.at(i - n, j - n),
         }))
     }
+}
+
+/// The symmetric solution of `X = C + gamma F' X F`.
+///
+/// Its sum `sum_t gamma^t F'^t C F^t` is doubled in length every iteration (Smith 1968).
+fn lyapunov(c: &Matrix, f: &Matrix, gamma: f64) -> Result<Matrix> {
+    let (mut x, mut f) = (c.clone(), f.scale(gamma.sqrt()));
+    for _ in 0..MAX_DOUBLINGS {
+        let tail = x.between(&f, &f)?;
+        x = x.add(1.0, &tail)?;
+        if x.max_abs().is_finite() && tail.max_abs() <= SETTLED * SETTLED * x.max_abs() {
+            return Ok(x.symmetrised());
+        }
+        f = f.mul(&f)?;
+    }
+    Err(Error::config(
+        "gain",
+        "the discounted closed loop is not stable, so the cost is infinite: sqrt(gamma) (A - BK) \
+         must have all eigenvalues inside the unit circle; choose another gain or a smaller gamma",
+    ))
 }

@@ -8,7 +8,7 @@ use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 
 /// A random system of 3 states and 2 inputs, unstable without control.
-fn random(seed: u64, gamma: f64) -> Lqr {
+pub fn random(seed: u64, gamma: f64) -> Lqr {
     let mut rng = Rng::new(seed);
     let mut draw = |rows, cols, scale: f64| {
         let data: Vec<f64> = (0..rows * cols).map(|_| scale * rng.normal()).collect();
@@ -21,7 +21,7 @@ fn random(seed: u64, gamma: f64) -> Lqr {
     Lqr::new(a, b, q, r, gamma).unwrap()
 }
 
-fn difference(a: &Matrix, b: &Matrix) -> f64 {
+pub fn difference(a: &Matrix, b: &Matrix) -> f64 {
     a.add(-1.0, b).unwrap().max_abs() / (1.0 + b.max_abs())
 }
 
@@ -31,7 +31,7 @@ fn times(m: &Matrix, x: &[f64]) -> Vec<f64> {
 }
 
 /// The discounted cost of `u = -K x` from `x` by simulation, after a given first action.
-fn simulate(lqr: &Lqr, k: &Matrix, x: &[f64], first: Option<&[f64]>) -> f64 {
+pub fn simulate(lqr: &Lqr, k: &Matrix, x: &[f64], first: Option<&[f64]>) -> f64 {
     let (mut x, mut discount, mut total) = (x.to_vec(), 1.0, 0.0);
     for t in 0..4000 {
         let u: Vec<f64> = match first {

@@ -77,9 +77,12 @@ impl Axis {
             Scale::Log => log_ticks(ends),
         };
         let step = values.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
+        // One way of writing for the whole axis.
+        let plain = values.iter().all(|v| (0.99e-4..1.01e4).contains(v));
         let text = |v: f64| match self.scale {
             Scale::Linear => linear_text(v, step),
-            Scale::Log => log_text(v),
+            Scale::Log if plain => format!("{}", (v * 1e6).round() / 1e6),
+            Scale::Log => power_text(v),
         };
         values.into_iter().map(|v| (v, text(v))).collect()
     }
@@ -118,11 +121,9 @@ fn linear_text(value: f64, step: f64) -> String {
     format!("{value:.decimals$}").replace('-', "\u{2212}")
 }
 
-fn log_text(value: f64) -> String {
-    let power = value.log10().round() as i32;
-    if (-2..=3).contains(&power) {
-        return format!("{}", (value * 1e6).round() / 1e6);
-    }
+fn power_text(value: f64) -> String {
+    // A little above the power of ten itself, which may round to either side.
+    let power = (value.log10() + 1e-9).floor() as i32;
     let digits: String = power
         .to_string()
         .chars()
@@ -164,7 +165,9 @@ mod tests {
             texts(&Axis::linear(""), (0.0, 3e4)),
             ["0", "5000", "10k", "15k", "20k", "25k", "30k"]
         );
-        assert_eq!(texts(&Axis::log(""), (1e-4, 2.0)), ["10⁻⁴", "10⁻³", "0.01", "0.1", "1"]);
+        assert_eq!(texts(&Axis::log(""), (1e-4, 2.0)), ["0.0001", "0.001", "0.01", "0.1", "1"]);
+        assert_eq!(texts(&Axis::log(""), (1e-5, 0.02)), ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²"]);
+        assert_eq!(texts(&Axis::log(""), (4e-6, 2e-5)), ["5·10⁻⁶", "10⁻⁵", "2·10⁻⁵"]);
         assert_eq!(texts(&Axis::log(""), (0.1, 2.0)), ["0.1", "0.2", "0.5", "1", "2"]);
     }
 

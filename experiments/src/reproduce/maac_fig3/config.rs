@@ -84,7 +84,8 @@ impl Config {
         };
         let spread = "a finite number, zero or more";
         let sizes = |x: f64| x.is_finite() && x >= 0.0;
-        need((0.0..1.0).contains(&self.gamma), "gamma", "0 <= gamma < 1", self.gamma.to_string())?;
+        let gamma = self.gamma > 0.0 && self.gamma < 1.0;
+        need(gamma, "gamma", "0 < gamma < 1", self.gamma.to_string())?;
         need(self.dt.is_finite() && self.dt > 0.0, "dt", "a time above zero", self.dt.to_string())?;
         let k_fits = self.k.len() == 2 && self.k.iter().all(|k| k.is_finite());
         need(k_fits, "k", "two finite gains such as [1, 1.2]", format!("{:?}", self.k))?;

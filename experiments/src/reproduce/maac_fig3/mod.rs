@@ -11,17 +11,17 @@
 
 mod config;
 mod learned;
-mod lqr;
 mod objective;
 
+use hstep::env::native::DoubleIntegrator;
+use hstep::lqr::{Lqr, Matrix};
 use hstep::rng::Rng;
 use hstep::{Error, Result, config as layers};
-use lqr::{Lqr, Mat};
 use toml::Table;
 
 use self::config::{Config, Seeds};
 use self::learned::Data;
-use self::objective::{Parts, gradient};
+use self::objective::gradients;
 use super::{Effort, Job, Outcome};
 use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series};
 
@@ -76,41 +76,39 @@ fn command(overrides: &Table, effort: Effort) -> String {
 /// What does not depend on the seed.
 struct Truth {
     lqr: Lqr,
-    k: Mat,
-    s0: Mat,
-    q: Mat,
-    policy_gradient: Mat,
+    k: Matrix,
+    s0: Matrix,
+    q: Matrix,
+    /// Of the return, as all gradients here: the negative of the cost's.
+    policy_gradient: Matrix,
     /// The gradient of J_H with the true parts, by horizon.
-    same_horizon: Vec<Mat>,
+    same_horizon: Vec<Matrix>,
 }
 
 impl Truth {
     fn new(config: &Config) -> Result<Self> {
-        let lqr = Lqr::double_integrator(config.dt, config.gamma)?;
-        let k = Mat::new(1, 2, &config.k)?;
-        let s0 = Mat::identity(2);
-        let q = lqr.action_value(&k)?;
-        let parts = Parts::new(&lqr, &q)?;
-        let same_horizon = (0..=config.horizon_max)
-            .map(|h| gradient(&parts, &k, &s0, h))
-            .collect::<Result<_>>()?;
-        let policy_gradient = lqr.policy_gradient(&k, &s0)?.scaled(-1.0);
+        let task = DoubleIntegrator { dt: config.dt, r: 0.0, ..DoubleIntegrator::default() };
+        let lqr = task.lqr(config.gamma)?;
+        let k = Matrix::from_rows(&[&config.k])?;
+        let s0 = Matrix::identity(2);
+        let q = lqr.q_function(&k)?;
+        let same_horizon = gradients(&lqr, &q, &k, &s0, config.horizon_max)?;
+        let policy_gradient = lqr.policy_gradient(&k, &s0)?.scale(-1.0);
         Ok(Self { lqr, k, s0, q, policy_gradient, same_horizon })
     }
 
     /// Errors of the gradients with the dynamics `(a, b)` and the terminal `q`.
-    fn errors(&self, seed: u64, (a, b): (&Mat, &Mat), q: &Mat) -> Result<Errors> {
+    fn errors(&self, seed: u64, (a, b): (&Matrix, &Matrix), q: &Matrix) -> Result<Errors> {
         let lqr = Lqr { a: a.clone(), b: b.clone(), ..self.lqr.clone() };
-        let parts = Parts::new(&lqr, q)?;
+        let horizon = self.same_horizon.len() - 1;
         let size = self.policy_gradient.l1();
         let (mut to_policy_gradient, mut to_same_horizon) = (Vec::new(), Vec::new());
-        for (h, same) in self.same_horizon.iter().enumerate() {
-            let g = gradient(&parts, &self.k, &self.s0, h)?;
-            to_policy_gradient.push(g.plus(-1.0, &self.policy_gradient).l1() / size);
-            to_same_horizon.push(g.plus(-1.0, same).l1() / size);
+        let all = gradients(&lqr, q, &self.k, &self.s0, horizon)?;
+        for (g, same) in all.iter().zip(&self.same_horizon) {
+            to_policy_gradient.push(g.add(-1.0, &self.policy_gradient)?.l1() / size);
+            to_same_horizon.push(g.add(-1.0, same)?.l1() / size);
         }
-        let all = || to_policy_gradient.iter().chain(&to_same_horizon);
-        if all().any(|e| !e.is_finite()) {
+        if to_policy_gradient.iter().chain(&to_same_horizon).any(|e| !e.is_finite()) {
             let quantity = "gradient error of maac-fig3".to_owned();
             return Err(Error::NonFinite { quantity, step: format!("seed {seed}") });
         }
@@ -123,18 +121,18 @@ fn one_seed(truth: &Truth, config: &Config, seed: u64) -> Result<Vec<Errors>> {
     let rng = Rng::new(seed);
     let (a, b) = (&truth.lqr.a, &truth.lqr.b);
     let mut model = rng.fork("model error");
-    let wrong_a = a.plus(config.model_error, &Mat::normal(2, 2, &mut model));
-    let wrong_b = b.plus(config.model_error, &Mat::normal(2, 1, &mut model));
-    let noise = Mat::normal(3, 3, &mut rng.fork("critic error"));
-    let symmetric = noise.plus(1.0, &noise.t());
-    let relative = config.critic_error * truth.q.spectral_norm() / symmetric.spectral_norm();
-    let wrong_q = truth.q.plus(relative, &symmetric);
+    let wrong_a = a.add(config.model_error, &Matrix::normal(2, 2, &mut model))?;
+    let wrong_b = b.add(config.model_error, &Matrix::normal(2, 1, &mut model))?;
+    let noise = Matrix::normal(3, 3, &mut rng.fork("critic error"));
+    let symmetric = noise.add(1.0, &noise.t())?;
+    let relative = config.critic_error * truth.q.spectral_norm()? / symmetric.spectral_norm()?;
+    let wrong_q = truth.q.add(relative, &symmetric)?;
     let mut out = vec![
         truth.errors(seed, (&wrong_a, &wrong_b), &wrong_q)?,
         truth.errors(seed, (a, b), &wrong_q)?,
     ];
     for &n in &config.data_sizes {
-        let data = Data::draw(&truth.lqr, &truth.k, n, config, &mut rng.fork("data"));
+        let data = Data::draw(&truth.lqr, &truth.k, n, config, &mut rng.fork("data"))?;
         let (fit_a, fit_b) = data.fit_dynamics(config.ridge)?;
         let fit_q = data.fit_q(&truth.k, config.gamma, config.ridge)?;
         out.push(truth.errors(seed, (&fit_a, &fit_b), &fit_q)?);
@@ -233,13 +231,13 @@ fn figure(config: &Config, curves: &[Curve]) -> Figure {
         let top = s.iter().flat_map(|s| s.points.iter().map(|p| p.1)).fold(0.0, f64::max);
         let low =
             s.iter().flat_map(|s| s.band.iter().map(|b| b.0).chain(s.points.iter().map(|p| p.1)));
-        (0.8 * low.fold(top, f64::min), 2.5 * top)
+        (0.8 * low.fold(top, f64::min), 1.6 * top)
     };
     let given = vec![
         curves[0].series("perturbed dynamics".into(), 1, pick),
         curves[1].series("true dynamics".into(), 0, pick),
     ];
-    let notes = vec![lowest_note(&given[0], (60.0, -72.0), "best at H = {H}")];
+    let notes = vec![lowest_note(&given[0], (64.0, -38.0), "best at H = {H}")];
     let learned: Vec<Series> = curves[2..]
         .iter()
         .zip(&config.data_sizes)
@@ -247,18 +245,21 @@ fn figure(config: &Config, curves: &[Curve]) -> Figure {
         .map(|((c, &n), style)| c.series(format!("N = {}", grouped(n)), style, pick))
         .collect();
     // A minimum worth a remark lies clearly below the end of its line.
-    let rises = |s: &&Series| {
+    let rises = |s: &Series| {
         let errors: Vec<f64> = s.points.iter().map(|p| p.1).collect();
         lowest(&errors).1 < 0.95 * errors[errors.len() - 1]
     };
+    // The first words stand above all bands, the others between two.
+    let offsets = [(60.0, -80.0)].into_iter().chain(std::iter::repeat((120.0, -46.0)));
     let best = learned
         .iter()
-        .filter(rises)
-        .map(|s| lowest_note(s, (34.0, -34.0), "best at H = {H}"))
+        .zip(offsets)
+        .filter(|(s, _)| rises(s))
+        .map(|(s, offset)| lowest_note(s, offset, "best at H = {H}"))
         .collect();
     let panel = |title: &str, series: Vec<Series>, notes| Panel {
         title: title.to_owned(),
-        x: Axis::linear("horizon H").between(0.0, max),
+        x: Axis::linear("horizon H (model steps)").between(0.0, max),
         y: {
             let (low, high) = room(&series);
             Axis::log(y_label.clone()).between(low, high)
@@ -291,7 +292,7 @@ fn same_horizon_figure(config: &Config, curves: &[Curve]) -> Figure {
         size: (800, 500),
         panels: vec![Panel {
             title: String::new(),
-            x: Axis::linear("horizon H").between(0.0, config.horizon_max as f64),
+            x: Axis::linear("horizon H (model steps)").between(0.0, config.horizon_max as f64),
             y: Axis::log(y_label(config)).between(4e-5, 5.0),
             series,
             notes,

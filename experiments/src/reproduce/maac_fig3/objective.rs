@@ -1,102 +1,100 @@
-//! The H-step objective of linear parts, and its gradient by automatic differentiation.
+//! The H-step objective of linear parts, and its gradients by automatic differentiation.
 
-use super::lqr::{Lqr, Mat};
 use candle_core::{Tensor, Var};
+use hstep::dynamics::{FnDynamics, StepNoise, Transition};
+use hstep::lqr::{Lqr, Matrix};
+use hstep::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
+use hstep::policy::Linear;
 use hstep::shape::{Spec, to_f64};
+use hstep::value::FnCritic;
 use hstep::{Error, Result};
 
-/// What a rollout is made of, as tensors: `[S,S]`, `[S,A]`, `[S,S]`, `[A,A]`, `[S+A,S+A]`.
-pub struct Parts {
-    a: Tensor,
-    b: Tensor,
-    state_cost: Tensor,
-    action_cost: Tensor,
-    terminal: Tensor,
-    gamma: f64,
+/// `dJ_H/dK [A,S]` for `H = 0, .., horizon`, from one rollout of `a = -K s` through the dynamics
+/// and rewards of `lqr`, with `Q(s, a) = -[s; a]' M [s; a]` of the matrix `terminal [S+A,S+A]` held
+/// fixed. Starts have the second moment `s0 [S,S]`.
+///
+/// The rollout has no noise, so the action at `s_h` on the way is the terminal action of `J_h` too.
+pub fn gradients(
+    lqr: &Lqr,
+    terminal: &Matrix,
+    k: &Matrix,
+    s0: &Matrix,
+    horizon: usize,
+) -> Result<Vec<Matrix>> {
+    let (n, m) = lqr.b.dims();
+    let (a_t, b_t) = (tensor(&lqr.a.t())?, tensor(&lqr.b.t())?);
+    let (q, r, terminal) = (tensor(&lqr.q)?, tensor(&lqr.r)?, tensor(terminal)?);
+    let dynamics = FnDynamics::new(n, m, Spec::f64(), |s: &Tensor, a: &Tensor, _: &StepNoise| {
+        let reward = (quadratic(s, &q)? + quadratic(a, &r)?)?.neg()?;
+        let next = (s.matmul(&a_t)? + a.matmul(&b_t)?)?;
+        Ok(Transition { next, cont: reward.ones_like()?, reward })
+    });
+    let critic = FnCritic {
+        members: 1,
+        function: |s: &Tensor, a: &Tensor| {
+            Ok(quadratic(&Tensor::cat(&[s, a], 1)?, &terminal)?.neg()?.unsqueeze(0)?)
+        },
+    };
+    let policy = Linear::new(k.data(), m, n, 0.0, &Spec::f64())?;
+    let objective = HStep {
+        dynamics: Some(&dynamics),
+        terminal: Terminal::Action { critic: &critic, reduce: Reduce::Member(0), samples: 1 },
+        horizon,
+        gamma: lqr.gamma,
+        cost: Cost::NONE,
+    };
+    let rollout = objective.rollout(&starts(s0)?, Actions::Policy(&policy), &Noise::Zero)?;
+    let by_horizon = objective.by_horizon(&rollout)?;
+    by_horizon.iter().map(|j| gradient(&j.mean_all()?, policy.gain())).collect()
 }
 
-impl Parts {
-    /// The dynamics and costs of `lqr` with the quadratic action value `terminal` `[S+A,S+A]`.
-    pub fn new(lqr: &Lqr, terminal: &Mat) -> Result<Self> {
-        Ok(Self {
-            a: tensor(&lqr.a)?,
-            b: tensor(&lqr.b)?,
-            state_cost: tensor(&lqr.state_cost)?,
-            action_cost: tensor(&lqr.action_cost)?,
-            terminal: tensor(terminal)?,
-            gamma: lqr.gamma,
-        })
-    }
+/// `x' M x` of every row of `x [B,N]`, `[B]`.
+fn quadratic(x: &Tensor, m: &Tensor) -> Result<Tensor> {
+    Ok((x.matmul(m)? * x)?.sum(1)?)
 }
 
-/// `J_H(K) = mean over starts of [sum_{t<H} gamma^t r_t + gamma^H Q(s_H, a_H)]`, a scalar, for the
-/// gain `k` `[A,S]` and start states `s0` `[B,S]`, with costs counted negatively.
-fn j_h(parts: &Parts, k: &Tensor, s0: &Tensor, horizon: usize) -> Result<Tensor> {
-    let quadratic = |x: &Tensor, m: &Tensor| -> Result<Tensor> { Ok((x.matmul(m)? * x)?.sum(1)?) };
-    let (a_t, b_t, k_t) = (parts.a.t()?, parts.b.t()?, k.t()?);
-    let mut s = s0.clone();
-    let mut action = s.matmul(&k_t)?.neg()?;
-    let mut cost = Tensor::zeros(s0.dim(0)?, s0.dtype(), s0.device())?;
-    let mut discount = 1.0;
-    for _ in 0..horizon {
-        let stage = (quadratic(&s, &parts.state_cost)? + quadratic(&action, &parts.action_cost)?)?;
-        cost = (cost + (stage * discount)?)?;
-        s = (s.matmul(&a_t)? + action.matmul(&b_t)?)?;
-        action = s.matmul(&k_t)?.neg()?;
-        discount *= parts.gamma;
-    }
-    let z = Tensor::cat(&[&s, &action], 1)?;
-    cost = (cost + (quadratic(&z, &parts.terminal)? * discount)?)?;
-    Ok(cost.mean_all()?.neg()?)
-}
-
-/// `dJ_H/dK` `[A,S]` by automatic differentiation, for start states `N(0, s0)`.
-pub fn gradient(parts: &Parts, k: &Mat, s0: &Mat, horizon: usize) -> Result<Mat> {
-    let var = Var::from_tensor(&tensor(k)?)?;
-    let objective = j_h(parts, var.as_tensor(), &starts(s0)?, horizon)?;
-    let grads = objective.backward()?;
-    let grad = grads.get(&var).ok_or_else(|| Error::Composition {
+/// The gradient of a scalar in the gain.
+fn gradient(j: &Tensor, gain: &Var) -> Result<Matrix> {
+    let gradients = j.backward()?;
+    let gradient = gradients.get(gain).ok_or_else(|| Error::Composition {
         agent: "maac-fig3".into(),
         problem: "the objective does not depend on the gain".into(),
     })?;
-    Mat::new(k.rows, k.cols, &to_f64(grad)?)
+    let ((rows, cols), data) = (gradient.dims2()?, to_f64(gradient)?);
+    Ok(Matrix::from_fn(rows, cols, |i, j| data[i * cols + j]))
 }
 
-/// Start states `[S,S]` whose mean of any quadratic form is its expectation under `N(0, s0)`,
-/// exactly: the columns of `sqrt(S) L` with `L L' = s0`. J_H is a quadratic form in the start.
-fn starts(s0: &Mat) -> Result<Tensor> {
-    let n = s0.rows;
-    let mut l = Mat::from_fn(n, n, |_, _| 0.0);
-    for i in 0..n {
-        for j in 0..=i {
-            let rest = s0.at(i, j) - (0..j).map(|c| l.at(i, c) * l.at(j, c)).sum::<f64>();
-            l.data[i * n + j] = if i == j { rest.max(0.0).sqrt() } else { rest / l.at(j, j) };
-        }
-    }
-    tensor(&l.t().scaled((n as f64).sqrt()))
+/// Start states `[S,S]` whose mean of any quadratic form is its expectation under the second moment
+/// `s0`, exactly: the columns of `sqrt(S) L` with `L L' = s0`. `J_H` is a quadratic form in the
+/// start.
+fn starts(s0: &Matrix) -> Result<Tensor> {
+    let root = s0.cholesky()?.t();
+    tensor(&root.scale((root.dims().0 as f64).sqrt()))
 }
 
-fn tensor(m: &Mat) -> Result<Tensor> {
-    Spec::f64().tensor(&m.data, (m.rows, m.cols))
+fn tensor(m: &Matrix) -> Result<Tensor> {
+    Spec::f64().tensor(m.data(), m.dims())
 }
 
 #[cfg(test)]
 mod tests {
+    use hstep::env::native::DoubleIntegrator;
+
     use super::*;
 
     #[test]
     fn autodiff_agrees_with_the_adjoint_recursion() {
-        let mut lqr = Lqr::double_integrator(0.1, 0.95).unwrap();
-        lqr.action_cost = Mat::diagonal(&[0.2]);
-        let k = Mat::new(1, 2, &[1.0, 1.2]).unwrap();
-        let s0 = Mat::new(2, 2, &[1.0, 0.3, 0.3, 2.0]).unwrap();
-        let m = lqr.action_value(&k).unwrap();
-        let parts = Parts::new(&lqr, &m).unwrap();
+        let lqr = DoubleIntegrator { r: 0.2, ..Default::default() }.lqr(0.95).unwrap();
+        let k = Matrix::from_rows(&[&[1.0, 1.2]]).unwrap();
+        let s0 = Matrix::from_rows(&[&[1.0, 0.3], &[0.3, 2.0]]).unwrap();
+        let m = lqr.q_function(&k).unwrap();
+        let auto = gradients(&lqr, &m, &k, &s0, 60).unwrap();
+        assert_eq!(auto.len(), 61);
         for horizon in [0, 1, 2, 9, 60] {
-            let auto = gradient(&parts, &k, &s0, horizon).unwrap();
-            // A return here, a cost there.
-            let exact = lqr.h_step_gradient(&k, &m, &s0, horizon).scaled(-1.0);
-            assert!(auto.plus(-1.0, &exact).l1() < 1e-12 * exact.l1(), "H = {horizon}");
+            // A return there, a cost here.
+            let exact = lqr.h_step_gradient(&k, &m, &s0, horizon).unwrap().scale(-1.0);
+            let difference = auto[horizon].add(-1.0, &exact).unwrap().l1();
+            assert!(difference < 1e-12 * exact.l1(), "H = {horizon}: {difference}");
         }
     }
 }

@@ -12,229 +12,17 @@
 //! parameters, the actions and the start state, and differentiable in all three. The parts behind
 //! [`Dynamics`], [`Value`] and [`Critic`] are frozen by contract and get no gradient.
 
+mod inputs;
+
+pub use inputs::{Actions, Cost, Entropy, Noise, Reduce, Terminal};
+
 use candle_core::{D, Tensor};
 
-use crate::dynamics::{Dynamics, StepNoise};
+use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
-use crate::policy::{ActionSample, Policy};
-use crate::rng::Key;
+use crate::policy::ActionSample;
 use crate::shape::{self, Spec};
-use crate::value::{Critic, Value};
-
-/// How the members of a critic ensemble become one number a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reduce {
-    /// The lowest member (clipped double Q).
-    Min,
-    /// The mean over members.
-    Mean,
-    /// One member.
-    Member(usize),
-}
-
-impl Reduce {
-    /// `[E,B]` to `[B]`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when the member does not exist.
-    pub fn apply(self, q: &Tensor) -> Result<Tensor> {
-        let members = q.dim(0)?;
-        match self {
-            // max and min give a tie's gradient to both members; a `where` gives it to the first,
-            // as torch's pairwise minimum of distinct numbers does.
-            Reduce::Min => {
-                let mut low = q.get(0)?;
-                for e in 1..members {
-                    let other = q.get(e)?;
-                    low = low.le(&other)?.where_cond(&low, &other)?;
-                }
-                Ok(low)
-            }
-            Reduce::Mean => Ok(q.mean(0)?),
-            Reduce::Member(e) if e < members => Ok(q.get(e)?),
-            Reduce::Member(e) => {
-                Err(Error::shape("critic member", format!("an index below {members}"), e))
-            }
-        }
-    }
-}
-
-/// What the state at the horizon is worth.
-#[derive(Clone, Copy)]
-pub enum Terminal<'a> {
-    /// Nothing.
-    Zero,
-    /// `V(s_H)`. A soft value contains the entropy of the action at `s_H` already.
-    State(&'a dyn Value),
-    /// `Q(s_H, a_H)` at one more action of the same source.
-    Action {
-        /// The action values.
-        critic: &'a dyn Critic,
-        /// How its members are reduced.
-        reduce: Reduce,
-        /// Actions drawn at `s_H`; `Q` is averaged over them before it is reduced.
-        samples: usize,
-    },
-}
-
-impl<'a> Terminal<'a> {
-    /// `min_e Q_e(s_H, a_H)` at one action: SAC's terminal.
-    #[must_use]
-    pub fn min_q(critic: &'a dyn Critic) -> Self {
-        Terminal::Action { critic, reduce: Reduce::Min, samples: 1 }
-    }
-
-    fn needs_action(&self) -> bool {
-        matches!(self, Terminal::Action { .. })
-    }
-}
-
-/// Which of the H+1 steps pay the per-step cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Entropy {
-    /// No step: plain rewards. `J_H` does not depend on H when V is the policy's plain value.
-    None,
-    /// The first action only (what MAAC's code does).
-    First,
-    /// Every action, the one at `s_H` included where the terminal takes one. `J_H` does not depend
-    /// on H when V is the policy's soft value.
-    #[default]
-    All,
-}
-
-impl Entropy {
-    fn pays(self, t: usize) -> bool {
-        match self {
-            Entropy::None => false,
-            Entropy::First => t == 0,
-            Entropy::All => true,
-        }
-    }
-}
-
-/// The per-step cost `alpha (log pi - log pi_0)`.
-#[derive(Clone, Copy)]
-pub struct Cost<'a> {
-    /// Which steps pay.
-    pub steps: Entropy,
-    /// `alpha` of SAC, `lambda` of MPQ: reward units a nat.
-    pub coefficient: f64,
-    /// The prior `pi_0`; `None` is the uniform one, whose log is a constant left out.
-    pub prior: Option<&'a dyn Policy>,
-}
-
-impl Cost<'_> {
-    /// No cost at all.
-    pub const NONE: Cost<'static> = Cost { steps: Entropy::None, coefficient: 0.0, prior: None };
-
-    /// SAC's entropy bonus with temperature `alpha`.
-    #[must_use]
-    pub fn entropy(steps: Entropy, alpha: f64) -> Cost<'static> {
-        Cost { steps, coefficient: alpha, prior: None }
-    }
-}
-
-/// Where the actions of a rollout come from.
-#[derive(Clone, Copy)]
-pub enum Actions<'a> {
-    /// `a_t ~ pi(s_t)`, reparameterised.
-    Policy(&'a dyn Policy),
-    /// A given sequence `[B,n,A]` with `n = H`, or `n = H + 1` where the terminal takes an action.
-    Open(&'a Tensor),
-    /// `clip(pi(s_t) + delta_t)` at the states really visited, `delta` `[B,n,A]` as in `Open`
-    /// (MoPAC Algorithm 2; M-DeMoRL eq. 10-12). With noise-free policy noise the base is the mode.
-    Perturbed {
-        /// The base policy.
-        policy: &'a dyn Policy,
-        /// What is added to its actions.
-        delta: &'a Tensor,
-    },
-}
-
-/// The randomness of a rollout, fixed before it starts.
-#[derive(Debug, Clone)]
-pub enum Noise {
-    /// None: modes of policies, means of models, the first member.
-    Zero,
-    /// Explicit numbers, for small rollouts and tests. Absent parts are noise-free.
-    Tensors {
-        /// `[n,B,A]`, `n = H`, or `H +` the terminal's action samples.
-        policy: Option<Tensor>,
-        /// `[H,B,N]`, `N` the dynamics' noise width.
-        model: Option<Tensor>,
-        /// `[H,B]`, uniform in `[0,1)`.
-        member: Option<Tensor>,
-    },
-    /// A function of (row, step): any size, nothing stored.
-    Key(Key),
-    /// The same, but every row keeps one model member for the whole rollout (STEVE's candidates;
-    /// TSinf of PETS): a number in `[0,1)` a row.
-    Pinned {
-        /// Policy and model noise.
-        key: Key,
-        /// Which member, a row.
-        member: Vec<f64>,
-    },
-}
-
-impl Noise {
-    fn policy(&self, t: usize, b: usize, a: usize, spec: &Spec) -> Result<Tensor> {
-        match self {
-            Noise::Tensors { policy: Some(eps), .. } => {
-                let have = eps.dims();
-                if have.len() != 3 || have[0] <= t || have[1] != b || have[2] != a {
-                    let expected = format!("[n > {t},{b},{a}]");
-                    return Err(Error::shape("policy noise", expected, have));
-                }
-                Ok(eps.get(t)?)
-            }
-            Noise::Key(key) | Noise::Pinned { key, .. } => {
-                key.fork("policy").normals(0, b, a, t, spec)
-            }
-            _ => spec.zeros((b, a)),
-        }
-    }
-
-    fn step(&self, t: usize, b: usize, dynamics: &dyn Dynamics) -> Result<StepNoise> {
-        match self {
-            Noise::Zero => Ok(StepNoise::default()),
-            Noise::Tensors { model, member, .. } => {
-                let width = dynamics.noise_dim();
-                let normal = match model {
-                    Some(eps) if eps.dims().len() == 3 && eps.dims()[1..] == [b, width] => {
-                        Some(eps.get(t)?)
-                    }
-                    Some(eps) => {
-                        let expected = format!("[H,{b},{width}]");
-                        return Err(Error::shape("model noise", expected, eps.dims()));
-                    }
-                    None => None,
-                };
-                let member = match member {
-                    Some(u) => Some(shape::to_f64(&u.get(t)?)?),
-                    None => None,
-                };
-                Ok(StepNoise { normal, member })
-            }
-            Noise::Key(key) | Noise::Pinned { key, .. } => {
-                let width = dynamics.noise_dim();
-                let normal = match width {
-                    0 => None,
-                    _ => Some(key.fork("model").normals(0, b, width, t, dynamics.spec())?),
-                };
-                let member = match self {
-                    Noise::Pinned { member, .. } => Some(member.clone()),
-                    _ => dynamics.has_members().then(|| {
-                        let key = key.fork("member");
-                        (0..b).map(|row| key.uniform(row, t)).collect()
-                    }),
-                };
-                Ok(StepNoise { normal, member })
-            }
-        }
-    }
-}
+use crate::value::Critic;
 
 /// What a rollout visited. Rows that terminated stay in place, frozen, with zero reward.
 #[derive(Debug, Clone)]
@@ -272,6 +60,15 @@ fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
         None => Ok(x.clone()),
         Some(alive) => Ok(alive.ne(0.0)?.where_cond(x, &x.zeros_like()?)?),
     }
+}
+
+/// `sum + discount term`.
+fn add(sum: Option<Tensor>, discount: f64, term: Tensor) -> Result<Tensor> {
+    let term = if discount == 1.0 { term } else { (term * discount)? };
+    Ok(match sum {
+        Some(sum) => (sum + term)?,
+        None => term,
+    })
 }
 
 /// The H-step objective: its dynamics, its terminal value, its horizon.
@@ -366,8 +163,8 @@ impl<'a> HStep<'a> {
     /// [`Error::Shape`] when the rollout has another horizon.
     pub fn score(&self, rollout: &Rollout) -> Result<Tensor> {
         self.check_horizon(rollout)?;
-        let (sum, discount) = self.running(rollout, self.horizon)?;
-        self.add(sum, discount, self.terminal_at(rollout, self.horizon)?)
+        let (sum, discount) = self.running(rollout)?.remove(self.horizon);
+        add(sum, discount, self.terminal_at(rollout, self.horizon)?)
     }
 
     /// `J_0, .., J_H` of one rollout, each `[B]`: STEVE's candidates. The terminal action of
@@ -377,11 +174,9 @@ impl<'a> HStep<'a> {
     /// [`Error::Shape`] when the rollout has another horizon.
     pub fn by_horizon(&self, rollout: &Rollout) -> Result<Vec<Tensor>> {
         self.check_horizon(rollout)?;
-        (0..=self.horizon)
-            .map(|h| {
-                let (sum, discount) = self.running(rollout, h)?;
-                self.add(sum, discount, self.terminal_at(rollout, h)?)
-            })
+        let running = self.running(rollout)?.into_iter().enumerate();
+        running
+            .map(|(h, (sum, discount))| add(sum, discount, self.terminal_at(rollout, h)?))
             .collect()
     }
 
@@ -394,8 +189,9 @@ impl<'a> HStep<'a> {
         let Terminal::Action { critic, .. } = self.terminal else {
             return Err(Error::config("terminal", "only a Q terminal has members"));
         };
-        (0..=self.horizon)
-            .map(|h| {
+        let running = self.running(rollout)?.into_iter().enumerate();
+        running
+            .map(|(h, (sum, discount))| {
                 let mut q = self.q_at(rollout, h, critic)?;
                 if let Some(cost) = self.cost_at(rollout, h)? {
                     q = q.broadcast_sub(&cost)?;
@@ -404,7 +200,6 @@ impl<'a> HStep<'a> {
                     let alive = alive.ne(0.0)?.broadcast_as(q.shape())?;
                     q = alive.where_cond(&q, &q.zeros_like()?)?;
                 }
-                let (sum, discount) = self.running(rollout, h)?;
                 let q = (q * discount)?;
                 Ok(match sum {
                     Some(sum) => q.broadcast_add(&sum)?,
@@ -414,27 +209,20 @@ impl<'a> HStep<'a> {
             .collect()
     }
 
-    /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h`.
-    fn running(&self, rollout: &Rollout, h: usize) -> Result<(Option<Tensor>, f64)> {
-        let mut sum: Option<Tensor> = None;
-        let mut discount = 1.0;
-        for t in 0..h {
+    /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h` for h = 0..H; no tensor for the empty sum.
+    fn running(&self, rollout: &Rollout) -> Result<Vec<(Option<Tensor>, f64)>> {
+        let mut all = vec![(None, 1.0)];
+        let (mut sum, mut discount) = (None, 1.0);
+        for t in 0..self.horizon {
             let gain = match &rollout.costs[t] {
                 Some(cost) => (&rollout.rewards[t] - living(cost, rollout.alive[t].as_ref())?)?,
                 None => rollout.rewards[t].clone(),
             };
-            sum = Some(self.add(sum, discount, gain)?);
+            sum = Some(add(sum, discount, gain)?);
             discount *= self.gamma;
+            all.push((sum.clone(), discount));
         }
-        Ok((sum, discount))
-    }
-
-    fn add(&self, sum: Option<Tensor>, discount: f64, term: Tensor) -> Result<Tensor> {
-        let term = if discount == 1.0 { term } else { (term * discount)? };
-        Ok(match sum {
-            Some(sum) => (sum + term)?,
-            None => term,
-        })
+        Ok(all)
     }
 
     /// `V(s_h)`, or `Q(s_h, a_h) - c_h`, zero for dead rows. `[B]`.
