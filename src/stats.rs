@@ -78,11 +78,13 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
     use statrs::distribution::{ContinuousCDF, Normal};
 
     #[test]
     fn the_mean_height_of_a_ramp_is_its_middle() {
-        assert_eq!(mean_height(&[(0.0, 0.0), (1.0, 1.0), (4.0, 4.0)]).unwrap(), 2.0);
+        let height = mean_height(&[(0.0, 0.0), (1.0, 1.0), (4.0, 4.0)]).unwrap();
+        assert_abs_diff_eq!(height, 2.0, epsilon = 1e-15);
         assert!(mean_height(&[(0.0, 1.0)]).is_err());
         assert!(mean_height(&[(1.0, 1.0), (0.0, 1.0)]).is_err());
     }
@@ -108,8 +110,8 @@ mod tests {
         let error = ((var(&left) + var(&right)) / n as f64).sqrt();
         let z = Normal::standard().inverse_cdf(0.975);
         // 4,000 draws place an end within a tenth of a standard error.
-        assert!((got.low - (got.estimate - z * error)).abs() < 0.1 * error, "{got:?}");
-        assert!((got.high - (got.estimate + z * error)).abs() < 0.1 * error, "{got:?}");
+        assert_abs_diff_eq!(got.low, got.estimate - z * error, epsilon = 0.1 * error);
+        assert_abs_diff_eq!(got.high, got.estimate + z * error, epsilon = 0.1 * error);
         assert!(bootstrap_difference(&[], &right, 0.95, 10, &mut rng).is_err());
         assert!(bootstrap_difference(&left, &right, 1.5, 10, &mut rng).is_err());
     }

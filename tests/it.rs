@@ -3,6 +3,7 @@
 
 mod ensemble;
 mod envs;
+mod house;
 mod learning;
 mod nn;
 mod objective;

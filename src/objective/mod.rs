@@ -10,7 +10,7 @@
 //!
 //! **Noise is an input**: with [`Noise`] fixed, `J_H` is a deterministic function of the policy's
 //! parameters, the actions and the start state, and differentiable in all three. The parts behind
-//! [`Dynamics`], [`Value`] and [`Critic`] are frozen by contract and get no gradient.
+//! [`Dynamics`], [`crate::value::Value`] and [`Critic`] are frozen by contract and get no gradient.
 
 mod inputs;
 

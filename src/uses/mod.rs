@@ -5,7 +5,7 @@
 //! * [`Improve`]: how the policy is changed.
 //! * [`Target`]: what the critic regresses on.
 //!
-//! Each kind builds its own [`crate::objective::HStep`] from the [`Parts`]: its dynamics, its
+//! Each kind builds its own [`crate::objective::HStep`] from the [`crate::parts::Parts`]: its dynamics, its
 //! terminal value, its horizon. A new algorithm is a new choice of four.
 
 mod behave;

@@ -25,7 +25,7 @@ pub trait Target: Send {
     /// train no critic.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a batch that does not fit.
+    /// [`crate::Error::Shape`] for a batch that does not fit.
     fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>>;
 }
 
@@ -57,7 +57,7 @@ impl Td0 {
     /// The targets with given noise `[1,B,A]` for the next action, `[B]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a batch that does not fit.
+    /// [`crate::Error::Shape`] for a batch that does not fit.
     pub fn with_noise(&self, parts: &Parts, batch: &Batch, noise: &Noise) -> Result<Tensor> {
         let terminal =
             Terminal::Action { critic: &parts.critic()?.q.target, reduce: self.0, samples: 1 };
@@ -111,7 +111,7 @@ impl Default for SteveConfig {
 
 impl SteveConfig {
     /// # Errors
-    /// [`Error::Config`] naming the key below `target.steve`.
+    /// [`crate::Error::Config`] naming the key below `target.steve`.
     pub fn validate(&self) -> Result<()> {
         crate::check::positive("target.steve.epsilon", self.epsilon)
     }
@@ -126,7 +126,7 @@ impl Steve {
     /// Weighted mix of candidates `[M,E,B]`, one a horizon: `[B]`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for candidates of different shapes.
+    /// [`crate::Error::Tensor`] for candidates of different shapes.
     pub fn mix(&self, candidates: &[Tensor]) -> Result<Tensor> {
         let (mut weights, mut means) = (Vec::new(), Vec::new());
         for x in candidates {
@@ -146,7 +146,7 @@ impl Steve {
     /// The targets for a model whose members are pinned one a copy of the batch, `[B]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a batch that does not fit.
+    /// [`crate::Error::Shape`] for a batch that does not fit.
     pub fn with(
         &self,
         parts: &Parts,
@@ -230,7 +230,7 @@ pub struct TargetConfig {
 
 impl TargetConfig {
     /// # Errors
-    /// [`Error::Config`] naming the key below `target`.
+    /// [`crate::Error::Config`] naming the key below `target`.
     pub fn validate(&self) -> Result<()> {
         self.steve.validate()
     }

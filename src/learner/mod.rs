@@ -1,23 +1,27 @@
 //! The agent at work: a [`Hybrid`] with its networks, buffers and random streams.
 
+mod columns;
+mod update;
+
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, ModelSource};
-use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
+use crate::dynamics::{Ensemble, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::nn::Adam;
-use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
 use crate::parts::{Actor, CriticPart, Model, Parts, Temperature, ValuePart};
 use crate::policy::SquashedGaussian;
-use crate::replay::{Batch, Replay, TransitionRow};
+use crate::replay::{Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
 use crate::train::{Log, Phase, Stopwatch};
 use crate::value::{Network, QNet, Targeted, VNet};
+use columns::Columns;
+use update::{step_at, update_parts};
 
 /// How much was done: the honest x-axes of every figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,141 +352,8 @@ impl Agent {
     }
 }
 
-/// Real transitions as row-major columns: what the model's fit and its open-loop test read.
-struct Columns {
-    obs: Vec<f32>,
-    action: Vec<f32>,
-    reward: Vec<f32>,
-    next_obs: Vec<f32>,
-}
-
-impl Columns {
-    fn newest(real: &Replay, n: usize) -> Result<Self> {
-        let batch = real.last(n, &Spec::f32())?;
-        let flat = |t: &Tensor| -> Result<Vec<f32>> { Ok(t.flatten_all()?.to_vec1()?) };
-        Ok(Self {
-            obs: flat(&batch.obs)?,
-            action: flat(&batch.action)?,
-            reward: flat(&batch.reward)?,
-            next_obs: flat(&batch.next_obs)?,
-        })
-    }
-
-    fn fit_data(&self) -> FitData<'_> {
-        FitData {
-            obs: &self.obs,
-            action: &self.action,
-            reward: &self.reward,
-            next_obs: &self.next_obs,
-        }
-    }
-
-    /// Unbroken stretches of at least `shortest` steps: `[L+1,O]` observations, `[L,A]` actions.
-    /// An episode ends where the next observation is not the next row's observation.
-    fn stretches(&self, o: usize, a: usize, shortest: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
-        let n = self.reward.len();
-        let row = |x: &'_ [f32], w: usize, i: usize| x[i * w..(i + 1) * w].to_vec();
-        let mut all = Vec::new();
-        let mut start = 0;
-        for i in 0..n {
-            let next = &self.next_obs[i * o..(i + 1) * o];
-            let broken = i + 1 == n || *next != self.obs[(i + 1) * o..(i + 2) * o];
-            if broken {
-                if i + 1 - start >= shortest {
-                    let mut obs = self.obs[start * o..(i + 1) * o].to_vec();
-                    obs.extend(row(&self.next_obs, o, i));
-                    all.push((obs, self.action[start * a..(i + 1) * a].to_vec()));
-                }
-                start = i + 1;
-            }
-        }
-        all
-    }
-}
-
 /// Horizons at which the open-loop error of the model is reported.
 pub const OPEN_LOOP: [usize; 3] = [1, 5, 15];
-
-/// One gradient step of every part; returns the model steps taken.
-fn update_parts(
-    hybrid: &Hybrid,
-    parts: &mut Parts,
-    batch: &Batch,
-    key: Key,
-    log: &mut Log,
-) -> Result<u64> {
-    let mut model_steps = 0;
-    if let Some(target) = &hybrid.target
-        && let Some((y, steps)) = target.targets(parts, batch, key.fork("target"))?
-    {
-        model_steps += steps;
-        update_critic(parts, batch, &y, log)?;
-    }
-    if parts.value.is_some() {
-        update_value(parts, batch, key.fork("value"), log)?;
-    }
-    if let Some(improve) = &hybrid.improve
-        && let Some(done) = improve.improve(parts, batch, key.fork("improve"))?
-    {
-        model_steps += done.model_steps;
-        log.mean("actor_loss", done.loss);
-        log.mean("entropy", -shape::scalar(&done.log_prob.mean_all()?)?);
-        if let Some(temperature) = &mut parts.temperature {
-            temperature.update(&done.log_prob)?;
-        }
-    }
-    log.last("alpha", parts.alpha()?);
-    if let Some(critic) = &parts.critic {
-        critic.q.follow(critic.tau)?;
-    }
-    if let Some(value) = &parts.value {
-        value.v.follow(value.tau)?;
-    }
-    Ok(model_steps)
-}
-
-/// `1/2 sum_e mean (Q_e(s,a) - y)^2`.
-fn update_critic(parts: &mut Parts, batch: &Batch, y: &Tensor, log: &mut Log) -> Result<()> {
-    let Some(critic) = &mut parts.critic else { return Ok(()) };
-    let q = critic.q.online.q_tracked(&batch.obs, &batch.action)?;
-    let loss = (q.broadcast_sub(y)?.sqr()?.mean(1)?.sum(0)? * 0.5)?;
-    log.mean("critic_loss", finite_scalar(&loss, "critic loss")?);
-    log.mean("q_mean", shape::scalar(&q.detach().mean_all()?)?);
-    critic.adam.step(&loss.backward()?)
-}
-
-/// `1/2 mean (V(s) - (min_e Q'_e(s,a) - alpha log pi(a|s)))^2`, `a ~ pi(s)`, on the target critic.
-fn update_value(parts: &mut Parts, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
-    let terminal =
-        Terminal::Action { critic: &parts.critic()?.q.target, reduce: Reduce::Min, samples: 1 };
-    let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
-    let policy = parts.policy()?.frozen();
-    let y = hstep.objective(&batch.obs, Actions::Policy(&policy), &Noise::Key(key))?.detach();
-    let Some(value) = &mut parts.value else { return Ok(()) };
-    let v = value.v.online.value_tracked(&batch.obs)?;
-    let loss = ((v - y)?.sqr()?.mean_all()? * 0.5)?;
-    log.mean("value_loss", finite_scalar(&loss, "value loss")?);
-    value.adam.step(&loss.backward()?)
-}
-
-fn finite_scalar(loss: &Tensor, quantity: &str) -> Result<f64> {
-    let value = shape::scalar(loss)?;
-    match value.is_finite() {
-        true => Ok(value),
-        false => Err(Error::NonFinite { quantity: quantity.into(), step: String::new() }),
-    }
-}
-
-/// Fills in where in the run a number became non-finite.
-fn step_at<T>(result: Result<T>, counters: &Counters) -> Result<T> {
-    result.map_err(|error| match error {
-        Error::NonFinite { quantity, .. } => Error::NonFinite {
-            quantity,
-            step: format!("env step {}, gradient step {}", counters.env_steps, counters.grad_steps),
-        },
-        other => other,
-    })
-}
 
 type Net<'a> = (String, &'a crate::nn::Params, Option<&'a Adam>);
 
