@@ -8,4 +8,5 @@ mod learning;
 mod nn;
 mod objective;
 mod store;
+mod table;
 mod uses;
