@@ -24,6 +24,7 @@ use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
+use crate::nn::check_finite;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
@@ -328,6 +329,11 @@ impl Trainer {
 
     fn start_episode(&mut self) -> Result<()> {
         let obs = self.env.reset(&mut self.env_rng)?;
+        if !obs.iter().all(|x| x.is_finite()) {
+            let quantity = format!("first observation of environment `{}`", self.info.name);
+            let step = format!("env step {}", self.agent.counters.env_steps);
+            return Err(Error::NonFinite { quantity, step });
+        }
         self.episode = Episode { obs, ..Episode::default() };
         Ok(())
     }
@@ -335,7 +341,14 @@ impl Trainer {
     /// Evaluates and writes a row of the metrics.
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Self { agent, make, config, watch, .. } = self;
-        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval))?;
+        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval));
+        let at = agent.counters.env_steps;
+        let eval = eval.map_err(|error| match error {
+            Error::NonFinite { quantity, .. } => {
+                Error::NonFinite { quantity, step: format!("the evaluation at env step {at}") }
+            }
+            other => other,
+        })?;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
         let mut row = Numbers::new();
@@ -380,7 +393,16 @@ impl Trainer {
             if agent.parts.model.is_some() {
                 buffers.insert("imagined".to_string(), &agent.imagined);
             }
-            let snapshot = Snapshot { tensors: agent.tensors()?, states: strings, buffers };
+            let tensors = agent.tensors()?;
+            // The next update would notice, but by then the last good checkpoint might be gone.
+            for (name, tensor) in &tensors {
+                check_finite(
+                    tensor,
+                    format!("`{name}`"),
+                    format!("the checkpoint of env step {at}"),
+                )?;
+            }
+            let snapshot = Snapshot { tensors, states: strings, buffers };
             checkpoints.save(&snapshot, at, metrics.sync()?, identity)
         })?;
         self.saved_at = Some(at);
