@@ -19,6 +19,10 @@ pub struct Cli {
     /// Log errors only, and show no progress bar.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Threads to compute with; HSTEP_THREADS or what the machine offers when left out. The
+    /// results are the same for any number.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
 }
 
 /// The commands.

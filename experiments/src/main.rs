@@ -39,8 +39,23 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &cli::Cli) -> anyhow::Result<()> {
+    if let Some(n) = threads(cli)? {
+        hstep::nn::pool::set_threads(n)?;
+    }
     let stop = signals::stop_flag()?;
     commands::run(cli, &stop)
+}
+
+/// The number of threads asked for: `--threads`, else `HSTEP_THREADS`.
+fn threads(cli: &cli::Cli) -> hstep::Result<Option<usize>> {
+    match (cli.threads, std::env::var("HSTEP_THREADS")) {
+        (Some(n), _) => Ok(Some(n)),
+        (None, Ok(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
+            let problem = format!("expected a number of threads, got `{text}`");
+            hstep::Error::config("HSTEP_THREADS", problem)
+        }),
+        _ => Ok(None),
+    }
 }
 
 /// candle threads inside every small matrix product, which slows small networks down; hstep splits

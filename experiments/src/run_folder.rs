@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hstep::{Error, Result, config};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::plot::{commit, write};
@@ -88,8 +88,10 @@ impl RunFolder {
         if file.exists() {
             folder.expect_config(identity.config)?;
         } else {
+            // `config.toml` last: a folder that has one is complete.
+            let meta = Meta::now(identity.config).json()?;
+            write(&folder.path.join("meta.json"), meta.as_bytes())?;
             write(&file, identity.config.to_string().as_bytes())?;
-            write(&folder.path.join("meta.json"), Meta::now().json()?.as_bytes())?;
         }
         Ok(folder)
     }
@@ -115,7 +117,30 @@ impl RunFolder {
 
     /// Refuses a configuration that would compute something else, naming the first key.
     pub fn expect_config(&self, now: &Table) -> Result<()> {
-        match config::first_difference(&self.config()?, now, NOT_IDENTITY) {
+        self.expect_same(&self.config()?, now)
+    }
+
+    /// Refuses a `config.toml` that was edited since the start: `meta.json` has what it was. Without
+    /// one there is still the checkpoint's hash.
+    pub fn expect_unedited(&self) -> Result<()> {
+        let meta = std::fs::read(self.path.join("meta.json")).unwrap_or_default();
+        match serde_json::from_slice::<Started>(&meta) {
+            Ok(Started { config }) => self.expect_same(&config, &self.config()?),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes what may change in a run, such as its number of steps, into `config.toml`, so that a
+    /// later resume goes on to the same end.
+    pub fn update_config(&self, now: &Table) -> Result<()> {
+        if self.config()? == *now {
+            return Ok(());
+        }
+        write(&self.path.join("config.toml"), now.to_string().as_bytes())
+    }
+
+    fn expect_same(&self, started: &Table, now: &Table) -> Result<()> {
+        match config::first_difference(started, now, NOT_IDENTITY) {
             None => Ok(()),
             Some(d) => Err(Error::config(
                 d.key.clone(),
@@ -169,10 +194,17 @@ struct Meta {
     host: Option<String>,
     command_line: Vec<String>,
     started_unix_seconds: u64,
+    config: Table,
+}
+
+/// What of `meta.json` is read again.
+#[derive(Debug, Deserialize)]
+struct Started {
+    config: Table,
 }
 
 impl Meta {
-    fn now() -> Self {
+    fn now(config: &Table) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         // Without the program's own path, which says nothing about the run.
         let arguments = std::env::args().skip(1);
@@ -186,6 +218,7 @@ impl Meta {
             started_unix_seconds: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_secs()),
+            config: config.clone(),
         }
     }
 

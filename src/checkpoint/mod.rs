@@ -175,8 +175,9 @@ impl CheckpointDir {
     ) -> Result<Blob> {
         let blob = Blob { bytes: bytes.len() as u64, hash: hex(digest) };
         let path = path(self, &blob.hash);
-        // A file gets its name only when it is whole; the length catches most later damage.
-        if path.metadata().is_ok_and(|there| there.len() == blob.bytes) {
+        // A file gets its name only when it is whole, but may be damaged later: the run then goes
+        // on from an older checkpoint and comes by this content again.
+        if file::read(&path, Some(blob.bytes), blob.bytes).is_ok_and(|there| there == bytes) {
             return Ok(blob);
         }
         file::write(&path, bytes, "chunk-half-written", None)?;

@@ -101,8 +101,9 @@ impl EnsembleConfig {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key, what was expected and what came.
+    /// [`Error::Config`] naming the key below `model`, what was expected and what came.
     pub fn validate(&self) -> Result<()> {
+        crate::check::hidden("model.hidden", &self.hidden)?;
         let at_least_one = [
             ("members", self.members),
             ("elites", self.elites),
@@ -115,7 +116,7 @@ impl EnsembleConfig {
         for (key, value) in at_least_one {
             check(value >= 1, key, "at least 1", value)?;
         }
-        check(self.elites <= self.members, "elites", "at most `members`", self.elites)?;
+        check(self.elites <= self.members, "elites", "at most `model.members`", self.elites)?;
         check(self.lr.is_finite() && self.lr > 0.0, "lr", "a positive number", self.lr)?;
         let inside = self.holdout_ratio > 0.0 && self.holdout_ratio < 1.0;
         check(inside, "holdout_ratio", "a number inside (0, 1)", self.holdout_ratio)?;
@@ -126,7 +127,7 @@ impl EnsembleConfig {
         let ordered = self.logvar_min < self.logvar_max
             && self.logvar_min.is_finite()
             && self.logvar_max.is_finite();
-        check(ordered, "logvar_min", "a number below `logvar_max`", self.logvar_min)?;
+        check(ordered, "logvar_min", "a number below `model.logvar_max`", self.logvar_min)?;
         let layers = self.hidden.len() + 1;
         let fits = self.weight_decay.is_empty() || self.weight_decay.len() == layers;
         let expected = format!("none or {layers} numbers, one a layer");
@@ -135,5 +136,6 @@ impl EnsembleConfig {
 }
 
 fn check(ok: bool, key: &str, expected: &str, got: impl std::fmt::Display) -> Result<()> {
+    let key = format!("model.{key}");
     if ok { Ok(()) } else { Err(Error::config(key, format!("expected {expected}, got {got}"))) }
 }

@@ -62,7 +62,7 @@ impl EnsembleModel {
         if !config.learn_reward && known.reward.is_none() {
             let problem = "false needs a known reward function, which this environment does not \
                            have; set it to true";
-            return Err(Error::config("learn_reward", problem));
+            return Err(Error::config("model.learn_reward", problem));
         }
         let targets = obs_dim + usize::from(config.learn_reward);
         let net = Stack::new(

@@ -23,6 +23,7 @@ pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;
 pub(crate) use nll::bounded_nll;
+pub(crate) use params::check_finite;
 pub use params::{Params, Slot, polyak};
 pub use squashed::softplus;
 pub use stack::{Stack, StackConfig};

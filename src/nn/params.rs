@@ -226,7 +226,7 @@ impl Params {
 }
 
 /// Fails when an element of `t` is NaN or infinite.
-pub(super) fn check_finite(t: &Tensor, quantity: impl Display, step: impl Display) -> Result<()> {
+pub(crate) fn check_finite(t: &Tensor, quantity: impl Display, step: impl Display) -> Result<()> {
     if is_finite(t)? {
         return Ok(());
     }

@@ -70,10 +70,10 @@ pub fn serially<R>(f: impl FnOnce() -> R) -> R {
 
 /// Hands every task to `f`; on all threads if `parallel` (decided by shape alone), else in order.
 pub fn for_each<T: Send>(tasks: Vec<T>, parallel: bool, f: impl Fn(T) + Sync + Send) {
-    match pool() {
-        Some(pool) if parallel && tasks.len() > 1 && !SERIAL.get() => {
-            pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(f));
-        }
-        _ => tasks.into_iter().for_each(f),
+    let parallel = parallel && tasks.len() > 1 && !SERIAL.get();
+    // Asked for last: a process without large work starts no threads.
+    match parallel.then(pool).flatten() {
+        Some(pool) => pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(f)),
+        None => tasks.into_iter().for_each(f),
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::EnvFactory;
+use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::learner::Agent;
 use crate::rng::Rng;
@@ -68,6 +69,7 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
     for i in 0..config.episodes {
         let mut env = make()?;
         obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
+        finite(&obs[i], "observation", env.as_ref())?;
         envs.push(env);
     }
     let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
@@ -78,15 +80,17 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
         let rows: Vec<f64> = running.iter().flat_map(|&i| obs[i].iter().copied()).collect();
         let batch = agent.spec().tensor(&rows, (running.len(), width))?;
         let actions = to_f64(&agent.exploit(&batch, keys.key())?)?;
+        if !actions.iter().all(|a| a.is_finite()) {
+            let quantity = "action of the policy".into();
+            return Err(Error::NonFinite { quantity, step: "an evaluation".into() });
+        }
         let wide = actions.len() / running.len();
         let mut next = Vec::with_capacity(running.len());
         for (row, &i) in running.iter().enumerate() {
             let action = envs[i].info().denormalise(&actions[row * wide..(row + 1) * wide])?;
             let step = envs[i].step(&action)?;
-            if !step.reward.is_finite() {
-                let quantity = format!("reward of environment `{}`", envs[i].info().name);
-                return Err(Error::NonFinite { quantity, step: "an evaluation".into() });
-            }
+            finite(&[step.reward], "reward", envs[i].as_ref())?;
+            finite(&step.obs, "observation", envs[i].as_ref())?;
             out.returns[i] += step.reward;
             out.lengths[i] += 1;
             obs[i] = step.obs;
@@ -97,4 +101,12 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
         running = next;
     }
     Ok(out)
+}
+
+fn finite(x: &[f64], what: &str, env: &dyn Env) -> Result<()> {
+    if x.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let quantity = format!("{what} of environment `{}`", env.info().name);
+    Err(Error::NonFinite { quantity, step: "an evaluation".into() })
 }

@@ -7,7 +7,28 @@ use serde::{Deserialize, Serialize};
 
 /// Sums since the last row; part of a checkpoint, so that a resumed run writes the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Saved", try_from = "Saved")]
 pub struct Log(BTreeMap<String, (f64, u64)>);
+
+/// The sums as text: the error of a bad model may well be infinite, and JSON has no word for that.
+type Saved = BTreeMap<String, (String, u64)>;
+
+impl From<Log> for Saved {
+    fn from(log: Log) -> Self {
+        log.0.into_iter().map(|(name, (sum, count))| (name, (sum.to_string(), count))).collect()
+    }
+}
+
+impl TryFrom<Saved> for Log {
+    type Error = std::num::ParseFloatError;
+
+    fn try_from(saved: Saved) -> Result<Self, Self::Error> {
+        let sums = saved.into_iter();
+        sums.map(|(name, (sum, count))| Ok((name, (sum.parse()?, count))))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
 
 impl Log {
     /// Adds a number to the mean of `name`.
@@ -103,5 +124,26 @@ impl Stopwatch {
     #[must_use]
     pub fn seconds(&self, phase: Phase) -> f64 {
         self.0.get(&phase).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_come_back_from_a_checkpoint_to_the_bit() {
+        let mut log = Log::default();
+        for x in [0.1, 0.2, 1e-300] {
+            log.mean("mean", x);
+        }
+        log.last("inf", f64::NEG_INFINITY);
+        let text = crate::learner::json(&log).unwrap();
+        let all = BTreeMap::from([("log".to_string(), text)]);
+        assert_eq!(crate::learner::from_json::<Log>("log", &all).unwrap(), log);
+        log.last("nan", f64::NAN);
+        let all = BTreeMap::from([("log".to_string(), crate::learner::json(&log).unwrap())]);
+        let read: Log = crate::learner::from_json("log", &all).unwrap();
+        assert!(read.get("nan").unwrap().is_nan());
     }
 }

@@ -5,9 +5,11 @@
 
 mod evaluate;
 mod log;
+mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, evaluate};
 pub use log::{Log, Phase, Stopwatch};
+pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -22,8 +24,9 @@ use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
-use crate::learner::{Agent, Counters, OPEN_LOOP, from_json, json};
+use crate::learner::{Agent, OPEN_LOOP, from_json, json};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
+use crate::nn::check_finite;
 use crate::parts::Model;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
@@ -31,96 +34,6 @@ use crate::shape::Spec;
 
 /// Makes fresh environments: one to train in, more to evaluate in.
 pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
-
-/// What a run is, apart from its algorithm's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RunConfig {
-    /// Algorithm or preset, for example `maac` or `maac-code`.
-    pub algo: String,
-    /// Environment.
-    pub env: String,
-    /// Seed of everything but the evaluation's start states.
-    pub seed: u64,
-    /// Environment steps, the random ones included. Raising it extends a finished run.
-    pub steps: u64,
-    /// Environment steps between checkpoints.
-    pub checkpoint_every: u64,
-    /// Largest share of the run's time that checkpoints may take: one that is due earlier is left
-    /// out. The last one is always written.
-    pub checkpoint_share: f64,
-    /// The dynamics of an algorithm that has a model.
-    pub model: ModelChoice,
-    /// When and how the policy is evaluated.
-    pub eval: EvalConfig,
-}
-
-/// Which dynamics an algorithm with a model uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelChoice {
-    /// The ensemble, learned from the real data.
-    #[default]
-    Learned,
-    /// The environment's own equations, where they are known and differentiable: the oracle.
-    Oracle,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            algo: String::new(),
-            env: String::new(),
-            seed: 0,
-            steps: 100_000,
-            checkpoint_every: 1_000,
-            checkpoint_share: 0.02,
-            model: ModelChoice::default(),
-            eval: EvalConfig::default(),
-        }
-    }
-}
-
-impl RunConfig {
-    /// # Errors
-    /// [`Error::Config`] naming the key below `run`.
-    pub fn validate(&self) -> Result<()> {
-        crate::check::at_least("run.steps", self.steps as usize, 1)?;
-        crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
-        crate::check::fraction("run.checkpoint_share", self.checkpoint_share)?;
-        crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
-        crate::check::at_least("run.eval.episodes", self.eval.episodes, 1)
-    }
-}
-
-/// Where a run stands; handed to the [`Observer`] after every step.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// What was done.
-    pub counters: &'a Counters,
-    /// Environment steps of the whole run.
-    pub steps: u64,
-    /// Mean return of the newest evaluation.
-    pub eval_return: Option<f64>,
-    /// Sums since the last row of the metrics.
-    pub log: &'a Log,
-}
-
-/// Watches a run: a progress bar, a logger, a test.
-pub trait Observer {
-    /// After every environment step.
-    fn step(&mut self, progress: &Progress);
-
-    /// After every row of the metrics.
-    fn row(&mut self, row: &Numbers) {
-        let _ = row;
-    }
-}
-
-/// Watches nothing.
-impl Observer for () {
-    fn step(&mut self, _: &Progress) {}
-}
 
 /// The agent of a run's newest checkpoint, without its buffers; `None` before the first. The run
 /// itself is left alone, so it may go on meanwhile.
@@ -148,15 +61,6 @@ pub fn saved_agent(
 fn load(agent: &mut Agent, loaded: &Loaded) -> Result<()> {
     agent.load_tensors(&loaded.tensors)?;
     agent.load_state(&loaded.states)
-}
-
-/// How a run ended without an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// All steps are done.
-    Done,
-    /// The stop flag was raised; everything is saved.
-    Interrupted,
 }
 
 /// The running episode, beside the simulator's own state.
@@ -343,6 +247,11 @@ impl Trainer {
 
     fn start_episode(&mut self) -> Result<()> {
         let obs = self.env.reset(&mut self.env_rng)?;
+        if !obs.iter().all(|x| x.is_finite()) {
+            let quantity = format!("first observation of environment `{}`", self.info.name);
+            let step = format!("env step {}", self.agent.counters.env_steps);
+            return Err(Error::NonFinite { quantity, step });
+        }
         self.episode = Episode { obs, ..Episode::default() };
         Ok(())
     }
@@ -350,7 +259,14 @@ impl Trainer {
     /// Evaluates and writes a row of the metrics.
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Self { agent, make, config, watch, .. } = self;
-        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval))?;
+        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval));
+        let at = agent.counters.env_steps;
+        let eval = eval.map_err(|error| match error {
+            Error::NonFinite { quantity, .. } => {
+                Error::NonFinite { quantity, step: format!("the evaluation at env step {at}") }
+            }
+            other => other,
+        })?;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
         let mut row = Numbers::new();
@@ -395,7 +311,16 @@ impl Trainer {
             if agent.parts.model.is_some() {
                 buffers.insert("imagined".to_string(), &agent.imagined);
             }
-            let snapshot = Snapshot { tensors: agent.tensors()?, states: strings, buffers };
+            let tensors = agent.tensors()?;
+            // The next update would notice, but by then the last good checkpoint might be gone.
+            for (name, tensor) in &tensors {
+                check_finite(
+                    tensor,
+                    format!("`{name}`"),
+                    format!("the checkpoint of env step {at}"),
+                )?;
+            }
+            let snapshot = Snapshot { tensors, states: strings, buffers };
             checkpoints.save(&snapshot, at, metrics.sync()?, identity)
         })?;
         self.saved_at = Some(at);

@@ -83,7 +83,7 @@ fn bad_data_and_bad_numbers_are_named() {
     for (key, config) in bad {
         let made = Ensemble::new(&config, 2, 1, Known::default(), &mut rng, &Spec::f32());
         let message = made.err().unwrap().to_string();
-        assert!(message.contains(&format!("`{key}`")), "{message}");
+        assert!(message.contains(&format!("`model.{key}`")), "{message}");
     }
     let parsed = toml::from_str::<EnsembleConfig>("member = 3").unwrap_err().to_string();
     assert!(parsed.contains("unknown field"), "{parsed}");

@@ -60,6 +60,7 @@ pub fn create(settings: &Settings, root: &Path, experiment: &str) -> Result<RunF
 
 pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let folder = RunFolder::open(&args.run)?;
+    folder.expect_unedited()?;
     let mut now = folder.config()?;
     config::set_all(&mut now, &args.settings)?;
     if let Some(steps) = args.steps {
@@ -81,6 +82,7 @@ pub fn execute(
 ) -> Result<()> {
     let path = folder.path();
     let mut trainer = settings.trainer(path)?;
+    folder.update_config(&settings.table()?)?;
     folder.clear_marker()?;
     let run = &settings.run;
     let label = format!("{} {} s{}", run.algo, run.env, run.seed);

@@ -1,0 +1,107 @@
+//! What a run is, who watches it, and how it ends.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EvalConfig, Log};
+use crate::error::Result;
+use crate::learner::Counters;
+use crate::metrics::Row;
+
+/// What a run is, apart from its algorithm's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Algorithm or preset, for example `maac` or `maac-code`.
+    pub algo: String,
+    /// Environment.
+    pub env: String,
+    /// Seed of everything but the evaluation's start states.
+    pub seed: u64,
+    /// Environment steps, the random ones included. Raising it extends a finished run.
+    pub steps: u64,
+    /// Environment steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Largest share of the run's time that checkpoints may take: one that is due earlier is left
+    /// out. The last one is always written.
+    pub checkpoint_share: f64,
+    /// The dynamics of an algorithm that has a model.
+    pub model: ModelChoice,
+    /// When and how the policy is evaluated.
+    pub eval: EvalConfig,
+}
+
+/// Which dynamics an algorithm with a model uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelChoice {
+    /// The ensemble, learned from the real data.
+    #[default]
+    Learned,
+    /// The environment's own equations, where they are known and differentiable: the oracle.
+    Oracle,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            algo: String::new(),
+            env: String::new(),
+            seed: 0,
+            steps: 100_000,
+            checkpoint_every: 1_000,
+            checkpoint_share: 0.02,
+            model: ModelChoice::default(),
+            eval: EvalConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key below `run`.
+    pub fn validate(&self) -> Result<()> {
+        crate::check::at_least("run.steps", self.steps as usize, 1)?;
+        crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
+        crate::check::fraction("run.checkpoint_share", self.checkpoint_share)?;
+        crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
+        crate::check::at_least("run.eval.episodes", self.eval.episodes, 1)
+    }
+}
+
+/// Where a run stands; handed to the [`Observer`] after every step.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// What was done.
+    pub counters: &'a Counters,
+    /// Environment steps of the whole run.
+    pub steps: u64,
+    /// Mean return of the newest evaluation.
+    pub eval_return: Option<f64>,
+    /// Sums since the last row of the metrics.
+    pub log: &'a Log,
+}
+
+/// Watches a run: a progress bar, a logger, a test.
+pub trait Observer {
+    /// After every environment step.
+    fn step(&mut self, progress: &Progress);
+
+    /// After every row of the metrics.
+    fn row(&mut self, row: &Row) {
+        let _ = row;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn step(&mut self, _: &Progress) {}
+}
+
+/// How a run ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Done,
+    /// The stop flag was raised; everything is saved.
+    Interrupted,
+}

@@ -1,0 +1,36 @@
+//! Words on the command line: wrong ones name the nearest, right ones print to stdout.
+
+use crate::{refused_with, run};
+
+#[test]
+fn wrong_words_name_the_nearest_and_exit_with_2() {
+    refused_with(&["trian"], 2, "'train'");
+    refused_with(&["reproduce", "maac-fig2"], 2, "did you mean `maac-fig3`?");
+    refused_with(&["train", "mapc", "--env", "pendulum"], 2, "did you mean `maac`?");
+    refused_with(&["train", "sac", "--env", "pendulm"], 2, "did you mean `pendulum`?");
+    refused_with(&["train", "sac"], 2, "config: `run.env`: missing");
+    refused_with(&["list", "algo"], 2, "'algos'");
+    refused_with(&["train", "sac", "--sead", "1"], 2, "'--seed'");
+    let figure = ["reproduce", "maac-fig3"];
+    let with = |setting| [figure[0], figure[1], setting];
+    refused_with(&with("gama=0.9"), 2, "`gama`: unknown key; did you mean `gamma`?");
+    refused_with(&with("dt=fast"), 2, "`dt`: expected a number, got string \"fast\"");
+    refused_with(&with("dt"), 2, "expected `key=value`");
+    refused_with(&with("gamma=1.5"), 2, "`gamma`: expected 0 < gamma < 1, got 1.5");
+    refused_with(&with("k=[1]"), 2, "`k`: expected two finite gains");
+    refused_with(&with("k=[-30, 0]"), 2, "not stable");
+    refused_with(&with("seeds=many"), 2, "`seeds`: expected a number of seeds or a list");
+    refused_with(&with("data_sizes=[3]"), 2, "`data_sizes`: expected 8 to");
+}
+
+#[test]
+fn help_shows_the_exit_codes_and_lists_go_to_stdout() {
+    let help = run(&["--help"]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && text.contains("Exit codes:"), "{text}");
+    for code in ["0  success", "2  wrong", "75  interrupted", "70  a fault"] {
+        assert!(text.contains(code), "{code} is not in\n{text}");
+    }
+    let list = run(&["-v", "list", "figures"]);
+    assert!(String::from_utf8(list.stdout).unwrap().starts_with("maac-fig3"));
+}
