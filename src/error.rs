@@ -56,8 +56,9 @@ pub enum Error {
     },
     /// A quantity that must be finite became NaN or infinite.
     #[error(
-        "non-finite number in {quantity} at {step}: the last checkpoint is untouched; resume it \
-         with a smaller learning rate, or look at the environment's rewards"
+        "non-finite number in {quantity} at {step}: the last checkpoint is untouched; look at the \
+         environment's rewards, or start anew with a smaller learning rate or a limit such as \
+         `actor.max_grad_norm=10`"
     )]
     NonFinite {
         /// What was not finite, for example `critic loss`.

@@ -1,12 +1,13 @@
 //! The learned parts that the four uses work on: policy, critic, value, temperature, model.
 
 use candle_core::Tensor;
+use candle_core::backprop::GradStore;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamics::{Dynamics, Ensemble};
 use crate::error::{Error, Result};
 use crate::nn::{Adam, AdamConfig, Params};
-use crate::policy::SquashedGaussian;
+use crate::policy::{ActorConfig, SquashedGaussian};
 use crate::shape::{self, Spec};
 use crate::value::{QNet, Targeted, VNet};
 
@@ -16,6 +17,33 @@ pub struct Actor {
     pub policy: SquashedGaussian,
     /// Its optimiser.
     pub adam: Adam,
+    /// Longest gradient that is followed as it is (L2 norm).
+    pub max_grad_norm: Option<f64>,
+}
+
+impl Actor {
+    /// A policy with the optimiser of its config.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for optimiser settings out of range.
+    pub fn new(policy: SquashedGaussian, config: &ActorConfig) -> Result<Self> {
+        let adam = Adam::new(policy.net().params(), &config.adam(), &[])?;
+        Ok(Self { policy, adam, max_grad_norm: config.max_grad_norm })
+    }
+
+    /// One optimiser step down the gradient of a loss.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when the gradient is not finite, or too large for Adam's moments.
+    pub fn descend(&mut self, gradients: &GradStore) -> Result<()> {
+        let Some(limit) = self.max_grad_norm else { return self.adam.step(gradients) };
+        let Some(gradient) = self.policy.net().params().grad(gradients)? else {
+            return self.adam.step(gradients);
+        };
+        // In f64: the squares of a gradient that needs shortening may overflow f32.
+        let norm = shape::to_f64(&gradient)?.iter().map(|g| g * g).sum::<f64>().sqrt();
+        self.adam.step_grad(&if norm > limit { (gradient * (limit / norm))? } else { gradient })
+    }
 }
 
 /// An ensemble of Q networks with target networks and optimiser.

@@ -1,16 +1,25 @@
 //! "Did you mean": the known word nearest to one that is not known.
 
-/// The candidate nearest to `word`: one that contains it or is contained in it comes first (three
-/// letters or more), then edit distance decides (transpositions count once, case does not). The
-/// first of equals; `None` only without candidates.
+/// The candidate nearest to `word`, or `None` when none is near enough to be a likely misspelling.
+///
+/// Near are words that contain one another (three letters or more), that are two edits apart, or
+/// that begin alike (Jaro-Winkler similarity of at least 0.75); case is ignored. Of equally near
+/// candidates the first is taken.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let part = |a: &str, b: &str| a.len() >= 3 && b.contains(a);
-    candidates.into_iter().min_by_key(|candidate| {
+    let mut best: Option<(bool, f64, &str)> = None;
+    for candidate in candidates {
         let known = candidate.to_lowercase();
-        let apart = !part(&word, &known) && !part(&known, &word);
-        (apart, strsim::damerau_levenshtein(&word, &known))
-    })
+        let contains = part(&word, &known) || part(&known, &word);
+        let similarity = strsim::jaro_winkler(&word, &known);
+        let edits = strsim::damerau_levenshtein(&word, &known);
+        let near = contains || similarity >= 0.75 || (edits <= 2 && known.chars().count() > 3);
+        if near && best.is_none_or(|(c, s, _)| (contains, similarity) > (c, s)) {
+            best = Some((contains, similarity, candidate));
+        }
+    }
+    best.map(|(_, _, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -18,11 +27,21 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn finds_typos_transpositions_and_other_case() {
+    fn misspellings_find_their_word_and_nonsense_finds_none() {
+        let words = ["learning_rate", "horizon", "temperature", "seed"];
+        assert_eq!(nearest("learnign_rate", words), Some("learning_rate"));
+        assert_eq!(nearest("Horizons", words), Some("horizon"));
+        assert_eq!(nearest("temp", words), Some("temperature"));
+        assert_eq!(nearest("xyzzy", words), None);
+        assert_eq!(nearest("seed", []), None);
+    }
+
+    #[test]
+    fn parts_and_other_case_find_their_word() {
         let known = ["pendulum", "mountain-car", "cartpole-swingup"];
         assert_eq!(nearest("pednulum", known), Some("pendulum"));
         assert_eq!(nearest("Cartpole", known), Some("cartpole-swingup"));
+        assert_eq!(nearest("swingup", known), Some("cartpole-swingup"));
         assert_eq!(nearest("mountain_car", known), Some("mountain-car"));
-        assert_eq!(nearest("x", []), None);
     }
 }

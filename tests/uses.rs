@@ -61,10 +61,7 @@ fn parts(known: Known) -> Parts {
     let alpha = TemperatureConfig { initial: 0.2, automatic: false, ..Default::default() };
     Parts {
         gamma: 0.9,
-        actor: Some(Actor {
-            adam: Adam::new(policy.net().params(), &actor.adam(), &[]).unwrap(),
-            policy,
-        }),
+        actor: Some(Actor::new(policy, &actor).unwrap()),
         critic: Some(CriticPart {
             adam: Adam::new(q.online.net().params(), &critic.adam(), &[]).unwrap(),
             q,
@@ -332,4 +329,37 @@ fn every_preset_composes_and_survives_its_own_resolution() {
     assert!(message.contains("did you mean `maac`"), "{message}");
     let message = algo::find("maac-cod").map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("maac-code"), "{message}");
+}
+
+#[test]
+fn a_long_gradient_is_shortened_and_one_beyond_f32_is_refused() {
+    let spec = Spec::f32();
+    let mut rng = Rng::new(1);
+    let policy = |limit| {
+        let config =
+            ActorConfig { hidden: vec![], max_grad_norm: limit, lr: 1.0, ..ActorConfig::default() };
+        let policy = SquashedGaussian::new(&config, OBS, 1, &mut Rng::new(2), &spec).unwrap();
+        Actor::new(policy, &config).unwrap()
+    };
+    let obs = rng.normals((4, OBS), &spec).unwrap();
+    let loss = |actor: &Actor, scale: f64| {
+        let out = actor.policy.net().forward(&obs).unwrap();
+        (out.sum_all().unwrap() * scale).unwrap().backward().unwrap()
+    };
+    // Adam's first moment after one step is a tenth of the gradient.
+    let first_moment = |limit: Option<f64>, scale: f64| {
+        let mut actor = policy(limit);
+        let gradients = loss(&actor, scale);
+        actor.descend(&gradients).map(|()| {
+            let m = to_f64(&actor.adam.state().unwrap()["m"]).unwrap();
+            10.0 * m.iter().map(|m| m * m).sum::<f64>().sqrt()
+        })
+    };
+    let whole = first_moment(None, 1.0).unwrap();
+    assert!(whole > 3.0);
+    assert!((first_moment(Some(0.5), 1.0).unwrap() - 0.5).abs() < 1e-5);
+    assert!((first_moment(Some(100.0), 1.0).unwrap() - whole).abs() < 1e-5);
+    let message = first_moment(None, 1e20).unwrap_err().to_string();
+    assert!(message.contains("square of the gradient"), "{message}");
+    assert!((first_moment(Some(0.5), 1e20).unwrap() - 0.5).abs() < 1e-5);
 }

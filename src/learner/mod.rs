@@ -80,8 +80,7 @@ impl Agent {
         if let Some(ac) = &hybrid.actor_critic {
             parts.gamma = ac.gamma;
             let policy = SquashedGaussian::new(&ac.actor, o, a, &mut rng.fork("policy"), spec)?;
-            let adam = Adam::new(policy.net().params(), &ac.actor.adam(), &[])?;
-            parts.actor = Some(Actor { policy, adam });
+            parts.actor = Some(Actor::new(policy, &ac.actor)?);
             let online = QNet::new(&ac.critic, o, a, &mut rng.fork("critic"), spec)?;
             let adam = Adam::new(online.net().params(), &ac.critic.adam(), &[])?;
             parts.critic = Some(CriticPart { q: Targeted::new(online)?, adam, tau: ac.critic.tau });

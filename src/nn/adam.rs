@@ -138,7 +138,16 @@ impl Adam {
     /// infinite; nothing is changed then.
     pub fn step_grad(&mut self, grad: &Tensor) -> Result<()> {
         crate::shape::exact(grad, &[self.params.len()], "gradient of Adam")?;
-        check_finite(grad, "gradient", format!("optimiser step {}", self.steps + 1))?;
+        let step = || format!("optimiser step {}", self.steps + 1);
+        check_finite(grad, "gradient", step())?;
+        // A square that overflows would leave its parameter standing still for ever.
+        if grad.dtype() == DType::F32 && grad.elem_count() > 0 {
+            let largest = crate::shape::scalar(&grad.abs()?.max(0)?)?;
+            if largest * largest > f64::from(f32::MAX) {
+                let quantity = format!("square of the gradient's largest entry, {largest:e},");
+                return Err(Error::NonFinite { quantity, step: step() });
+            }
+        }
         self.steps += 1;
         let grad = grad.detach().contiguous()?;
         let theta = self.params.var().as_tensor();

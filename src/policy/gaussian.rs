@@ -25,6 +25,9 @@ pub struct ActorConfig {
     pub log_std_min: f64,
     /// Highest log standard deviation before squashing. 2: code.
     pub log_std_max: f64,
+    /// Longest gradient that is followed as it is (L2 norm); a longer one is shortened to it.
+    /// `None`, no limit: code. Worth setting where a gradient goes through many model steps.
+    pub max_grad_norm: Option<f64>,
 }
 
 impl Default for ActorConfig {
@@ -36,6 +39,7 @@ impl Default for ActorConfig {
             lr: 3e-4,
             log_std_min: -20.0,
             log_std_max: 2.0,
+            max_grad_norm: None,
         }
     }
 }
@@ -46,6 +50,9 @@ impl ActorConfig {
     pub fn validate(&self) -> Result<()> {
         crate::check::hidden("actor.hidden", &self.hidden)?;
         crate::check::positive("actor.lr", self.lr)?;
+        if let Some(norm) = self.max_grad_norm {
+            crate::check::positive("actor.max_grad_norm", norm)?;
+        }
         if self.log_std_min >= self.log_std_max {
             let problem = format!(
                 "must lie below `actor.log_std_max` = {}, got {}",

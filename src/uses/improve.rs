@@ -249,7 +249,7 @@ fn descend(parts: &mut Parts, loss: &Tensor, rollout: &Rollout) -> Result<Improv
     }
     let gradients = loss.backward()?;
     let Some(actor) = &mut parts.actor else { return Err(Error::config("actor", "missing")) };
-    actor.adam.step(&gradients)?;
+    actor.descend(&gradients)?;
     let model_steps = (rollout.horizon() * rollout.states[0].dim(0)?) as u64;
     Ok(Improvement { loss: value, log_prob: rollout.log_probs[0].detach(), model_steps })
 }

@@ -56,10 +56,7 @@ fn golden() -> (Parts, Batch, Value) {
     };
     let parts = Parts {
         gamma: json["gamma"].as_f64().unwrap(),
-        actor: Some(Actor {
-            adam: Adam::new(policy.net().params(), &actor.adam(), &[]).unwrap(),
-            policy,
-        }),
+        actor: Some(Actor::new(policy, &actor).unwrap()),
         critic: Some(CriticPart {
             adam: Adam::new(q.online.net().params(), &config.adam(), &[]).unwrap(),
             q,
@@ -154,10 +151,7 @@ fn maac_at_horizon_zero_is_an_independent_sac_loss() {
         let config = CriticConfig::default();
         let parts = Parts {
             gamma: 0.99,
-            actor: Some(Actor {
-                adam: Adam::new(policy.net().params(), &config.adam(), &[]).unwrap(),
-                policy: policy.clone(),
-            }),
+            actor: Some(Actor::new(policy.clone(), &ActorConfig::default()).unwrap()),
             critic: Some(CriticPart {
                 adam: Adam::new(critic.net().params(), &config.adam(), &[]).unwrap(),
                 q: Targeted::new(critic).unwrap(),
