@@ -288,6 +288,15 @@ fn log_variances_stay_inside_their_bounds() {
 }
 
 #[test]
+fn the_bounds_are_pulled_together() {
+    let config = EnsembleConfig { logvar_bound_coef: 10.0, max_epochs: Some(2), ..small() };
+    let (ensemble, _) = fitted(&config, 400, &Spec::f64());
+    let bound = |name: &str| to_f64(&ensemble.bounds().view(name).unwrap()).unwrap();
+    assert!(bound("max").iter().all(|max| *max < config.logvar_max));
+    assert!(bound("min").iter().all(|min| *min > config.logvar_min));
+}
+
+#[test]
 fn each_row_picks_its_elite() {
     let (ensemble, _) =
         fitted(&EnsembleConfig { max_epochs: Some(1), ..small() }, 200, &Spec::f64());

@@ -1,5 +1,8 @@
 //! The four uses, each against what it should do, and the builder that puts them together.
 
+mod learner;
+mod steve;
+
 use std::sync::Arc;
 
 use candle_core::Tensor;

@@ -13,7 +13,7 @@ use hstep::replay::Batch;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
 use hstep::uses::{Pathwise, PathwiseConfig, Steve, SteveConfig, Td0};
-use hstep::value::{Critic, CriticConfig, FnValue, Network, QNet, Targeted};
+use hstep::value::{Critic, CriticConfig, FnValue, Network, QNet, Targeted, Value as _};
 use serde_json::Value;
 
 use super::fixtures::*;
@@ -272,8 +272,8 @@ fn with_the_policys_value_j_does_not_depend_on_the_horizon() {
         close(&to_f64(&by[horizon]).unwrap(), &to_f64(&j).unwrap(), 1e-15, "by_horizon");
         to_f64(&j).unwrap()
     };
-    let want = at(0, gamma);
-    for horizon in [1, 2, 5, 20, 60] {
+    let want = to_f64(&value.value(&s0).unwrap()).unwrap();
+    for horizon in [0, 1, 2, 5, 20, 60] {
         close(&at(horizon, gamma), &want, 1e-9, &format!("H={horizon}"));
     }
     // The test can fail: another discount is not invariant.
@@ -322,4 +322,23 @@ fn with_the_soft_value_and_all_entropy_j_does_not_depend_on_the_horizon() {
 #[test]
 fn the_activation_of_the_golden_networks_is_relu() {
     assert_eq!(ActorConfig::default().activation, Activation::Relu);
+}
+
+#[test]
+fn the_candidates_of_a_rollout_are_the_objectives_of_shorter_ones() {
+    let (policy, critic, model) = (policy(31), critic(32), true_model());
+    let s0 = normals(&mut Rng::new(33), &[B, OBS]);
+    let noise = Noise::Key(Rng::new(34).key());
+    let with = |horizon: usize| HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::min_q(&critic),
+        horizon,
+        gamma: 0.9,
+        cost: Cost::entropy(Entropy::All, 0.3),
+    };
+    let rollout = with(3).rollout(&s0, Actions::Policy(&policy), &noise).unwrap();
+    for (h, got) in with(3).by_horizon(&rollout).unwrap().iter().enumerate() {
+        let want = with(h).objective(&s0, Actions::Policy(&policy), &noise).unwrap();
+        close(&to_f64(got).unwrap(), &to_f64(&want).unwrap(), 1e-13, &format!("J_{h}"));
+    }
 }

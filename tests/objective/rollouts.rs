@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 use hstep::dynamics::{FnDynamics, StepNoise, Transition};
-use hstep::objective::{Actions, Cost, HStep, Noise, Terminal};
-use hstep::policy::Linear;
+use hstep::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
+use hstep::policy::{Linear, Policy};
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::value::FnValue;
@@ -155,4 +155,74 @@ fn every_member_on_its_own_agrees_with_the_reduced_objective() {
             }
         }
     }
+}
+
+#[test]
+fn dead_rows_pay_nothing() {
+    let model = counter();
+    let policy = Linear::new(&[-1.0], 1, 1, 0.3, &Spec::f64()).unwrap();
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 3,
+        gamma: 0.5,
+        cost: Cost::entropy(Entropy::All, 0.4),
+    };
+    // a = s: from 1.5 the row dies at the first step, from 0.1 it lives.
+    let s0 = Spec::f64().tensor(&[1.5, 0.1], (2, 1)).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::Zero).unwrap();
+    let j = to_f64(&hstep.score(&rollout).unwrap()).unwrap();
+    let pay = |t: usize, row: usize| 0.4 * to_f64(&rollout.log_probs[t]).unwrap()[row];
+    assert!((j[0] - (1.5 - pay(0, 0))).abs() < 1e-12);
+    let want = 0.1 - pay(0, 1) + 0.5 * (0.2 - pay(1, 1)) + 0.25 * (0.4 - pay(2, 1));
+    assert!((j[1] - want).abs() < 1e-12);
+}
+
+#[test]
+fn the_continuation_carries_no_gradient() {
+    let model = FnDynamics::new(1, 1, Spec::f64(), |s: &Tensor, a: &Tensor, _: &StepNoise| {
+        // Values 1, but with a history.
+        let cont = ((s * 0.0)? + 1.0)?.squeeze(1)?;
+        Ok(Transition { next: (s + a)?, reward: s.squeeze(1)?, cont })
+    });
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 2,
+        gamma: 1.0,
+        cost: Cost::NONE,
+    };
+    let s0 = candle_core::Var::from_tensor(&Spec::f64().zeros((2, 1)).unwrap()).unwrap();
+    let plan = Spec::f64().zeros((2, 2, 1)).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::Zero).unwrap();
+    assert!(rollout.rewards.iter().all(Tensor::track_op));
+    assert!(!rollout.cont.iter().any(Tensor::track_op));
+}
+
+#[test]
+fn a_prior_that_is_the_policy_costs_nothing() {
+    let (policy, model) = (policy(7), true_model());
+    let mut hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 2,
+        gamma: 0.9,
+        cost: Cost { steps: Entropy::All, coefficient: 0.7, prior: Some(&policy as &dyn Policy) },
+    };
+    let s0 = normals(&mut Rng::new(8), &[B, OBS]);
+    let noise = Noise::Key(Rng::new(9).key());
+    let j = to_f64(&hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap()).unwrap();
+    hstep.cost = Cost::NONE;
+    let plain = to_f64(&hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap()).unwrap();
+    for (j, plain) in j.iter().zip(&plain) {
+        assert!((j - plain).abs() < 1e-9, "{j} against {plain}");
+    }
+}
+
+#[test]
+fn keyed_noise_of_two_rows_shares_no_number() {
+    let key = Rng::new(10).key();
+    let mut all = to_f64(&key.normals(0, 20, 64, 0, &Spec::f64()).unwrap()).unwrap();
+    all.sort_by(f64::total_cmp);
+    assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
 }

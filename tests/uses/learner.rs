@@ -1,0 +1,156 @@
+//! One gradient step and the schedule of an agent, recomputed from its public parts.
+
+use hstep::agent::{Hybrid, LoopConfig};
+use hstep::dynamics::EnsembleConfig;
+use hstep::env::{EnvInfo, Known};
+use hstep::learner::Agent;
+use hstep::objective::{Noise, Reduce};
+use hstep::parts::TemperatureConfig;
+use hstep::policy::{ActorConfig, Policy};
+use hstep::replay::{Replay, TransitionRow};
+use hstep::rng::Rng;
+use hstep::schedule::Schedule;
+use hstep::shape::{Spec, scalar, to_f64};
+use hstep::train::{Log, Stopwatch};
+use hstep::uses::{Branched, BranchedConfig, Pathwise, Target, Td0};
+use hstep::value::{Critic, CriticConfig, Network};
+
+const RANDOM: usize = 14;
+const FIT_EVERY: usize = 4;
+
+/// MBPO, tiny: a fit is one gradient step, so that the steps count the fits.
+fn agent() -> Agent {
+    let actor = ActorConfig { hidden: vec![4], ..ActorConfig::default() };
+    let critic = CriticConfig { hidden: vec![4], tau: 0.1, ..CriticConfig::default() };
+    let model = EnsembleConfig {
+        members: 2,
+        elites: 2,
+        hidden: vec![4],
+        weight_decay: vec![],
+        max_steps: Some(1),
+        ..EnsembleConfig::default()
+    };
+    let schedule = LoopConfig {
+        random_steps: RANDOM,
+        batch: 16,
+        replay: 100,
+        fit_every: FIT_EVERY,
+        ..LoopConfig::default()
+    };
+    let imagine = BranchedConfig {
+        starts: 30,
+        real_ratio: Schedule::Constant(0.25),
+        ..BranchedConfig::default()
+    };
+    let hybrid = Hybrid::builder("mine", "here")
+        .actor_critic(0.9, &actor, &critic, &TemperatureConfig::default())
+        .model(&model)
+        .schedule(&schedule)
+        .imagine(Branched(imagine))
+        .improve(Pathwise::model_free())
+        .target(Box::new(Td0(Reduce::Min)))
+        .build()
+        .unwrap();
+    let info = EnvInfo {
+        name: "line".into(),
+        obs_dim: 2,
+        action_low: vec![-1.0],
+        action_high: vec![1.0],
+        max_steps: 100,
+    };
+    Agent::new(hybrid, &info, Known::default(), &Rng::new(1), &Spec::f64()).unwrap()
+}
+
+fn observe(agent: &mut Agent, rng: &mut Rng) {
+    let mut next = || rng.normal() as f32;
+    let row = TransitionRow {
+        obs: &[next(), next()],
+        action: &[next().tanh()],
+        reward: next(),
+        next_obs: &[next(), next()],
+        cont: 1.0,
+        state: &[],
+    };
+    agent.observe(&row).unwrap();
+}
+
+#[test]
+fn an_update_is_critic_then_actor_then_temperature_then_target() {
+    let (mut agent, mut rng) = (agent(), Rng::new(2));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    for _ in 0..=RANDOM {
+        observe(&mut agent, &mut rng);
+        agent.learn(&mut log, &mut watch).unwrap();
+    }
+    observe(&mut agent, &mut rng);
+    assert!(!agent.imagined.is_empty());
+    let flat = |agent: &Agent| {
+        let critic = &agent.parts.critic().unwrap().q;
+        (critic.online.net().params().to_flat().unwrap(), critic.target.net().params().to_flat())
+    };
+    // What the step will draw.
+    let state = serde_json::from_str(&agent.state().unwrap()["rng.update"]).unwrap();
+    let mut draws = Rng::from_state(&state);
+    let (real, imagined) = (&agent.real, &agent.imagined);
+    let batch = Replay::mixed(real, imagined, 16, 0.25, &mut draws, &Spec::f64()).unwrap();
+    let key = draws.key();
+    let td0 = Td0(Reduce::Min);
+    let (y, _) = td0.targets(&agent.parts, &batch, key.fork("target")).unwrap().unwrap();
+    let q = agent.parts.critic().unwrap().q.online.q(&batch.obs, &batch.action).unwrap();
+    let (q, y) = (to_f64(&q).unwrap(), to_f64(&y).unwrap());
+    let critic_loss = q.iter().enumerate().map(|(i, q)| (q - y[i % 16]).powi(2)).sum::<f64>();
+    let (online, target) = flat(&agent);
+    let target = target.unwrap();
+    let policy = agent.parts.policy().unwrap().net().params().to_flat().unwrap();
+    let alpha = agent.parts.alpha().unwrap();
+
+    let mut log = Log::default();
+    agent.learn(&mut log, &mut watch).unwrap();
+    let got = log.get("critic_loss").unwrap();
+    assert!((got - 0.5 * critic_loss / 16.0).abs() < 1e-12, "{got}");
+    let (moved, followed) = flat(&agent);
+    assert_ne!(moved, online);
+    for ((t, t0), o) in followed.unwrap().iter().zip(&target).zip(&moved) {
+        assert!((t - (0.9 * t0 + 0.1 * o)).abs() < 1e-12);
+    }
+    // The actor's loss before its step: on the critic that has just moved, at the old alpha.
+    let log_alpha = to_f64(&agent.parts.temperature.as_ref().unwrap().log_alpha.theta()).unwrap();
+    assert_ne!(log_alpha[0], alpha.ln());
+    let params = agent.parts.policy().unwrap().net().params();
+    assert_ne!(params.to_flat().unwrap(), policy);
+    params.set_flat(&policy).unwrap();
+    agent.parts.temperature.as_ref().unwrap().log_alpha.set_flat(&[alpha.ln()]).unwrap();
+    let noise = Noise::Key(key.fork("improve"));
+    let (loss, rollout) = Pathwise::model_free().loss(&agent.parts, &batch.obs, &noise).unwrap();
+    assert!((log.get("actor_loss").unwrap() - scalar(&loss).unwrap()).abs() < 1e-12);
+    let entropy = -scalar(&rollout.log_probs[0].mean_all().unwrap()).unwrap();
+    assert!((log.get("entropy").unwrap() - entropy).abs() < 1e-12);
+}
+
+#[test]
+fn fits_are_counted_from_the_end_of_the_random_steps() {
+    let (mut agent, mut rng) = (agent(), Rng::new(3));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    for step in 1..=RANDOM + 3 * FIT_EVERY {
+        observe(&mut agent, &mut rng);
+        agent.learn(&mut log, &mut watch).unwrap();
+        let due = if step < RANDOM { 0 } else { (step - RANDOM) / FIT_EVERY + 1 };
+        assert_eq!(agent.counters.fit_steps, due as u64, "fits after step {step}");
+        let updates = (step + 1).saturating_sub(RANDOM);
+        assert_eq!(agent.counters.grad_steps, updates as u64, "updates after step {step}");
+    }
+}
+
+#[test]
+fn evaluation_takes_the_mode_and_exploration_a_sample() {
+    let (mut agent, mut rng) = (agent(), Rng::new(4));
+    (0..RANDOM).for_each(|_| observe(&mut agent, &mut rng));
+    let obs = Spec::f64().tensor(&[0.3, -0.8], (1, 2)).unwrap();
+    let action = agent.exploit(&obs, rng.key()).unwrap();
+    let policy = agent.parts.policy().unwrap();
+    let mode = policy.sample(&obs, &Spec::f64().zeros((1, 1)).unwrap()).unwrap().action;
+    let mode = to_f64(&mode).unwrap();
+    assert_eq!(to_f64(&action).unwrap(), mode);
+    let (one, two) = (agent.explore(&[0.3, -0.8]).unwrap(), agent.explore(&[0.3, -0.8]).unwrap());
+    assert!(one != mode && one != two);
+}
