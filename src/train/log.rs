@@ -5,6 +5,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::EnvInfo;
+use crate::learner::{Agent, OPEN_LOOP};
+
 /// Sums since the last row; part of a checkpoint, so that a resumed run writes the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Saved", try_from = "Saved")]
@@ -98,6 +101,44 @@ impl Phase {
             Phase::Checkpoint => "checkpoint_s",
         }
     }
+}
+
+/// The columns of `metrics.csv`: deterministic numbers only.
+pub(super) fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
+    let mut all: Vec<String> = [
+        "env_steps",
+        "model_steps",
+        "grad_steps",
+        "fit_steps",
+        "episodes",
+        "eval_return",
+        "eval_std",
+        "eval_length",
+        "train_return",
+        "train_length",
+    ]
+    .map(String::from)
+    .to_vec();
+    if agent.parts.critic.is_some() {
+        all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
+    }
+    if agent.parts.value.is_some() {
+        all.push("value_loss".into());
+    }
+    if agent.parts.model.is_some() {
+        all.extend(
+            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90", "imagined"]
+                .map(String::from),
+        );
+        all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
+        all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));
+    }
+    all
+}
+
+/// The columns of `timing.csv`.
+pub(super) fn timing_columns() -> Vec<&'static str> {
+    std::iter::once("env_steps").chain(Phase::ALL.map(Phase::column)).collect()
 }
 
 /// Seconds spent in each phase by this process.

@@ -9,7 +9,11 @@ mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, evaluate};
 pub use log::{Log, Phase, Stopwatch};
+<<<<<<< HEAD
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
+=======
+use log::{columns, timing_columns};
+>>>>>>> crash
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -24,7 +28,11 @@ use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
+<<<<<<< HEAD
 use crate::learner::{Agent, OPEN_LOOP, from_json, json};
+=======
+use crate::learner::{Agent, Counters, from_json, json};
+>>>>>>> crash
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
 use crate::parts::Model;
@@ -369,6 +377,7 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+<<<<<<< HEAD
 /// The columns of `metrics.csv`: deterministic numbers only.
 fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
     let mut all: Vec<String> = [
@@ -408,6 +417,8 @@ fn timing_columns() -> Vec<&'static str> {
     std::iter::once("env_steps").chain(Phase::ALL.map(Phase::column)).collect()
 }
 
+=======
+>>>>>>> crash
 fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

@@ -204,6 +204,14 @@ pub struct Running {
     lines: BufReader<ChildStderr>,
 }
 
+/// A test that fails meanwhile must not leave an endless run behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();

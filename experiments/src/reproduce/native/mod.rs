@@ -3,6 +3,7 @@
 mod config;
 mod runs;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hstep::config as layers;
@@ -47,12 +48,22 @@ fn keep(curves: &[Curve], job: &Job) -> anyhow::Result<Vec<std::path::PathBuf>> 
         let Some(name) = curve.folder.file_name() else { continue };
         let to = root.join(name);
         std::fs::create_dir_all(&to).map_err(hstep::Error::io("cannot create", &to))?;
-        for file in ["metrics.csv", "config.toml", "meta.json"] {
+        for file in ["metrics.csv", "config.toml"] {
             let from = curve.folder.join(file);
             std::fs::copy(&from, to.join(file)).map_err(hstep::Error::io("cannot copy", &from))?;
         }
+        plot::write(&to.join("meta.json"), public_meta(&curve.folder)?.as_bytes())?;
     }
     Ok(vec![root])
+}
+
+/// `meta.json` without what belongs to the machine: host, command line, time.
+fn public_meta(folder: &std::path::Path) -> anyhow::Result<String> {
+    let from = folder.join("meta.json");
+    let text = std::fs::read_to_string(&from).map_err(hstep::Error::io("cannot read", &from))?;
+    let mut meta: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)?;
+    meta.retain(|key, _| ["commit", "hstep", "dependencies", "target"].contains(&key.as_str()));
+    Ok(serde_json::to_string_pretty(&meta)? + "\n")
 }
 
 /// The curves of a contender, one a seed.
