@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::EnvInfo;
 use crate::learner::{Agent, OPEN_LOOP};
+use crate::parts::Model;
 
 /// Sums since the last row; part of a checkpoint, so that a resumed run writes the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -126,9 +127,11 @@ pub(super) fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
         all.push("value_loss".into());
     }
     if agent.parts.model.is_some() {
+        all.push("imagined".into());
+    }
+    if agent.parts.model.as_ref().and_then(Model::learned).is_some() {
         all.extend(
-            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90", "imagined"]
-                .map(String::from),
+            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"].map(String::from),
         );
         all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
         all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));

@@ -9,11 +9,8 @@ mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, evaluate};
 pub use log::{Log, Phase, Stopwatch};
-<<<<<<< HEAD
-pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
-=======
 use log::{columns, timing_columns};
->>>>>>> crash
+pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -28,14 +25,9 @@ use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
-<<<<<<< HEAD
-use crate::learner::{Agent, OPEN_LOOP, from_json, json};
-=======
-use crate::learner::{Agent, Counters, from_json, json};
->>>>>>> crash
+use crate::learner::{Agent, from_json, json};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
-use crate::parts::Model;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
@@ -377,48 +369,6 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-<<<<<<< HEAD
-/// The columns of `metrics.csv`: deterministic numbers only.
-fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
-    let mut all: Vec<String> = [
-        "env_steps",
-        "model_steps",
-        "grad_steps",
-        "fit_steps",
-        "episodes",
-        "eval_return",
-        "eval_std",
-        "eval_length",
-        "train_return",
-        "train_length",
-    ]
-    .map(String::from)
-    .to_vec();
-    if agent.parts.critic.is_some() {
-        all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
-    }
-    if agent.parts.value.is_some() {
-        all.push("value_loss".into());
-    }
-    if agent.parts.model.is_some() {
-        all.push("imagined".into());
-    }
-    if agent.parts.model.as_ref().and_then(Model::learned).is_some() {
-        all.extend(
-            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"].map(String::from),
-        );
-        all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
-        all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));
-    }
-    all
-}
-
-fn timing_columns() -> Vec<&'static str> {
-    std::iter::once("env_steps").chain(Phase::ALL.map(Phase::column)).collect()
-}
-
-=======
->>>>>>> crash
 fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
