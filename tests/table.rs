@@ -76,3 +76,53 @@ fn every_algorithm_runs_on_every_native_environment() {
         }
     }
 }
+
+#[test]
+fn a_state_value_learns_beside_the_critic_and_is_saved() {
+    use hstep::agent::{Hybrid, LoopConfig};
+    use hstep::objective::Reduce;
+    use hstep::policy::ActorConfig;
+    use hstep::uses::{Pathwise, Td0};
+    use hstep::value::{CriticConfig, Network};
+
+    let hybrid = || {
+        let actor = ActorConfig { hidden: vec![8], ..ActorConfig::default() };
+        let critic = CriticConfig { hidden: vec![8], ..CriticConfig::default() };
+        let schedule =
+            LoopConfig { random_steps: 60, batch: 16, replay: 1000, ..LoopConfig::default() };
+        Hybrid::builder("SAC with V", "the value of MoPAC on SAC")
+            .actor_critic(0.9, &actor, &critic, &Default::default())
+            .value(&critic)
+            .schedule(&schedule)
+            .improve(Pathwise::model_free())
+            .target(Box::new(Td0(Reduce::Min)))
+            .build()
+            .unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let run = RunConfig {
+            steps: 200,
+            eval: EvalConfig { every: 100, episodes: 1, ..EvalConfig::default() },
+            ..RunConfig::default()
+        };
+        let make: EnvFactory = Arc::new(|| native::make("pendulum"));
+        Trainer::open(run, hybrid(), make, folder.path(), "id", &Spec::f32()).unwrap()
+    };
+    let flat = |trainer: &Trainer| {
+        let v = &trainer.agent().parts.value.as_ref().unwrap().v;
+        (v.online.net().params().to_flat().unwrap(), v.target.net().params().to_flat().unwrap())
+    };
+    let mut trainer = open();
+    let (start, target) = flat(&trainer);
+    assert_eq!(start, target);
+    trainer.run(&AtomicBool::new(false), &mut ()).unwrap();
+    let (online, target) = flat(&trainer);
+    let moved = |x: &[f64]| x.iter().zip(&start).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    // 141 Polyak steps of 0.005: the target has gone part of the way.
+    assert!(moved(&target) > 0.0 && moved(&target) < 0.7 * moved(&online));
+    let metrics = read_csv(&folder.path().join("metrics.csv")).unwrap();
+    assert!(metrics.column("value_loss").unwrap()[2].unwrap().is_finite());
+    drop(trainer);
+    assert_eq!(flat(&open()), (online, target));
+}
