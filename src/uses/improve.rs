@@ -233,10 +233,16 @@ impl Improve for ScoreFunction {
     }
 }
 
+/// `limit` start states spread evenly over the batch: its real rows come first, so its first rows
+/// would be another mixture.
 fn starts(batch: &Batch, limit: Option<usize>) -> Result<Tensor> {
     let n = batch.obs.dim(0)?;
     match limit {
-        Some(limit) if limit < n => Ok(batch.obs.narrow(0, 0, limit)?.contiguous()?),
+        Some(limit) if limit < n => {
+            let rows: Vec<u32> = (0..limit).map(|i| (i * n / limit) as u32).collect();
+            let rows = Tensor::from_vec(rows, limit, batch.obs.device())?;
+            Ok(batch.obs.index_select(&rows, 0)?)
+        }
         _ => Ok(batch.obs.clone()),
     }
 }
@@ -252,4 +258,33 @@ fn descend(parts: &mut Parts, loss: &Tensor, rollout: &Rollout) -> Result<Improv
     actor.descend(&gradients)?;
     let model_steps = (rollout.horizon() * rollout.states[0].dim(0)?) as u64;
     Ok(Improvement { loss: value, log_prob: rollout.log_probs[0].detach(), model_steps })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Spec, to_f64};
+
+    #[test]
+    fn a_part_of_the_batch_has_the_mixture_of_the_whole() {
+        let spec = Spec::f64();
+        // 64 real rows (0), then 192 imagined ones (1), as the replay mixes them.
+        let kind: Vec<f64> = (0..256).map(|i| f64::from(u8::from(i >= 64))).collect();
+        let column = spec.tensor(&kind, (256, 1)).unwrap();
+        let batch = Batch {
+            obs: column.clone(),
+            action: column.clone(),
+            reward: column.squeeze(1).unwrap(),
+            next_obs: column.clone(),
+            cont: column.squeeze(1).unwrap(),
+            state: None,
+        };
+        for limit in [4, 100, 128] {
+            let rows = to_f64(&starts(&batch, Some(limit)).unwrap()).unwrap();
+            assert_eq!(rows.len(), limit);
+            assert!((rows.iter().sum::<f64>() - 0.75 * limit as f64).abs() <= 1.0);
+        }
+        assert_eq!(starts(&batch, Some(999)).unwrap().dims(), [256, 1]);
+        assert_eq!(starts(&batch, None).unwrap().dims(), [256, 1]);
+    }
 }
