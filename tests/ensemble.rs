@@ -288,6 +288,22 @@ fn log_variances_stay_inside_their_bounds() {
 }
 
 #[test]
+fn targets_far_from_zero_are_standardised_and_put_back() {
+    let config = EnsembleConfig { normalise_targets: true, max_epochs: Some(20), ..small() };
+    let mut rng = Rng::new(21);
+    let mut data = linear_gaussian(400, &mut rng);
+    data.reward.iter_mut().for_each(|r| *r += 50.0);
+    let known = Known::default();
+    let mut ensemble = Ensemble::new(&config, 2, 1, known, &mut rng, &Spec::f64()).unwrap();
+    ensemble.fit(&data.view(), &mut rng).unwrap();
+    let s = Spec::f64().tensor(&[0.5, -1.0], (1, 2)).unwrap();
+    let a = Spec::f64().tensor(&[0.4], (1, 1)).unwrap();
+    let reward = ensemble.mean().step(&s, &a, &StepNoise::default()).unwrap().reward;
+    let (got, want) = (to_f64(&reward).unwrap()[0], 50.0 + truth([0.5, -1.0], 0.4)[2]);
+    assert!((got - want).abs() < 0.2, "{got} against {want}");
+}
+
+#[test]
 fn the_bounds_are_pulled_together() {
     let config = EnsembleConfig { logvar_bound_coef: 10.0, max_epochs: Some(2), ..small() };
     let (ensemble, _) = fitted(&config, 400, &Spec::f64());

@@ -252,6 +252,34 @@ fn the_cartpole_conserves_energy_without_force() {
     assert!((angle - 1e-3).abs() < 1e-5, "{angle}");
 }
 
+/// Lagrange's equations solved by Cramer's rule, by the midpoint rule in a thousand small steps.
+#[test]
+fn a_step_of_the_cartpole_solves_lagranges_equations() {
+    let slope = |[_, v, angle, w]: [f64; 4], force: f64| {
+        // [1.1, .05 cos; cos, 2/3] (x'', w') = (F + .05 w^2 sin, 9.81 sin).
+        let (sin, cos) = angle.sin_cos();
+        let (right, fall) = (force + 0.05 * w * w * sin, 9.81 * sin);
+        let determinant = 1.1 * 2.0 / 3.0 - 0.05 * cos * cos;
+        let push = (right * 2.0 / 3.0 - 0.05 * cos * fall) / determinant;
+        [v, push, w, (1.1 * fall - cos * right) / determinant]
+    };
+    let ahead = |s: [f64; 4], d: [f64; 4], h: f64| [0, 1, 2, 3].map(|i| s[i] + h * d[i]);
+    let mut rng = Rng::new(6);
+    for _ in 0..20 {
+        let start = [1.0, 1.0, 3.0, 3.0].map(|most| most * (2.0 * rng.uniform() - 1.0));
+        let action = 2.0 * rng.uniform() - 1.0;
+        let (mut state, h) = (start, 0.04 / 1000.0);
+        for _ in 0..1000 {
+            let middle = ahead(state, slope(state, 10.0 * action), h / 2.0);
+            state = ahead(state, slope(middle, 10.0 * action), h);
+        }
+        let got = CartpoleSwingup.advance(&start, &[action], 0).0;
+        for (got, want) in got.iter().zip(state) {
+            assert!((got - want).abs() < 1e-5, "{got} against {want} from {start:?}");
+        }
+    }
+}
+
 #[test]
 fn the_cart_stays_near_its_track_whatever_pushes_it() {
     let mut env = Native::new(CartpoleSwingup);

@@ -76,7 +76,7 @@ def copy_tree(to):
         source, target = ROOT / name, to / name
         if source.is_file() and not (target.is_file() and target.read_bytes() == source.read_bytes()):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            shutil.copy(source, target)
 
 
 def seed_target(target):
@@ -164,10 +164,14 @@ def attack(place, mutation):
     return {"FAILED": "caught", "ok": "SURVIVED"}.get(result, result)
 
 
-def write_readme(mutations, rows):
-    """Renews the rows that ran; keeps those of earlier runs for mutations that are still there."""
+def moment():
+    """The day and the commit of the tree that is about to be copied."""
     dirty = "*" if git("status", "--porcelain", "--", "src", "tests/*.rs").strip() else ""
-    when = f"{datetime.date.today()} {git('rev-parse', '--short=8', 'HEAD').strip()}{dirty}"
+    return f"{datetime.date.today()} {git('rev-parse', '--short=8', 'HEAD').strip()}{dirty}"
+
+
+def write_readme(mutations, rows, when):
+    """Renews the rows that ran; keeps those of earlier runs for mutations that are still there."""
     readme = HERE / "README.md"
     old = readme.read_text().splitlines() if readme.exists() else []
     table = {line.split(" | ")[0].removeprefix("| "): line for line in old if line.startswith("| ")}
@@ -197,7 +201,7 @@ def main():
     mutations = sorted(mutations, key=lambda m: list(BINARIES).index(m["binary"]))
 
     with tempfile.TemporaryDirectory(prefix="hstep-mutations-") as temporary:
-        start = time.monotonic()
+        start, when = time.monotonic(), moment()
         place = Workplace((args.work or pathlib.Path(temporary)).resolve(), args.jobs)
         problems = baseline(place, mutations)
         print(f"the unbroken tree: {len(problems)} problems, {time.monotonic() - start:.0f} s", flush=True)
@@ -210,7 +214,7 @@ def main():
             rows.append((mutation, result, time.monotonic() - start))
             print(f"{mutation['name']:<34} {rows[-1][2]:4.0f} s  {mutation['caught_by']}: {result}", flush=True)
     if args.write:
-        write_readme(everything, rows)
+        write_readme(everything, rows, when)
     escaped = [mutation["name"] for mutation, result, _ in rows if result != "caught"]
     print(f"{len(rows) - len(escaped)} of {len(rows)} caught" + "".join(f"\nNOT caught: {n}" for n in escaped))
     return 1 if escaped else 0
