@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dynamics::{Dynamics, EnsembleConfig};
+use crate::dynamics::{Dynamics, EnsembleConfig, MIN_FIT_ROWS};
 use crate::error::{Error, Result};
 use crate::parts::TemperatureConfig;
 use crate::policy::ActorConfig;
@@ -271,16 +271,30 @@ impl Builder {
                 return Err(Error::Composition { agent: h.name, problem });
             }
         }
+        if h.value.is_some() && h.actor_critic.is_none() {
+            let problem = "a value is trained on the critic under the policy, and there is \
+                           neither: add `.actor_critic(..)`"
+                .to_string();
+            return Err(Error::Composition { agent: h.name, problem });
+        }
         if h.improve.is_some() && h.target.is_none() {
             let problem = "improve climbs a critic that nothing trains: add a target".to_string();
             return Err(Error::Composition { agent: h.name, problem });
         }
         h.schedule.validate()?;
+        h.imagine.validate()?;
+        h.improve.as_ref().map_or(Ok(()), |improve| improve.validate())?;
+        h.target.as_ref().map_or(Ok(()), |target| target.validate())?;
+        if let Some(config) = &h.value {
+            config.validate()?;
+        }
         if let Some(config) = &h.actor_critic {
             config.validate()?;
         }
         if let Some(ModelSource::Learned(config)) = &h.model {
             config.validate()?;
+            // The first fit needs rows to hold out and rows to learn from.
+            crate::check::at_least("loop.random_steps", h.schedule.random_steps, MIN_FIT_ROWS)?;
         }
         Ok(h)
     }

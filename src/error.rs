@@ -67,14 +67,14 @@ pub enum Error {
         step: String,
     },
     /// Reading or writing a file failed.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}: {cause}", path.display())]
     Io {
         /// What was attempted, for example `cannot write`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
+        /// The operating system's error; part of the message, so not a source as well.
+        cause: std::io::Error,
     },
     /// candle refused an operation.
     #[error("tensor operation: {0}")]
@@ -109,6 +109,6 @@ impl Error {
     /// Wraps an operating-system error with what was attempted and on which file.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |cause| Self::Io { action, path, cause }
     }
 }

@@ -94,6 +94,10 @@ impl TemperatureConfig {
         if !zero_allowed {
             crate::check::positive("temperature.initial", self.initial)?;
         }
+        if let Some(target) = self.target_entropy.filter(|target| !target.is_finite()) {
+            let problem = format!("expected a finite number of nats, got {target}");
+            return Err(Error::config("temperature.target_entropy", problem));
+        }
         crate::check::positive("temperature.lr", self.lr)
     }
 }

@@ -285,6 +285,54 @@ fn illegal_pairs_are_refused_by_name() {
     assert!(message.contains("behave `policy` needs a policy"), "{message}");
     let message = text(start().improve(Pathwise::model_free()).build());
     assert!(message.contains("add a target"), "{message}");
+    let behave = || Hybrid::builder("mine", "here").behave(Nothing);
+    let message = text(behave().value(&critic).build());
+    assert!(message.contains("add `.actor_critic(..)`"), "{message}");
+}
+
+/// Behaves without any part.
+struct Nothing;
+
+impl hstep::uses::Behave for Nothing {
+    fn describe(&self) -> String {
+        "nothing".into()
+    }
+
+    fn needs(&self) -> hstep::uses::Needs {
+        hstep::uses::Needs::default()
+    }
+
+    fn act(&self, _: &Parts, obs: &Tensor, _: bool, _: hstep::rng::Key) -> hstep::Result<Tensor> {
+        Ok(obs.zeros_like()?)
+    }
+}
+
+#[test]
+fn settings_of_uses_are_checked_in_any_composition() {
+    let (actor, critic, alpha) =
+        (ActorConfig::default(), CriticConfig::default(), TemperatureConfig::default());
+    let start = || {
+        Hybrid::builder("mine", "here")
+            .actor_critic(0.99, &actor, &critic, &alpha)
+            .model(&EnsembleConfig::default())
+    };
+    let td0 = || Box::new(Td0(Reduce::Min));
+    let text = |built: hstep::Result<Hybrid>| built.map(|_| ()).unwrap_err().to_string();
+    let lonely = ScoreFunctionConfig { samples: 1, ..ScoreFunctionConfig::default() };
+    let message = text(start().improve(ScoreFunction(lonely)).target(td0()).build());
+    assert!(message.contains("`improve.samples`: expected at least 2"), "{message}");
+    let none = BranchedConfig { starts: 0, ..BranchedConfig::default() };
+    let message = text(start().imagine(Branched(none)).build());
+    assert!(message.contains("`imagine.starts`"), "{message}");
+    let many = BranchedConfig { starts: usize::MAX / 8, ..BranchedConfig::default() };
+    let message = text(start().imagine(Branched(many)).build());
+    assert!(message.contains("more than can be counted"), "{message}");
+    let zero = SteveConfig { epsilon: 0.0, ..SteveConfig::default() };
+    let message = text(start().target(Box::new(Steve(zero))).build());
+    assert!(message.contains("`target.steve.epsilon`"), "{message}");
+    let few = hstep::agent::LoopConfig { random_steps: 5, ..Default::default() };
+    let message = text(start().schedule(&few).build());
+    assert!(message.contains("`loop.random_steps`: expected at least 10"), "{message}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub enum Command {
     Resume(Resume),
     /// Evaluate a run's policy.
     Eval(Eval),
-    /// Tabulate and plot finished runs.
+    /// Tabulate what runs reached, and where their time went.
     Report(Report),
     /// Draw a figure of the papers again.
     Reproduce(Reproduce),

@@ -235,7 +235,7 @@ fn dependencies() -> std::collections::BTreeMap<String, String> {
     let field = |p: &toml::Value, name: &str| {
         p.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
     };
-    let decides = ["candle-core", "candle-nn", "gemm", "rand_chacha", "rand_distr", "safetensors"];
+    let decides = ["candle-core", "gemm", "rand_chacha", "rand_distr", "safetensors"];
     lock.get("package")
         .and_then(toml::Value::as_array)
         .map(Vec::as_slice)

@@ -139,7 +139,8 @@ fn run_config(run: &Table) -> Result<RunConfig> {
     config::parse(run).map_err(|error| match error {
         Error::Config { key, problem } => {
             // The nearest key is named in the section's own words too.
-            let problem = problem.replace("did you mean `", "did you mean `run.");
+            let unknown = "unknown key; did you mean `";
+            let problem = problem.replace(unknown, &format!("{unknown}run."));
             Error::Config { key: format!("run.{key}"), problem }
         }
         other => other,

@@ -73,8 +73,6 @@ impl Algorithm for MaacConfig {
         &[("paper", ""), ("code", include_str!("presets/maac-code.toml"))];
 
     fn compose(&self) -> Result<Hybrid> {
-        self.imagine.validate()?;
-        self.improve.validate()?;
         self.target.validate()?;
         Hybrid::builder("MAAC", Self::CITATION)
             .actor_critic(self.gamma, &self.actor, &self.critic, &self.temperature)

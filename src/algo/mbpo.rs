@@ -62,7 +62,6 @@ impl Algorithm for MbpoConfig {
         &[("paper", ""), ("code", include_str!("presets/mbpo-code.toml"))];
 
     fn compose(&self) -> Result<Hybrid> {
-        self.imagine.validate()?;
         Hybrid::builder("MBPO", Self::CITATION)
             .actor_critic(self.gamma, &self.actor, &self.critic, &self.temperature)
             .model(&self.model)

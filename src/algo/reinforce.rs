@@ -59,7 +59,6 @@ impl Algorithm for ReinforceConfig {
     const PRESETS: &'static [(&'static str, &'static str)] = &[("paper", "")];
 
     fn compose(&self) -> Result<Hybrid> {
-        self.improve.validate()?;
         Hybrid::builder("REINFORCE", Self::CITATION)
             .actor_critic(self.gamma, &self.actor, &self.critic, &self.temperature)
             .model(&self.model)

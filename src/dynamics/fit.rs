@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use crate::shape::to_f64;
 
 /// Fewest transitions a fit accepts: fewer have no holdout worth the name.
-const MIN_ROWS: usize = 10;
+pub const MIN_FIT_ROWS: usize = 10;
 
 /// Recorded transitions, row-major; the number of rows `N` is that of `reward`.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +71,8 @@ impl FitData<'_> {
                 return Err(Error::NonFinite { quantity, step: format!("row {}", i / width) });
             }
         }
-        if n < MIN_ROWS {
-            let expected = format!("at least {MIN_ROWS} transitions (lengthen the warm-up)");
+        if n < MIN_FIT_ROWS {
+            let expected = format!("at least {MIN_FIT_ROWS} transitions (lengthen the warm-up)");
             return Err(Error::shape("model data", expected, n));
         }
         Ok(n)

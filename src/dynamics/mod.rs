@@ -13,7 +13,7 @@ pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
 pub use ensemble::Ensemble;
 pub use ensemble_config::{EnsembleConfig, Target};
 pub use ensemble_model::EnsembleModel;
-pub use fit::{FitData, FitReport};
+pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
 pub use normaliser::Normaliser;
 pub use simulated::{FnDynamics, SimulatedDynamics};
 

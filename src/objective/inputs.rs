@@ -34,7 +34,9 @@ impl Reduce {
                 let mut low = q.get(0)?;
                 for e in 1..members {
                     let other = q.get(e)?;
-                    low = low.le(&other)?.where_cond(&low, &other)?;
+                    // A NaN on either side must come through; it compares false with anything.
+                    let pick = low.gt(&other)?.maximum(&other.ne(&other)?)?;
+                    low = pick.where_cond(&other, &low)?;
                 }
                 Ok(low)
             }

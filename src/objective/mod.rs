@@ -301,7 +301,7 @@ impl<'a> HStep<'a> {
                 let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
                 let base = policy.sample(obs, &eps)?;
                 let action = (base.action + given(delta)?)?.clamp(-1.0, 1.0)?;
-                Ok(ActionSample { action, log_prob: base.log_prob })
+                Ok(ActionSample { log_prob: policy.log_prob(obs, &action)?, action })
             }
         }
     }

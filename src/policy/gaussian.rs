@@ -53,7 +53,8 @@ impl ActorConfig {
         if let Some(norm) = self.max_grad_norm {
             crate::check::positive("actor.max_grad_norm", norm)?;
         }
-        if self.log_std_min >= self.log_std_max {
+        let ordered = self.log_std_min < self.log_std_max;
+        if !(ordered && self.log_std_min.is_finite() && self.log_std_max.is_finite()) {
             let problem = format!(
                 "must lie below `actor.log_std_max` = {}, got {}",
                 self.log_std_max, self.log_std_min

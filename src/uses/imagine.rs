@@ -20,6 +20,12 @@ pub trait Imagine: Send {
     /// Parts it cannot do without.
     fn needs(&self) -> Needs;
 
+    /// Checks its settings.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key.
+    fn validate(&self) -> Result<()>;
+
     /// Transitions that the model buffer should hold at environment step `step`; 0 for no buffer.
     fn capacity(&self, step: u64) -> usize;
 
@@ -55,6 +61,10 @@ impl Imagine for NoImagination {
         Needs::default()
     }
 
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn capacity(&self, _: u64) -> usize {
         0
     }
@@ -82,7 +92,7 @@ impl Imagine for NoImagination {
 pub struct BranchedConfig {
     /// Rollout length k, floored. 1: paper (all tasks but Hopper, Ant and Humanoid).
     pub horizon: Schedule,
-    /// Start states drawn uniformly from the real data, each time the model was fitted.
+    /// Start states drawn uniformly from the real data, a round of rollouts.
     /// 100,000: code.
     pub starts: usize,
     /// How many rounds of rollouts the model buffer holds. 4: code (one epoch of 1,000 steps at a
@@ -110,6 +120,11 @@ impl BranchedConfig {
         self.horizon.validate("imagine.horizon", 1.0, 1000.0)?;
         self.real_ratio.validate("imagine.real_ratio", 0.0, 1.0)?;
         crate::check::at_least("imagine.starts", self.starts, 1)?;
+        // The horizon is at most 1,000 by the check above.
+        if self.starts.checked_mul(self.retain_rounds).and_then(|n| n.checked_mul(1000)).is_none() {
+            let problem = format!("{} starts are more than can be counted", self.starts);
+            return Err(crate::Error::config("imagine.starts", problem));
+        }
         crate::check::at_least("imagine.retain_rounds", self.retain_rounds, 1)
     }
 }
@@ -128,6 +143,10 @@ impl Imagine for Branched {
 
     fn needs(&self) -> Needs {
         Needs { policy: true, model: true, ..Needs::default() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
     }
 
     fn capacity(&self, step: u64) -> usize {

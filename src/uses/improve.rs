@@ -32,6 +32,12 @@ pub trait Improve: Send {
     /// Parts it cannot do without.
     fn needs(&self) -> Needs;
 
+    /// Checks its settings.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key.
+    fn validate(&self) -> Result<()>;
+
     /// One gradient step of the policy on a batch of start states; `None` for uses that leave the
     /// policy alone.
     ///
@@ -127,6 +133,10 @@ impl Improve for Pathwise {
         Needs { policy: true, critic: true, model: self.0.horizon > 0, ..Needs::default() }
     }
 
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+
     fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {
         let s0 = starts(batch, self.0.starts)?;
         let (loss, rollout) = self.loss(parts, &s0, &Noise::Key(key))?;
@@ -220,6 +230,10 @@ impl Improve for ScoreFunction {
 
     fn needs(&self) -> Needs {
         Needs { policy: true, critic: true, model: self.0.horizon > 0, ..Needs::default() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
     }
 
     fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {

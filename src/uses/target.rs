@@ -21,6 +21,12 @@ pub trait Target: Send {
     /// Parts it cannot do without.
     fn needs(&self) -> Needs;
 
+    /// Checks its settings.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key.
+    fn validate(&self) -> Result<()>;
+
     /// Regression targets `[B]`, without gradient, and the model steps taken; `None` for uses that
     /// train no critic.
     ///
@@ -84,6 +90,10 @@ impl Target for Td0 {
         Needs { policy: true, critic: true, ..Needs::default() }
     }
 
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>> {
         Ok(Some((self.with_noise(parts, batch, &Noise::Key(key))?, 0)))
     }
@@ -113,7 +123,17 @@ impl SteveConfig {
     /// # Errors
     /// [`crate::Error::Config`] naming the key below `target.steve`.
     pub fn validate(&self) -> Result<()> {
-        crate::check::positive("target.steve.epsilon", self.epsilon)
+        if self.horizon > 200 {
+            let problem = format!("expected at most 200 model steps, got {}", self.horizon);
+            return Err(crate::Error::config("target.steve.horizon", problem));
+        }
+        // Smaller ones vanish in f32, and two candidates without variance would divide 0 by 0.
+        if !(self.epsilon.is_finite() && self.epsilon >= 1e-30) {
+            let problem =
+                format!("expected a finite number of at least 1e-30, got {}", self.epsilon);
+            return Err(crate::Error::config("target.steve.epsilon", problem));
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +209,10 @@ impl Target for Steve {
 
     fn needs(&self) -> Needs {
         Needs { policy: true, critic: true, model: self.0.horizon > 0, ..Needs::default() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
     }
 
     fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>> {

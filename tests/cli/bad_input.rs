@@ -268,3 +268,13 @@ fn a_run_belongs_to_one_process() {
     ended(&mut run.resume(steps));
     run.assert_equals_uninterrupted(steps, "two processes");
 }
+
+#[test]
+fn fewer_steps_than_are_done_are_refused() {
+    let run = Small::finished("sac");
+    let before = std::fs::read(run.folder().join("config.toml")).unwrap();
+    for mut command in [run.resume(300), run.train(300)] {
+        fails(&mut command, 2, &["`run.steps`: 900 steps are done already"]);
+    }
+    assert_eq!(std::fs::read(run.folder().join("config.toml")).unwrap(), before);
+}

@@ -34,3 +34,17 @@ fn help_shows_the_exit_codes_and_lists_go_to_stdout() {
     let list = run(&["-v", "list", "figures"]);
     assert!(String::from_utf8(list.stdout).unwrap().starts_with("maac-fig3"));
 }
+
+#[test]
+fn a_reader_that_leaves_is_no_fault_and_a_full_disk_is_an_io_error() {
+    let binary = env!("CARGO_BIN_EXE_hstep");
+    let script = format!("set -o pipefail; for i in 1 2 3; do {binary} list algos; done | true");
+    let piped = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&piped.stderr).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    let script = format!("{binary} list algos > /dev/full");
+    let full = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert_eq!(full.status.code(), Some(6), "{said}");
+    assert!(said.contains("cannot write standard output") && !said.contains("panicked"), "{said}");
+}

@@ -226,3 +226,30 @@ fn keyed_noise_of_two_rows_shares_no_number() {
     all.sort_by(f64::total_cmp);
     assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
 }
+
+#[test]
+fn a_nan_of_either_critic_comes_through_the_minimum() {
+    use hstep::objective::Reduce;
+    let q = Spec::f64().tensor(&[1.0, f64::NAN, 3.0, 2.0, 0.5, f64::NAN], (2, 3)).unwrap();
+    let low = to_f64(&Reduce::Min.apply(&q).unwrap()).unwrap();
+    assert_eq!(low[0], 1.0);
+    assert!(low[1].is_nan() && low[2].is_nan());
+}
+
+#[test]
+fn a_perturbed_action_has_its_own_density() {
+    let (policy, model) = (policy(41), true_model());
+    let hstep = HStep {
+        dynamics: Some(&model),
+        terminal: Terminal::Zero,
+        horizon: 1,
+        gamma: 1.0,
+        cost: Cost::NONE,
+    };
+    let s0 = normals(&mut Rng::new(42), &[B, OBS]);
+    let delta = (normals(&mut Rng::new(43), &[B, 1, ACT]) * 0.1).unwrap();
+    let actions = Actions::Perturbed { policy: &policy, delta: &delta };
+    let rollout = hstep.rollout(&s0, actions, &Noise::Zero).unwrap();
+    let want = to_f64(&policy.log_prob(&s0, &rollout.actions[0]).unwrap()).unwrap();
+    assert_eq!(to_f64(&rollout.log_probs[0]).unwrap(), want);
+}

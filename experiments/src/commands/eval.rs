@@ -5,6 +5,7 @@ use hstep::train::{EvalConfig, evaluate};
 use hstep::{Error, check};
 
 use crate::cli::Eval;
+use crate::output::say;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 
@@ -18,9 +19,9 @@ pub fn run(args: &Eval) -> Result<()> {
     };
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     let result = evaluate(&agent, &settings.factory(), &config)?;
-    println!("env_steps   {}", agent.counters.env_steps);
-    println!("episodes    {}", args.episodes);
-    println!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std());
-    println!("length      {:.1}", result.length());
+    say!("env_steps   {}", agent.counters.env_steps)?;
+    say!("episodes    {}", args.episodes)?;
+    say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
+    say!("length      {:.1}", result.length())?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use hstep::{algo, config};
 use toml::Table;
 
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
+use crate::output::say;
 use crate::reproduce::{self, Effort, Job};
 
 /// Runs the command; `stop` is set by the first signal.
@@ -51,11 +52,11 @@ fn draw(
 ) -> Result<()> {
     let outcome = (reproduce::find(figure)?.run)(settings, effort, &Job { folder, stop })?;
     for line in &outcome.summary {
-        println!("{line}");
+        say!("{line}")?;
     }
-    println!();
+    say!()?;
     for path in &outcome.files {
-        println!("{}", path.display());
+        say!("{}", path.display())?;
     }
     Ok(())
 }
@@ -75,26 +76,26 @@ fn list(args: &List) -> Result<()> {
                     entry.citation
                 ));
             }
-            print!("{}", algo::table(&rows));
-            println!("\nPresets; the bare name is the paper's:");
+            crate::output::write(format_args!("{}", algo::table(&rows)))?;
+            say!("\nPresets; the bare name is the paper's:")?;
             for line in presets {
-                println!("{line}");
+                say!("{line}")?;
             }
         }
         Listed::Envs => {
             for name in native::names() {
                 let info = native::make(name)?.info().clone();
-                println!(
+                say!(
                     "{name:<20}{} observations, {} actions, {} steps an episode",
                     info.obs_dim,
                     info.action_dim(),
                     info.max_steps
-                );
+                )?;
             }
         }
         Listed::Figures => {
             for figure in reproduce::ALL {
-                println!("{:<20}{}", figure.name, figure.about);
+                say!("{:<20}{}", figure.name, figure.about)?;
             }
         }
     }

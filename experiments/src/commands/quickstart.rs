@@ -9,6 +9,7 @@ use hstep::metrics::read_csv;
 use toml::Table;
 
 use super::{draw, report, train};
+use crate::output::say;
 use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
 use crate::reproduce::Effort;
 use crate::run_folder;
@@ -19,7 +20,7 @@ const STEPS: u64 = 3_000;
 const FIGURES: &str = "figures";
 
 pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
-    println!("hstep quickstart: SAC and MAAC on the pendulum, {STEPS} steps each, seed {SEED}.");
+    say!("hstep quickstart: SAC and MAAC on the pendulum, {STEPS} steps each, seed {SEED}.")?;
     let root = run_folder::root(None);
     let mut rows = Vec::new();
     let mut series = Vec::new();
@@ -67,14 +68,14 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
         seeds: vec![SEED],
     };
     let files = figure.save(Path::new(FIGURES), &provenance)?;
-    println!("\nMAAC, Figure 3: the gradient's error against the horizon.");
+    say!("\nMAAC, Figure 3: the gradient's error against the horizon.")?;
     draw("maac-fig3", &Table::new(), Effort::Usual, Path::new(FIGURES), stop)?;
-    println!("\n{:<6} {:>12} {:>12}   run folder", "", "first return", "last return");
+    say!("\n{:<6} {:>12} {:>12}   run folder", "", "first return", "last return")?;
     for row in rows {
-        println!("{row}");
+        say!("{row}")?;
     }
     for file in files {
-        println!("{}", file.display());
+        say!("{}", file.display())?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use hstep::metrics::{Table, read_csv};
 use hstep::train::Phase;
 
 use crate::cli::Report;
+use crate::output::say;
 use crate::run_folder::{Marker, RunFolder};
-use crate::settings::Settings;
 
 /// One run in numbers.
 struct Line {
@@ -24,33 +24,40 @@ struct Line {
 pub fn run(args: &Report) -> Result<()> {
     let lines: Vec<Line> = args.runs.iter().map(line).collect::<Result<_>>()?;
     let wide = lines.iter().map(|l| l.name.len()).max().unwrap_or(3).max(3);
-    println!("{:<wide$}  {:<11} {:>9} {:>10} {:>10}", "run", "state", "env steps", "last", "best");
+    say!("{:<wide$}  {:<11} {:>12} {:>10} {:>10}", "run", "state", "last eval at", "last", "best")?;
     for l in &lines {
-        println!(
-            "{:<wide$}  {:<11} {:>9} {:>10.1} {:>10.1}",
-            l.name, l.state, l.steps, l.last, l.best
-        );
+        say!(
+            "{:<wide$}  {:<11} {:>12} {:>10.1} {:>10.1}",
+            l.name,
+            l.state,
+            l.steps,
+            l.last,
+            l.best
+        )?;
     }
-    println!("\nSeconds of the last process, and their share:");
-    print!("{:<wide$}", "run");
+    say!("\nSeconds of the last process, and their share:")?;
+    crate::output::write(format_args!("{:<wide$}", "run"))?;
     for phase in Phase::ALL {
-        print!("  {:>16}", phase.column().trim_end_matches("_s"));
+        crate::output::write(format_args!("  {:>16}", phase.column().trim_end_matches("_s")))?;
     }
-    println!();
+    say!()?;
     for l in &lines {
         let all: f64 = l.seconds.iter().sum();
-        print!("{:<wide$}", l.name);
+        crate::output::write(format_args!("{:<wide$}", l.name))?;
         for s in &l.seconds {
-            print!("  {:>8.1} {:>5.1} %", s, if all > 0.0 { 100.0 * s / all } else { 0.0 });
+            crate::output::write(format_args!(
+                "  {:>8.1} {:>5.1} %",
+                s,
+                if all > 0.0 { 100.0 * s / all } else { 0.0 }
+            ))?;
         }
-        println!();
+        say!()?;
     }
     Ok(())
 }
 
 fn line(path: &PathBuf) -> Result<Line> {
     let folder = RunFolder::open(path)?;
-    let run = Settings::resolved(folder.config()?)?.run;
     let metrics = read_csv(&path.join("metrics.csv"))?;
     let timing = read_csv(&path.join("timing.csv"))?;
     let returns: Vec<f64> = column(&metrics, "eval_return")?;
@@ -61,7 +68,9 @@ fn line(path: &PathBuf) -> Result<Line> {
         .map(|phase| Ok(column(&timing, phase.column())?.last().copied().unwrap_or(0.0)))
         .collect::<Result<_>>()?;
     Ok(Line {
-        name: format!("{} {} s{}", run.algo, run.env, run.seed),
+        name: path
+            .file_name()
+            .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned()),
         state: match folder.marker() {
             Some(Marker::Done) => "done",
             Some(Marker::Failed) => "failed",

@@ -10,6 +10,7 @@ use toml::Table;
 
 use crate::cli::{Resume, Train};
 use crate::exit::Interrupted;
+use crate::output::say;
 use crate::progress;
 use crate::run_folder::{self, Identity, Marker, RunFolder};
 use crate::settings::Settings;
@@ -19,7 +20,7 @@ pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let root = run_folder::root(args.out.as_deref());
     let folder = create(&settings, &root, "train")?;
     execute(&settings, &folder, stop, quiet)?;
-    println!("{}", folder.path().display());
+    say!("{}", folder.path().display())?;
     Ok(())
 }
 
@@ -69,7 +70,7 @@ pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let settings = Settings::resolved(now)?;
     folder.expect_config(&settings.table()?)?;
     execute(&settings, &folder, stop, quiet)?;
-    println!("{}", folder.path().display());
+    say!("{}", folder.path().display())?;
     Ok(())
 }
 
@@ -82,11 +83,15 @@ pub fn execute(
 ) -> Result<()> {
     let path = folder.path();
     let mut trainer = settings.trainer(path)?;
+    let (done, steps) = (trainer.agent().counters.env_steps, settings.run.steps);
+    if done > steps {
+        let problem = format!("{done} steps are done already; expected at least that, got {steps}");
+        return Err(Error::config("run.steps", problem).into());
+    }
     folder.update_config(&settings.table()?)?;
     folder.clear_marker()?;
     let run = &settings.run;
     let label = format!("{} {} s{}", run.algo, run.env, run.seed);
-    let done = trainer.agent().counters.env_steps;
     tracing::info!("{label}: {done} of {} steps done, in {}", run.steps, path.display());
     let mut bar = Bar { bar: progress::Progress::new(&label, run.steps, quiet), label };
     bar.bar.start_at(done);

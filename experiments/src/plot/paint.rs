@@ -227,7 +227,7 @@ pub fn failed(e: impl std::fmt::Display) -> Error {
     Error::Io {
         action: "cannot draw",
         path: "the figure".into(),
-        source: std::io::Error::other(e.to_string()),
+        cause: std::io::Error::other(e.to_string()),
     }
 }
 
