@@ -29,11 +29,12 @@ fn the_first_signal_ends_in_order_with_75() {
 #[test]
 fn the_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    // A horizon so long that the first signal is not looked at for a while.
     let running = long_figure(folder.path(), "horizon_max=1000", "computing");
-    // Two different signals: two equal ones may be delivered as one.
-    running.signal("-INT");
-    running.signal("-TERM");
+    // Held, so that it meets both signals before it can end in order on the first. Two different
+    // ones: two equal ones may be delivered as one.
+    for name in ["-STOP", "-INT", "-TERM", "-CONT"] {
+        running.signal(name);
+    }
     let (code, rest) = running.end();
     assert_eq!(code, Some(130), "{rest}");
 }
