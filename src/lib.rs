@@ -39,7 +39,7 @@
 //!
 //! let s0 = spec.tensor(&[1.0], (1, 1))?; // [B,S]
 //! let actions = Var::from_tensor(&spec.tensor(&[0.5, -1.0], (1, 2, 1))?)?; // [B,H,A]
-//! let rollout = j.rollout(&s0, Actions::Open(&actions), &Noise::Zero)?;
+//! let rollout = j.rollout(&s0, Actions::Open(&actions), &Noise::default())?;
 //! let j_2 = j.score(&rollout)?; // [B]
 //! assert_eq!(scalar(&j_2)?, -2.0);
 //!
@@ -154,6 +154,7 @@ pub mod metrics;
 pub mod nn;
 pub mod objective;
 pub mod parts;
+pub mod planner;
 pub mod policy;
 pub mod replay;
 pub mod rng;

@@ -57,7 +57,7 @@ impl Rng {
     pub fn key(&mut self) -> Key {
         let mut seed = [0; 32];
         self.0.fill_bytes(&mut seed);
-        Key(seed)
+        Key { seed, first: 0, each: 1 }
     }
 
     /// A uniform number in `[0, 1)`.
@@ -126,8 +126,15 @@ fn unit(bits: u64) -> f64 {
 
 /// Noise as a function of (row, step): the same numbers whatever the blocking, the order or the
 /// number of threads, and nothing stored.
+///
+/// Row `i` of a batch reads the numbers of row `first + i / each`: a block of a larger batch starts
+/// at its own `first`, and rows that are to have common random numbers share them by `each`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key([u8; 32]);
+pub struct Key {
+    seed: [u8; 32],
+    first: usize,
+    each: usize,
+}
 
 /// Words of the ChaCha stream reserved for a row: up to 2^17 normal numbers a row and step.
 const ROW_WORDS: u128 = 1 << 19;
@@ -136,13 +143,32 @@ impl Key {
     /// An independent key for `name`.
     #[must_use]
     pub fn fork(&self, name: &str) -> Self {
-        Rng(ChaCha8Rng::from_seed(self.0)).fork(name).key()
+        Self { seed: Rng(ChaCha8Rng::from_seed(self.seed)).fork(name).key().seed, ..*self }
+    }
+
+    /// The key of the rows from `rows` on.
+    #[must_use]
+    pub fn skip(&self, rows: usize) -> Self {
+        Self { first: self.first + rows, ..*self }
+    }
+
+    /// The key for a batch with `k` rows in the place of each row of this key's batch.
+    #[must_use]
+    pub fn spread(&self, k: usize) -> Self {
+        Self { first: self.first * k, ..*self }
+    }
+
+    /// The key for a batch in which each row of this key's batch is repeated `k` times in a row;
+    /// the repeats share their numbers.
+    #[must_use]
+    pub fn shared(&self, k: usize) -> Self {
+        Self { each: self.each * k, ..*self }
     }
 
     fn at(&self, row: usize, step: usize) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::from_seed(self.0);
+        let mut rng = ChaCha8Rng::from_seed(self.seed);
         rng.set_stream(step as u64);
-        rng.set_word_pos(row as u128 * ROW_WORDS);
+        rng.set_word_pos((self.first + row / self.each) as u128 * ROW_WORDS);
         rng
     }
 

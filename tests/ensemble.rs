@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 use hstep::Error;
-use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, FitData, FitReport, StepNoise, Target};
+use hstep::dynamics::{
+    Dynamics, Ensemble, EnsembleConfig, FitData, FitReport, Member, StepNoise, Target,
+};
 use hstep::env::{Known, RewardFn};
 use hstep::nn::Store;
 use hstep::rng::Rng;
@@ -111,7 +113,7 @@ fn recovers_a_linear_gaussian_system_and_knows_its_noise() {
         let at = |eps: f64| {
             let normal =
                 Some((Tensor::ones((n, 3), s.dtype(), s.device()).unwrap() * eps).unwrap());
-            best.step(&s, &a, &StepNoise { normal, member: None }).unwrap()
+            best.step(&s, &a, &StepNoise { normal, ..StepNoise::default() }).unwrap()
         };
         let (low, high) = (at(0.0), at(1.0));
         for (d, noise) in SIGMA.into_iter().enumerate() {
@@ -228,7 +230,7 @@ fn gradients_reach_state_and_action_and_no_parameter() {
             (var(rng.normals((5, 2), &spec).unwrap()), var(rng.normals((5, 1), &spec).unwrap()));
         let noise = StepNoise {
             normal: Some(rng.normals((5, ensemble.noise_dim()), &spec).unwrap()),
-            member: Some((0..5).map(|_| rng.uniform()).collect()),
+            member: Member::Rows((0..5).map(|_| rng.uniform()).collect()),
         };
         let views: [&dyn Dynamics; 3] = [&ensemble, &ensemble.mean(), &ensemble.member(3).unwrap()];
         for model in views {
@@ -274,7 +276,7 @@ fn log_variances_stay_inside_their_bounds() {
     let a = Spec::f64().zeros((200, 1)).unwrap();
     let step = |eps: f64| {
         let normal = Some((Spec::f64().zeros((200, 3)).unwrap() + eps).unwrap());
-        ensemble.step(&far, &a, &StepNoise { normal, member: None }).unwrap().reward
+        ensemble.step(&far, &a, &StepNoise { normal, ..StepNoise::default() }).unwrap().reward
     };
     let std = to_f64(&(step(1.0) - step(0.0)).unwrap()).unwrap();
     for s in std {
@@ -319,15 +321,15 @@ fn each_row_picks_its_elite() {
     let mut rng = Rng::new(2);
     let (s, a) =
         (rng.normals((4, 2), &Spec::f64()).unwrap(), rng.normals((4, 1), &Spec::f64()).unwrap());
-    let step = |m: &dyn Dynamics, u: Option<Vec<f64>>| {
-        let noise = StepNoise { normal: None, member: u };
+    let step = |m: &dyn Dynamics, member: Member| {
+        let noise = StepNoise { normal: None, member };
         to_f64(&m.step(&s, &a, &noise).unwrap().next).unwrap()
     };
     let e = ensemble.elites();
     let by_member: Vec<_> =
-        e.iter().map(|m| step(&ensemble.member(*m as usize).unwrap(), None)).collect();
-    assert_eq!(step(&ensemble, None), by_member[0]);
-    let mixed = step(&ensemble, Some(vec![0.0, 0.499, 0.5, 0.999_999]));
+        e.iter().map(|m| step(&ensemble.member(*m as usize).unwrap(), Member::Best)).collect();
+    assert_eq!(step(&ensemble, Member::Best), by_member[0]);
+    let mixed = step(&ensemble, Member::Rows(vec![0.0, 0.499, 0.5, 0.999_999]));
     assert_eq!(mixed[..4], by_member[0][..4]);
     assert_eq!(mixed[4..], by_member[1][4..]);
     let mean = step(&ensemble.mean(), None);

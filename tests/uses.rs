@@ -106,9 +106,9 @@ fn score_function_and_pathwise_estimate_the_same_gradient() {
     let mut rng = Rng::new(6);
     let (mut path, mut scores) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let (loss, _) = pathwise.loss(&parts, &s0, &Noise::Key(rng.key())).unwrap();
+        let (loss, _) = pathwise.loss(&parts, &s0, &Noise::key(rng.key())).unwrap();
         path.push(gradient(&parts, &loss));
-        let noise = Noise::Key(rng.key());
+        let noise = Noise::key(rng.key());
         let (loss, _) = score.loss(&parts, Some(model), &s0, &noise).unwrap();
         scores.push(gradient(&parts, &loss));
     }
@@ -134,7 +134,7 @@ fn score_function_and_pathwise_estimate_the_same_gradient() {
 #[test]
 fn entropy_of_the_first_action_alone_is_what_the_code_has() {
     let parts = parts(Known::default());
-    let (s0, noise) = (batch(8, 7).obs, Noise::Key(Rng::new(8).key()));
+    let (s0, noise) = (batch(8, 7).obs, Noise::key(Rng::new(8).key()));
     let with = |entropy| {
         let config = PathwiseConfig { horizon: 2, entropy, ..PathwiseConfig::default() };
         let (loss, rollout) = Pathwise(config).loss(&parts, &s0, &noise).unwrap();
@@ -156,7 +156,7 @@ fn several_last_actions_are_averaged_before_the_minimum() {
     let s0 = batch(4, 9).obs;
     let config = PathwiseConfig { last_samples: 3, entropy: Entropy::None, ..Default::default() };
     let (loss, rollout) =
-        Pathwise(config).loss(&parts, &s0, &Noise::Key(Rng::new(1).key())).unwrap();
+        Pathwise(config).loss(&parts, &s0, &Noise::key(Rng::new(1).key())).unwrap();
     let q = &parts.critic().unwrap().q.online;
     let mut sum = q.q(&s0, &rollout.actions[0]).unwrap();
     assert_eq!(rollout.more.len(), 2);

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{D, Tensor};
 
-use super::{Dynamics, EnsembleConfig, Normaliser, StepNoise, Target, Transition};
+use super::{Dynamics, EnsembleConfig, Member, Normaliser, StepNoise, Target, Transition};
 use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::nn::{Params, Stack, StackConfig, softplus};
@@ -19,7 +19,7 @@ use crate::shape::Spec;
 /// Which members a [`EnsembleModel`] predicts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pick {
-    /// One elite a row, by [`StepNoise::member`]; without it the best.
+    /// As [`StepNoise::member`] says, among the elites.
     Elites,
     /// Always this one.
     Member(u32),
@@ -170,14 +170,14 @@ impl EnsembleModel {
         let (n, best) = (elites.len(), elites.first().copied().unwrap_or(0));
         let member = match (self.pick, &noise.member) {
             (Pick::Member(m), _) => vec![m; b],
-            (Pick::Elites, None) => vec![best; b],
-            (Pick::Elites, Some(u)) => {
+            (Pick::Elites, Member::Best) => vec![best; b],
+            (Pick::Elites, Member::Rows(u)) => {
                 if u.len() != b {
                     return Err(Error::shape("member noise", format!("[{b}]"), [u.len()]));
                 }
                 u.iter().map(|u| elites[((u * n as f64) as usize).min(n - 1)]).collect()
             }
-            (Pick::Mean, _) => {
+            (Pick::Mean, _) | (Pick::Elites, Member::Mean) => {
                 let member: Vec<u32> = elites.iter().flat_map(|m| vec![*m; b]).collect();
                 let repeated = Tensor::cat(&vec![x; n], 0)?;
                 let out = net.forward_rows(&repeated, &member)?;

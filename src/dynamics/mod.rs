@@ -22,14 +22,26 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::shape::Spec;
 
-/// The randomness of one model step; an absent part means the noise-free step (mean of the
-/// prediction, first member).
+/// Which member of a model takes a row's step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Member {
+    /// The best one, for every row.
+    #[default]
+    Best,
+    /// By a uniform number in `[0,1)` a row.
+    Rows(Vec<f64>),
+    /// None: the mean of all members' means, without noise.
+    Mean,
+}
+
+/// The randomness of one model step; the default is the noise-free step (mean of the prediction of
+/// the best member).
 #[derive(Debug, Clone, Default)]
 pub struct StepNoise {
     /// Standard normal numbers `[B,N]`, `N =` [`Dynamics::noise_dim`].
     pub normal: Option<Tensor>,
-    /// A uniform number in `[0,1)` a row: which ensemble member takes the step.
-    pub member: Option<Vec<f64>>,
+    /// Which member takes the step, for dynamics that have members.
+    pub member: Member,
 }
 
 /// One step of a batch.
@@ -63,7 +75,7 @@ pub trait Dynamics: Send + Sync {
         0
     }
 
-    /// Whether a step chooses among members by [`StepNoise::member`].
+    /// Whether a step heeds [`StepNoise::member`].
     fn has_members(&self) -> bool {
         false
     }

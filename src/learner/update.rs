@@ -66,7 +66,7 @@ fn update_value(parts: &mut Parts, batch: &Batch, key: Key, log: &mut Log) -> Re
         Terminal::Action { critic: &parts.critic()?.q.target, reduce: Reduce::Min, samples: 1 };
     let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
     let policy = parts.policy()?.frozen();
-    let y = hstep.objective(&batch.obs, Actions::Policy(&policy), &Noise::Key(key))?.detach();
+    let y = hstep.objective(&batch.obs, Actions::Policy(&policy), &Noise::key(key))?.detach();
     let Some(value) = &mut parts.value else { return Ok(()) };
     let v = value.v.online.value_tracked(&batch.obs)?;
     let loss = ((v - y)?.sqr()?.mean_all()? * 0.5)?;

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::dynamics::{Dynamics, StepNoise};
+use crate::dynamics::{Dynamics, Member, StepNoise};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::rng::Key;
@@ -94,7 +94,7 @@ pub enum Entropy {
 }
 
 impl Entropy {
-    pub(super) fn pays(self, t: usize) -> bool {
+    fn pays(self, t: usize) -> bool {
         match self {
             Entropy::None => false,
             Entropy::First => t == 0,
@@ -118,6 +118,11 @@ impl Cost<'_> {
     /// No cost at all.
     pub const NONE: Cost<'static> = Cost { steps: Entropy::None, coefficient: 0.0, prior: None };
 
+    /// Whether the action of step `t` pays.
+    pub(super) fn pays(self, t: usize) -> bool {
+        self.steps.pays(t) && self.coefficient != 0.0
+    }
+
     /// SAC's entropy bonus with temperature `alpha`.
     #[must_use]
     pub fn entropy(steps: Entropy, alpha: f64) -> Cost<'static> {
@@ -133,95 +138,127 @@ pub enum Actions<'a> {
     /// A given sequence `[B,n,A]` with `n = H`, or `n = H + 1` where the terminal takes an action.
     Open(&'a Tensor),
     /// `clip(pi(s_t) + delta_t)` at the states really visited, `delta` `[B,n,A]` as in `Open`
-    /// (MoPAC Algorithm 2; M-DeMoRL eq. 10-12). With noise-free policy noise the base is the mode.
+    /// (MoPAC Algorithm 2; M-DeMoRL eq. 10-12). Without policy noise the base is the mode.
     Perturbed {
         /// The base policy.
         policy: &'a dyn Policy,
         /// What is added to its actions.
         delta: &'a Tensor,
+        /// The sums are clipped to `[-limit, limit]`; 1 are the bounds of the actions.
+        limit: f64,
     },
 }
 
-/// The randomness of a rollout, fixed before it starts.
-#[derive(Debug, Clone)]
-pub enum Noise {
-    /// None: modes of policies, means of models, the first member.
+/// The randomness of a rollout, fixed before it starts. The default is none: modes of policies,
+/// means of models, the best member.
+#[derive(Debug, Clone, Default)]
+pub struct Noise {
+    /// Of the policy: `[n,B,A]`, `n = H`, or `H +` the terminal's action samples.
+    pub policy: Normals,
+    /// Of the model: `[H,B,N]`, `N` the dynamics' noise width.
+    pub model: Normals,
+    /// Which member of the model takes a row's step.
+    pub member: Members,
+}
+
+/// Standard normal numbers by (step, row).
+#[derive(Debug, Clone, Default)]
+pub enum Normals {
+    /// Zeros.
+    #[default]
     Zero,
-    /// Explicit numbers, for small rollouts and tests. Absent parts are noise-free.
-    Tensors {
-        /// `[n,B,A]`, `n = H`, or `H +` the terminal's action samples.
-        policy: Option<Tensor>,
-        /// `[H,B,N]`, `N` the dynamics' noise width.
-        model: Option<Tensor>,
-        /// `[H,B]`, uniform in `[0,1)`.
-        member: Option<Tensor>,
-    },
+    /// Explicit numbers, for small rollouts and tests.
+    Tensor(Tensor),
     /// A function of (row, step): any size, nothing stored.
     Key(Key),
-    /// The same, but every row keeps one model member for the whole rollout (STEVE's candidates;
-    /// TSinf of PETS): a number in `[0,1)` a row.
-    Pinned {
-        /// Policy and model noise.
-        key: Key,
-        /// Which member, a row.
-        member: Vec<f64>,
-    },
+}
+
+/// Which member of a model takes the steps of a row.
+#[derive(Debug, Clone, Default)]
+pub enum Members {
+    /// The best one.
+    #[default]
+    Best,
+    /// By uniform numbers in `[0,1)`, `[H,B]`.
+    Tensor(Tensor),
+    /// A fresh one every step (TS1 of PETS).
+    Key(Key),
+    /// One a row, kept for the whole rollout (STEVE's candidates; TSinf of PETS): a uniform number
+    /// in `[0,1)` a row.
+    Pinned(Vec<f64>),
+    /// The mean over the members, without noise.
+    Mean,
+}
+
+impl Normals {
+    /// The numbers of step `t`, `[b,width]`; `None` for zeros.
+    fn at(
+        &self,
+        t: usize,
+        (b, width): (usize, usize),
+        name: &str,
+        spec: &Spec,
+    ) -> Result<Option<Tensor>> {
+        match self {
+            Normals::Zero => Ok(None),
+            Normals::Tensor(eps) => {
+                let have = eps.dims();
+                if have.len() != 3 || have[0] <= t || have[1..] != [b, width] {
+                    let expected = format!("[n > {t},{b},{width}]");
+                    return Err(Error::shape(format!("{name} noise"), expected, have));
+                }
+                Ok(Some(eps.get(t)?))
+            }
+            Normals::Key(_) if width == 0 => Ok(None),
+            Normals::Key(key) => Ok(Some(key.normals(0, b, width, t, spec)?)),
+        }
+    }
 }
 
 impl Noise {
+    /// Policy, model and members all by keys forked from `key`, a fresh member every step.
+    #[must_use]
+    pub fn key(key: Key) -> Self {
+        Self {
+            policy: Normals::Key(key.fork("policy")),
+            model: Normals::Key(key.fork("model")),
+            member: Members::Key(key.fork("member")),
+        }
+    }
+
+    /// [`Noise::key`], but each row keeps one member: a number in `[0,1)` a row.
+    #[must_use]
+    pub fn pinned(key: Key, member: Vec<f64>) -> Self {
+        Self { member: Members::Pinned(member), ..Self::key(key) }
+    }
+
+    /// Explicit numbers for the policy, `[n,B,A]`; the model is noise-free.
+    #[must_use]
+    pub fn of_policy(eps: Tensor) -> Self {
+        Self { policy: Normals::Tensor(eps), ..Self::default() }
+    }
+
     pub(super) fn policy(&self, t: usize, b: usize, a: usize, spec: &Spec) -> Result<Tensor> {
-        match self {
-            Noise::Tensors { policy: Some(eps), .. } => {
-                let have = eps.dims();
-                if have.len() != 3 || have[0] <= t || have[1] != b || have[2] != a {
-                    let expected = format!("[n > {t},{b},{a}]");
-                    return Err(Error::shape("policy noise", expected, have));
-                }
-                Ok(eps.get(t)?)
-            }
-            Noise::Key(key) | Noise::Pinned { key, .. } => {
-                key.fork("policy").normals(0, b, a, t, spec)
-            }
-            _ => spec.zeros((b, a)),
+        match self.policy.at(t, (b, a), "policy", spec)? {
+            Some(eps) => Ok(eps),
+            None => spec.zeros((b, a)),
         }
     }
 
     pub(super) fn step(&self, t: usize, b: usize, dynamics: &dyn Dynamics) -> Result<StepNoise> {
-        match self {
-            Noise::Zero => Ok(StepNoise::default()),
-            Noise::Tensors { model, member, .. } => {
-                let width = dynamics.noise_dim();
-                let normal = match model {
-                    Some(eps) if eps.dims().len() == 3 && eps.dims()[1..] == [b, width] => {
-                        Some(eps.get(t)?)
-                    }
-                    Some(eps) => {
-                        let expected = format!("[H,{b},{width}]");
-                        return Err(Error::shape("model noise", expected, eps.dims()));
-                    }
-                    None => None,
-                };
-                let member = match member {
-                    Some(u) => Some(shape::to_f64(&u.get(t)?)?),
-                    None => None,
-                };
-                Ok(StepNoise { normal, member })
-            }
-            Noise::Key(key) | Noise::Pinned { key, .. } => {
-                let width = dynamics.noise_dim();
-                let normal = match width {
-                    0 => None,
-                    _ => Some(key.fork("model").normals(0, b, width, t, dynamics.spec())?),
-                };
-                let member = match self {
-                    Noise::Pinned { member, .. } => Some(member.clone()),
-                    _ => dynamics.has_members().then(|| {
-                        let key = key.fork("member");
-                        (0..b).map(|row| key.uniform(row, t)).collect()
-                    }),
-                };
-                Ok(StepNoise { normal, member })
-            }
-        }
+        let width = dynamics.noise_dim();
+        let member = match &self.member {
+            _ if !dynamics.has_members() => Member::Best,
+            Members::Best => Member::Best,
+            Members::Mean => Member::Mean,
+            Members::Tensor(u) => Member::Rows(shape::to_f64(&u.get(t)?)?),
+            Members::Pinned(u) => Member::Rows(u.clone()),
+            Members::Key(key) => Member::Rows((0..b).map(|row| key.uniform(row, t)).collect()),
+        };
+        let normal = match member {
+            Member::Mean => None,
+            _ => self.model.at(t, (b, width), "model", dynamics.spec())?,
+        };
+        Ok(StepNoise { normal, member })
     }
 }

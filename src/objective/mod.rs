@@ -14,7 +14,7 @@
 
 mod inputs;
 
-pub use inputs::{Actions, Cost, Entropy, Noise, Reduce, Terminal};
+pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
 
 use candle_core::{D, Tensor};
 
@@ -91,6 +91,12 @@ impl<'a> HStep<'a> {
     #[must_use]
     pub fn model_free(terminal: Terminal<'a>, cost: Cost<'a>) -> Self {
         Self { dynamics: None, terminal, horizon: 0, gamma: 1.0, cost }
+    }
+
+    /// Number of actions of a rollout: `H`, and one more where the terminal takes an action.
+    #[must_use]
+    pub fn decisions(&self) -> usize {
+        self.horizon + usize::from(self.terminal.needs_action())
     }
 
     /// `J_H(s_0)` a row, `[B]`: [`HStep::rollout`], then [`HStep::score`].
@@ -297,18 +303,27 @@ impl<'a> HStep<'a> {
             Actions::Open(sequence) => {
                 Ok(ActionSample { action: given(sequence)?, log_prob: spec.zeros(b)? })
             }
-            Actions::Perturbed { policy, delta } => {
-                let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
-                let base = policy.sample(obs, &eps)?;
-                let action = (base.action + given(delta)?)?.clamp(-1.0, 1.0)?;
-                Ok(ActionSample { log_prob: policy.log_prob(obs, &action)?, action })
+            Actions::Perturbed { policy, delta, limit } => {
+                let base = match noise.policy {
+                    Normals::Zero => policy.mode(obs)?,
+                    _ => {
+                        let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
+                        policy.sample(obs, &eps)?.action
+                    }
+                };
+                let action = (base + given(delta)?)?.clamp(-limit, limit)?;
+                let log_prob = match self.cost.pays(t) {
+                    true => policy.log_prob(obs, &action)?,
+                    false => spec.zeros(b)?,
+                };
+                Ok(ActionSample { log_prob, action })
             }
         }
     }
 
     fn cost_of(&self, t: usize, obs: &Tensor, taken: &ActionSample) -> Result<Option<Tensor>> {
-        let Cost { steps, coefficient, prior } = self.cost;
-        if !steps.pays(t) || coefficient == 0.0 {
+        let Cost { coefficient, prior, .. } = self.cost;
+        if !self.cost.pays(t) {
             return Ok(None);
         }
         let ratio = match prior {
@@ -340,7 +355,7 @@ impl<'a> HStep<'a> {
         };
         let b = shape::rows(s0, width, "start states of a rollout")?;
         if let Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } = actions {
-            let n = self.horizon + usize::from(self.terminal.needs_action());
+            let n = self.decisions();
             let fits =
                 sequence.dims().len() == 3 && sequence.dims()[0] == b && sequence.dims()[1] >= n;
             if !fits {
@@ -352,7 +367,7 @@ impl<'a> HStep<'a> {
     }
 
     fn check_horizon(&self, rollout: &Rollout) -> Result<()> {
-        let needed = self.horizon + usize::from(self.terminal.needs_action());
+        let needed = self.decisions();
         if rollout.horizon() == self.horizon && rollout.actions.len() >= needed {
             return Ok(());
         }

@@ -180,7 +180,7 @@ impl Imagine for Branched {
             let n = left.min(BLOCK);
             left -= n;
             let s0 = real.sample(n, rng, spec)?.obs;
-            let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::Key(rng.key()))?;
+            let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::key(rng.key()))?;
             steps += store(&rollout, model)?;
         }
         Ok(steps)

@@ -139,7 +139,7 @@ impl Improve for Pathwise {
 
     fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {
         let s0 = starts(batch, self.0.starts)?;
-        let (loss, rollout) = self.loss(parts, &s0, &Noise::Key(key))?;
+        let (loss, rollout) = self.loss(parts, &s0, &Noise::key(key))?;
         descend(parts, &loss, &rollout).map(Some)
     }
 }
@@ -242,7 +242,7 @@ impl Improve for ScoreFunction {
             0 => None,
             _ => Some(parts.model()?.dynamics()),
         };
-        let (loss, rollout) = self.loss(parts, model, &s0, &Noise::Key(key))?;
+        let (loss, rollout) = self.loss(parts, model, &s0, &Noise::key(key))?;
         descend(parts, &loss, &rollout).map(Some)
     }
 }

@@ -95,7 +95,7 @@ impl Target for Td0 {
     }
 
     fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>> {
-        Ok(Some((self.with_noise(parts, batch, &Noise::Key(key))?, 0)))
+        Ok(Some((self.with_noise(parts, batch, &Noise::key(key))?, 0)))
     }
 }
 
@@ -190,7 +190,7 @@ impl Steve {
         // The middle of each member's share of [0,1): rounding cannot move it to a neighbour.
         let member = (0..copies * b).map(|i| ((i / b) as f64 + 0.5) / copies as f64).collect();
         let policy = parts.policy()?.frozen();
-        let noise = Noise::Pinned { key, member };
+        let noise = Noise::pinned(key, member);
         let rollout = hstep.rollout(&start, Actions::Policy(&policy), &noise)?;
         // Rows are copy by copy: [E, M B] to [M, E, B].
         let candidates: Vec<Tensor> = hstep

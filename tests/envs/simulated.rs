@@ -115,7 +115,7 @@ fn a_closure_is_a_model_whose_results_are_checked() {
     let model = FnDynamics::new(2, 2, Spec::f64(), sum).with_noise(2);
     assert_eq!((model.state_dim(), model.action_dim(), model.noise_dim()), (2, 2, 2));
     let t = |x: &[f64]| Spec::f64().tensor(x, (1, x.len())).unwrap();
-    let noise = StepNoise { normal: Some(t(&[10.0, 20.0])), member: None };
+    let noise = StepNoise { normal: Some(t(&[10.0, 20.0])), ..StepNoise::default() };
     let step = model.step(&t(&[1.0, 2.0]), &t(&[0.5, 0.5]), &noise).unwrap();
     assert_eq!(to_f64(&step.next).unwrap(), [11.5, 22.5]);
     assert_eq!(to_f64(&step.reward).unwrap(), [34.0]);

@@ -4,7 +4,7 @@
 
 use candle_core::Var;
 use hstep::dynamics::Dynamics;
-use hstep::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
+use hstep::objective::{Actions, Cost, Entropy, HStep, Members, Noise, Normals, Terminal};
 use hstep::rng::Rng;
 use hstep::shape::scalar;
 use hstep::value::Network;
@@ -35,15 +35,16 @@ fn each_case(check: impl Fn(&str, &HStep, &Noise)) {
                 cost: Cost::entropy(Entropy::All, 0.2),
             };
             let mut rng = Rng::new(31 + horizon as u64);
-            let noise = Noise::Tensors {
-                policy: Some(normals(&mut rng, &[horizon + 1, B, ACT])),
-                model: (model.noise_dim() > 0 && horizon > 0)
-                    .then(|| normals(&mut rng, &[horizon, B, model.noise_dim()])),
-                member: (model.has_members() && horizon > 0).then(|| {
-                    let u: Vec<f64> = (0..horizon * B).map(|_| rng.uniform()).collect();
-                    hstep::shape::Spec::f64().tensor(&u, (horizon, B)).unwrap()
-                }),
-            };
+            let mut noise = Noise::of_policy(normals(&mut rng, &[horizon + 1, B, ACT]));
+            if model.noise_dim() > 0 && horizon > 0 {
+                let eps = normals(&mut rng, &[horizon, B, model.noise_dim()]);
+                noise.model = Normals::Tensor(eps);
+            }
+            if model.has_members() && horizon > 0 {
+                let u: Vec<f64> = (0..horizon * B).map(|_| rng.uniform()).collect();
+                let u = hstep::shape::Spec::f64().tensor(&u, (horizon, B)).unwrap();
+                noise.member = Members::Tensor(u);
+            }
             check(&format!("{name}, H={horizon}"), &hstep, &noise);
         }
     }
@@ -103,7 +104,7 @@ fn frozen_parts_get_none() {
         cost: Cost::entropy(Entropy::All, 0.2),
     };
     let s0 = normals(&mut Rng::new(20), &[B, OBS]);
-    let noise = Noise::Key(Rng::new(1).key());
+    let noise = Noise::key(Rng::new(1).key());
     let j = hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap();
     let gradients = j.mean_all().unwrap().backward().unwrap();
     assert!(policy.net().params().grad(&gradients).unwrap().is_some());

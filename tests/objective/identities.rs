@@ -81,7 +81,7 @@ fn golden() -> (Parts, Batch, Value) {
 fn given(json: &Value, name: &str) -> Noise {
     let (b, a) = (json["b"].as_u64().unwrap() as usize, json["a"].as_u64().unwrap() as usize);
     let eps = Spec::f64().tensor(&numbers(&json[name]), (1, b, a)).unwrap();
-    Noise::Tensors { policy: Some(eps), model: None, member: None }
+    Noise::of_policy(eps)
 }
 
 fn close(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
@@ -160,8 +160,7 @@ fn maac_at_horizon_zero_is_an_independent_sac_loss() {
             temperature: Some(Temperature::new(&alpha, ACT, &spec).unwrap()),
             ..Parts::default()
         };
-        let noise =
-            Noise::Tensors { policy: Some(eps.unsqueeze(0).unwrap()), model: None, member: None };
+        let noise = Noise::of_policy(eps.unsqueeze(0).unwrap());
         let maac = Pathwise(PathwiseConfig { entropy: Entropy::First, ..Default::default() });
         let (got, _) = maac.loss(&parts, &obs, &noise).unwrap();
         close(&[scalar(&got).unwrap()], &[scalar(&want).unwrap()], 1e-12, "loss");
@@ -180,7 +179,7 @@ fn steve_at_horizon_zero_is_td0_with_the_same_aggregation() {
     for (min, reduce) in [(true, Reduce::Min), (false, Reduce::Mean)] {
         let steve = Steve(SteveConfig { horizon: 0, min, ..SteveConfig::default() });
         let got = steve.with(&parts, None, 1, &batch, key).unwrap();
-        let want = Td0(reduce).with_noise(&parts, &batch, &Noise::Key(key)).unwrap();
+        let want = Td0(reduce).with_noise(&parts, &batch, &Noise::key(key)).unwrap();
         close(&to_f64(&got).unwrap(), &to_f64(&want).unwrap(), 1e-13, "target");
     }
 }
@@ -266,7 +265,7 @@ fn with_the_policys_value_j_does_not_depend_on_the_horizon() {
             gamma,
             cost: Cost::NONE,
         };
-        let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::Zero).unwrap();
+        let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::default()).unwrap();
         let j = hstep.score(&rollout).unwrap();
         let by = hstep.by_horizon(&rollout).unwrap();
         close(&to_f64(&by[horizon]).unwrap(), &to_f64(&j).unwrap(), 1e-15, "by_horizon");
@@ -301,7 +300,7 @@ fn with_the_soft_value_and_all_entropy_j_does_not_depend_on_the_horizon() {
     let soft = ((reward - (&log_pi * alpha).unwrap()).unwrap() / (1.0 - gamma)).unwrap();
     let want = to_f64(&soft).unwrap();
     let value = FnValue(move |_: &Tensor| Ok(soft.clone()));
-    let noise = Noise::Tensors { policy: Some(eps), model: None, member: None };
+    let noise = Noise::of_policy(eps);
     let at = |horizon: usize, steps: Entropy| {
         let hstep = HStep {
             dynamics: Some(&model),
@@ -328,7 +327,7 @@ fn the_activation_of_the_golden_networks_is_relu() {
 fn the_candidates_of_a_rollout_are_the_objectives_of_shorter_ones() {
     let (policy, critic, model) = (policy(31), critic(32), true_model());
     let s0 = normals(&mut Rng::new(33), &[B, OBS]);
-    let noise = Noise::Key(Rng::new(34).key());
+    let noise = Noise::key(Rng::new(34).key());
     let with = |horizon: usize| HStep {
         dynamics: Some(&model),
         terminal: Terminal::min_q(&critic),

@@ -36,7 +36,7 @@ fn dead_rows_stay_frozen_and_earn_nothing() {
     // Row 0 climbs 0,1,2,3 and dies on reaching 3 at step 2; row 1 stays at 0.5.
     let s0 = Spec::f64().tensor(&[0.0, 0.5], (2, 1)).unwrap();
     let plan = Spec::f64().tensor(&[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], (2, 4, 1)).unwrap();
-    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::Zero).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::default()).unwrap();
     let column = |ts: &[Tensor], row: usize| -> Vec<f64> {
         ts.iter().map(|t| to_f64(t).unwrap()[row]).collect()
     };
@@ -67,7 +67,11 @@ fn perturbed_actions_follow_the_states_really_visited() {
     let s0 = Spec::f64().tensor(&[1.0], (1, 1)).unwrap();
     let delta = Spec::f64().tensor(&[0.25, -3.0], (1, 2, 1)).unwrap();
     let rollout = hstep
-        .rollout(&s0, Actions::Perturbed { policy: &policy, delta: &delta }, &Noise::Zero)
+        .rollout(
+            &s0,
+            Actions::Perturbed { policy: &policy, delta: &delta, limit: 1.0 },
+            &Noise::default(),
+        )
         .unwrap();
     // a_0 = -.5 + .25; s_1 = .75; a_1 = clip(-.375 - 3) = -1.
     let actions: Vec<f64> = rollout.actions.iter().map(|a| to_f64(a).unwrap()[0]).collect();
@@ -85,7 +89,7 @@ fn keyed_noise_gives_the_same_rows_in_any_block() {
         cost: Cost::NONE,
     };
     let s0 = normals(&mut Rng::new(3), &[B, OBS]);
-    let noise = Noise::Key(Rng::new(4).key());
+    let noise = Noise::key(Rng::new(4).key());
     let whole = hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap();
     let half =
         hstep.objective(&s0.narrow(0, 0, 2).unwrap(), Actions::Policy(&policy), &noise).unwrap();
@@ -111,18 +115,14 @@ fn misfits_are_refused_with_what_was_expected() {
     let text = |r: hstep::Result<_>| r.map(|_: Tensor| ()).unwrap_err().to_string();
     let wide = spec.zeros((3, 2)).unwrap();
     let plan = spec.zeros((3, 2, 1)).unwrap();
-    let message = text(hstep.objective(&wide, Actions::Open(&plan), &Noise::Zero));
+    let message = text(hstep.objective(&wide, Actions::Open(&plan), &Noise::default()));
     assert!(message.contains("start states") && message.contains("[B,1]"), "{message}");
-    let message = text(hstep.objective(&good, Actions::Open(&short), &Noise::Zero));
+    let message = text(hstep.objective(&good, Actions::Open(&short), &Noise::default()));
     assert!(message.contains("action sequence") && message.contains("[3,2,A]"), "{message}");
     hstep.dynamics = None;
-    let message = text(hstep.objective(&good, Actions::Open(&plan), &Noise::Zero));
+    let message = text(hstep.objective(&good, Actions::Open(&plan), &Noise::default()));
     assert!(message.contains("horizon 2 needs dynamics"), "{message}");
-    let bad = Noise::Tensors {
-        policy: Some(spec.zeros((1, 2, ACT)).unwrap()),
-        model: None,
-        member: None,
-    };
+    let bad = Noise::of_policy(spec.zeros((1, 2, ACT)).unwrap());
     let model_free = HStep::model_free(Terminal::min_q(&critic), Cost::NONE);
     let (policy, obs) = (policy(6), spec.zeros((3, OBS)).unwrap());
     let message = text(model_free.objective(&obs, Actions::Policy(&policy), &bad));
@@ -134,7 +134,7 @@ fn every_member_on_its_own_agrees_with_the_reduced_objective() {
     use hstep::objective::{Entropy, Reduce};
     let (policy, model, critic) = (policy(31), ensemble(32), critic(33));
     let s0 = normals(&mut Rng::new(34), &[B, OBS]);
-    let noise = Noise::Key(Rng::new(35).key());
+    let noise = Noise::key(Rng::new(35).key());
     for samples in [1, 3] {
         let with = |reduce| HStep {
             dynamics: Some(&model),
@@ -170,7 +170,7 @@ fn dead_rows_pay_nothing() {
     };
     // a = s: from 1.5 the row dies at the first step, from 0.1 it lives.
     let s0 = Spec::f64().tensor(&[1.5, 0.1], (2, 1)).unwrap();
-    let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::Zero).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::default()).unwrap();
     let j = to_f64(&hstep.score(&rollout).unwrap()).unwrap();
     let pay = |t: usize, row: usize| 0.4 * to_f64(&rollout.log_probs[t]).unwrap()[row];
     assert!((j[0] - (1.5 - pay(0, 0))).abs() < 1e-12);
@@ -194,7 +194,7 @@ fn the_continuation_carries_no_gradient() {
     };
     let s0 = candle_core::Var::from_tensor(&Spec::f64().zeros((2, 1)).unwrap()).unwrap();
     let plan = Spec::f64().zeros((2, 2, 1)).unwrap();
-    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::Zero).unwrap();
+    let rollout = hstep.rollout(&s0, Actions::Open(&plan), &Noise::default()).unwrap();
     assert!(rollout.rewards.iter().all(Tensor::track_op));
     assert!(!rollout.cont.iter().any(Tensor::track_op));
 }
@@ -210,7 +210,7 @@ fn a_prior_that_is_the_policy_costs_nothing() {
         cost: Cost { steps: Entropy::All, coefficient: 0.7, prior: Some(&policy as &dyn Policy) },
     };
     let s0 = normals(&mut Rng::new(8), &[B, OBS]);
-    let noise = Noise::Key(Rng::new(9).key());
+    let noise = Noise::key(Rng::new(9).key());
     let j = to_f64(&hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap()).unwrap();
     hstep.cost = Cost::NONE;
     let plain = to_f64(&hstep.objective(&s0, Actions::Policy(&policy), &noise).unwrap()).unwrap();
@@ -248,8 +248,8 @@ fn a_perturbed_action_has_its_own_density() {
     };
     let s0 = normals(&mut Rng::new(42), &[B, OBS]);
     let delta = (normals(&mut Rng::new(43), &[B, 1, ACT]) * 0.1).unwrap();
-    let actions = Actions::Perturbed { policy: &policy, delta: &delta };
-    let rollout = hstep.rollout(&s0, actions, &Noise::Zero).unwrap();
+    let actions = Actions::Perturbed { policy: &policy, delta: &delta, limit: 1.0 };
+    let rollout = hstep.rollout(&s0, actions, &Noise::default()).unwrap();
     let want = to_f64(&policy.log_prob(&s0, &rollout.actions[0]).unwrap()).unwrap();
     assert_eq!(to_f64(&rollout.log_probs[0]).unwrap(), want);
 }

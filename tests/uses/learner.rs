@@ -120,7 +120,7 @@ fn an_update_is_critic_then_actor_then_temperature_then_target() {
     assert_ne!(params.to_flat().unwrap(), policy);
     params.set_flat(&policy).unwrap();
     agent.parts.temperature.as_ref().unwrap().log_alpha.set_flat(&[alpha.ln()]).unwrap();
-    let noise = Noise::Key(key.fork("improve"));
+    let noise = Noise::key(key.fork("improve"));
     let (loss, rollout) = Pathwise::model_free().loss(&agent.parts, &batch.obs, &noise).unwrap();
     assert!((log.get("actor_loss").unwrap() - scalar(&loss).unwrap()).abs() < 1e-12);
     let entropy = -scalar(&rollout.log_probs[0].mean_all().unwrap()).unwrap();

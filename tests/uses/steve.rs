@@ -45,7 +45,8 @@ fn it_is_its_formula_over_every_member_and_every_q() {
                 break;
             }
             let normal = Some(normals("model", member.noise_dim(), h).unwrap());
-            let step = member.step(&state, &taken.action, &StepNoise { normal, member: None });
+            let step =
+                member.step(&state, &taken.action, &StepNoise { normal, ..StepNoise::default() });
             let step = step.unwrap();
             let reward = to_f64(&step.reward).unwrap();
             for i in 0..b {

@@ -43,7 +43,7 @@ pub fn gradients(
         gamma: lqr.gamma,
         cost: Cost::NONE,
     };
-    let rollout = objective.rollout(&starts(s0)?, Actions::Policy(&policy), &Noise::Zero)?;
+    let rollout = objective.rollout(&starts(s0)?, Actions::Policy(&policy), &Noise::default())?;
     let by_horizon = objective.by_horizon(&rollout)?;
     by_horizon.iter().map(|j| gradient(&j.mean_all()?, policy.gain())).collect()
 }

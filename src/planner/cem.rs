@@ -1,0 +1,7 @@
+//! stub
+/// stub
+#[derive(Debug, Clone, Default)]
+pub struct CemConfig {}
+/// stub
+#[derive(Debug, Clone, Default)]
+pub struct Cem {}

@@ -1,0 +1,307 @@
+//! Candidates: drawing action sequences and rolling them out.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Base, Plan, Problem, weights};
+use crate::error::{Error, Result};
+use crate::objective::{Actions, Members, Noise, Normals};
+use crate::policy::Policy;
+use crate::rng::Key;
+use crate::shape::{Spec, to_f64};
+
+/// Which member of an ensemble takes the steps of a planned rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberChoice {
+    /// A fresh one every step (PETS, TS1).
+    #[default]
+    Step,
+    /// One a rollout, kept to its end (PETS, TSinf; MoPAC, section IV).
+    Rollout,
+    /// One a start state, for all of its rollouts (MoPAC's code).
+    Start,
+    /// The mean over the members, without noise.
+    Mean,
+}
+
+/// How many candidates there are and how they are rolled out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplesConfig {
+    /// Action sequences K a start state, an iteration.
+    pub count: usize,
+    /// Rollouts P of each sequence; their returns are averaged before sequences are compared.
+    pub particles: usize,
+    /// Which member of an ensemble takes the steps.
+    pub members: MemberChoice,
+    /// Actions are clipped to `[-limit, limit]`; 1 are their bounds, `inf` does not clip.
+    pub limit: f64,
+}
+
+impl Default for SamplesConfig {
+    fn default() -> Self {
+        Self { count: 100, particles: 1, members: MemberChoice::Step, limit: 1.0 }
+    }
+}
+
+impl SamplesConfig {
+    /// # Errors
+    /// [`Error::Config`] naming the key below `section`.
+    pub fn validate(&self, section: &str) -> Result<()> {
+        crate::check::at_least(&format!("{section}.samples.count"), self.count, 1)?;
+        crate::check::at_least(&format!("{section}.samples.particles"), self.particles, 1)?;
+        match self.limit > 0.0 {
+            true => Ok(()),
+            false => {
+                let problem = format!("expected a number above 0, or inf, got {}", self.limit);
+                Err(Error::config(format!("{section}.samples.limit"), problem))
+            }
+        }
+    }
+
+    /// Rollouts a start state.
+    pub(super) fn rows(&self) -> usize {
+        self.count * self.particles
+    }
+
+    /// How the size is shown in the table of algorithms.
+    pub(super) fn label(&self) -> String {
+        match self.particles {
+            1 => format!("K={}", self.count),
+            p => format!("K={}x{p}", self.count),
+        }
+    }
+
+    /// The noise of the rollouts of a population; `key` is the iteration's.
+    fn noise(&self, b: usize, key: Key) -> Noise {
+        let rows = self.rows();
+        let wide = key.spread(rows);
+        let member = match self.members {
+            MemberChoice::Step => Members::Key(wide.fork("member")),
+            MemberChoice::Rollout => {
+                let key = wide.fork("member");
+                Members::Pinned((0..b * rows).map(|row| key.uniform(row, 0)).collect())
+            }
+            MemberChoice::Start => {
+                let key = key.fork("member").shared(rows);
+                Members::Pinned((0..b * rows).map(|row| key.uniform(row, 0)).collect())
+            }
+            MemberChoice::Mean => Members::Mean,
+        };
+        Noise { policy: Normals::Zero, model: Normals::Key(wide.fork("model")), member }
+    }
+}
+
+/// `[B,..]` with each row repeated `k` times in a row: `[Bk,..]`.
+fn each(x: &Tensor, k: usize) -> Result<Tensor> {
+    if k == 1 {
+        return Ok(x.clone());
+    }
+    let mut wide = x.dims().to_vec();
+    wide.insert(1, k);
+    let mut flat = x.dims().to_vec();
+    flat[0] *= k;
+    Ok(x.unsqueeze(1)?.broadcast_as(wide)?.reshape(flat)?)
+}
+
+/// What candidates are added to.
+#[derive(Clone, Copy)]
+pub(super) enum Around<'a> {
+    /// Nothing: they are actions.
+    Nothing,
+    /// The actions of a policy at the states visited, with this noise of the policy.
+    Policy(&'a dyn Policy, &'a Normals),
+}
+
+/// Candidates that were rolled out.
+pub(super) struct Population {
+    /// The actions taken, particles averaged: `[B,K,NA]`, row-major.
+    pub taken: Vec<f64>,
+    /// Returns `[B,K]`, particles averaged; minus infinity where not finite.
+    pub returns: Vec<f64>,
+}
+
+/// The sizes of a search: `B`, `K`, `N A`, and the number type.
+#[derive(Clone)]
+pub(super) struct Sizes {
+    pub b: usize,
+    pub k: usize,
+    pub n: usize,
+    pub a: usize,
+    pub spec: Spec,
+}
+
+impl Sizes {
+    pub fn of(problem: &Problem, k: usize) -> Result<Self> {
+        let (b, n, a, spec) = problem.sizes()?;
+        Ok(Self { b, k, n, a, spec })
+    }
+
+    /// Numbers a sequence.
+    pub fn width(&self) -> usize {
+        self.n * self.a
+    }
+
+    /// Standard normal numbers `[B,K,NA]` of an iteration.
+    pub fn normals(&self, key: Key, iteration: usize) -> Vec<f64> {
+        let key = key.fork("candidates").spread(self.k);
+        let mut out = vec![0.0; self.b * self.k * self.width()];
+        for (row, numbers) in out.chunks_mut(self.width()).enumerate() {
+            key.fill_normals(row, iteration, numbers);
+        }
+        out
+    }
+
+    pub fn tensor(&self, data: &[f64]) -> Result<Tensor> {
+        self.spec.tensor(data, (self.b, self.n, self.a))
+    }
+}
+
+impl Problem<'_> {
+    /// Rolls out the candidates `x` `[B,K,NA]` and scores them; counts the model steps.
+    pub(super) fn population(
+        &self,
+        sizes: &Sizes,
+        samples: &SamplesConfig,
+        x: &[f64],
+        around: Around,
+        key: Key,
+        model_steps: &mut u64,
+    ) -> Result<Population> {
+        let &Sizes { b, k, n, a, ref spec } = sizes;
+        let (p, rows) = (samples.particles, b * samples.rows());
+        let s0 = each(self.s0, samples.rows())?;
+        let mut noise = samples.noise(b, key);
+        let limit = samples.limit;
+        let mut taken: Vec<f64> = match around {
+            Around::Nothing => x.iter().map(|x| x.clamp(-limit, limit)).collect(),
+            Around::Policy(..) => x.to_vec(),
+        };
+        let sequences = each(&spec.tensor(&taken, (b * k, n, a))?, p)?;
+        let actions = match around {
+            Around::Nothing => Actions::Open(&sequences),
+            Around::Policy(policy, normals) => {
+                noise.policy = normals.clone();
+                Actions::Perturbed { policy, delta: &sequences, limit }
+            }
+        };
+        let rollout = self.objective.rollout(&s0, actions, &noise)?;
+        *model_steps += (rollout.horizon() * rows) as u64;
+        if let Around::Policy(..) = around {
+            let visited = Tensor::stack(&rollout.actions, 1)?.reshape((b * k, p, n * a))?;
+            taken = to_f64(&visited.mean(1)?)?;
+        }
+        let score = to_f64(&self.objective.score(&rollout)?)?;
+        let returns = score
+            .chunks(p)
+            .map(|of_particles| of_particles.iter().sum::<f64>() / p as f64)
+            .map(|r| if r.is_finite() { r } else { f64::NEG_INFINITY })
+            .collect::<Vec<f64>>();
+        for of_start in returns.chunks(k) {
+            weights::some_finite(of_start)?;
+        }
+        Ok(Population { taken, returns })
+    }
+
+    /// The noise of the policy behind the base: `each` rows share it with their start state.
+    pub(super) fn policy_noise(&self, key: Key, each: usize) -> Normals {
+        match self.base {
+            Base::Policy { sample: true, .. } => Normals::Key(key.fork("policy").shared(each)),
+            _ => Normals::Zero,
+        }
+    }
+
+    /// The base as actions `[B,N,A]`, row-major: a policy's are those of its noise-free rollout.
+    pub(super) fn base_actions(
+        &self,
+        sizes: &Sizes,
+        key: Key,
+        model_steps: &mut u64,
+    ) -> Result<Vec<f64>> {
+        match self.base {
+            Base::Zero => Ok(vec![0.0; sizes.b * sizes.width()]),
+            Base::Open(base) => to_f64(base),
+            Base::Policy { policy, .. } => {
+                let zero = sizes.spec.zeros((sizes.b, sizes.n, sizes.a))?;
+                let normals = self.policy_noise(key, 1);
+                to_f64(&self.actions_around(policy, &zero, &normals, f64::INFINITY, model_steps)?)
+            }
+        }
+    }
+
+    /// The actions `[B,N,A]` of the model's noise-free rollout around a policy.
+    pub(super) fn actions_around(
+        &self,
+        policy: &dyn Policy,
+        delta: &Tensor,
+        normals: &Normals,
+        limit: f64,
+        model_steps: &mut u64,
+    ) -> Result<Tensor> {
+        let noise = Noise { policy: normals.clone(), model: Normals::Zero, member: Members::Mean };
+        let actions = Actions::Perturbed { policy, delta, limit };
+        let rollout = self.objective.rollout(self.s0, actions, &noise)?;
+        *model_steps += (rollout.horizon() * self.s0.dim(0)?) as u64;
+        Ok(Tensor::stack(&rollout.actions, 1)?)
+    }
+
+    /// Puts a plan of actions together.
+    pub(super) fn planned(
+        &self,
+        sizes: &Sizes,
+        limit: f64,
+        mean: &[f64],
+        last: &Population,
+        weighted: &[weights::Weighted],
+        model_steps: u64,
+    ) -> Result<Plan> {
+        let Sizes { b, k, n, a, ref spec } = *sizes;
+        let column = |f: fn(&weights::Weighted) -> f64| -> Result<Tensor> {
+            spec.tensor(&weighted.iter().map(f).collect::<Vec<_>>(), b)
+        };
+        let all: Vec<f64> = weighted.iter().flat_map(|w| w.weights.iter().copied()).collect();
+        let mean = sizes.tensor(mean)?;
+        Ok(Plan {
+            actions: mean.clamp(-limit, limit)?,
+            mean,
+            around_policy: false,
+            policy_noise: Normals::Zero,
+            limit,
+            samples: spec.tensor(&last.taken, (b, k, n, a))?,
+            returns: spec.tensor(&last.returns, (b, k))?,
+            weights: spec.tensor(&all, (b, k))?,
+            log_normaliser: column(|w| w.log_normaliser)?,
+            value: column(|w| w.value)?,
+            effective_samples: column(weights::Weighted::effective)?,
+            model_steps,
+        })
+    }
+}
+
+/// `sum_k w_k x_k` of one start state's candidates `[K,width]`.
+pub(super) fn weighted_mean(w: &[f64], x: &[f64], width: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; width];
+    for (w, x) in w.iter().zip(x.chunks(width)).filter(|(w, _)| **w != 0.0) {
+        for (m, x) in mean.iter_mut().zip(x) {
+            *m += w * x;
+        }
+    }
+    mean
+}
+
+/// What belongs to one of `b` start states in `[B,..]`, row-major.
+pub(super) fn of_start(x: &[f64], start: usize, b: usize) -> &[f64] {
+    let each = x.len() / b.max(1);
+    &x[start * each..(start + 1) * each]
+}
+
+/// `x_k = m + sigma eps_k`: a Gaussian around each start state's mean, `[B,K,NA]`.
+pub(super) fn gaussian(mean: &[f64], sigma: f64, mut eps: Vec<f64>, sizes: &Sizes) -> Vec<f64> {
+    let width = sizes.width();
+    let means = mean.chunks(width).flat_map(|m| std::iter::repeat_n(m, sizes.k));
+    for (x, m) in eps.chunks_mut(width).zip(means) {
+        x.iter_mut().zip(m).for_each(|(x, m)| *x = m + sigma * *x);
+    }
+    eps
+}
