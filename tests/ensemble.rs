@@ -332,7 +332,8 @@ fn each_row_picks_its_elite() {
     let mixed = step(&ensemble, Member::Rows(vec![0.0, 0.499, 0.5, 0.999_999]));
     assert_eq!(mixed[..4], by_member[0][..4]);
     assert_eq!(mixed[4..], by_member[1][4..]);
-    let mean = step(&ensemble.mean(), None);
+    let mean = step(&ensemble.mean(), Member::Best);
+    assert_eq!(mean, step(&ensemble, Member::Mean));
     for i in 0..8 {
         assert!((mean[i] - 0.5 * (by_member[0][i] + by_member[1][i])).abs() < 1e-12);
     }
