@@ -282,6 +282,7 @@ impl Builder {
             return Err(Error::Composition { agent: h.name, problem });
         }
         h.schedule.validate()?;
+        h.behave.validate()?;
         h.imagine.validate()?;
         h.improve.as_ref().map_or(Ok(()), |improve| improve.validate())?;
         h.target.as_ref().map_or(Ok(()), |target| target.validate())?;

@@ -19,8 +19,8 @@ use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, to_f64};
 use hstep::uses::{
-    Branched, BranchedConfig, Imagine, Pathwise, PathwiseConfig, ScoreFunction,
-    ScoreFunctionConfig, Steve, SteveConfig, Target, Td0,
+    Acted, Branched, BranchedConfig, Imagine, Memory, Moment, Pathwise, PathwiseConfig,
+    ScoreFunction, ScoreFunctionConfig, Steve, SteveConfig, Target, Td0,
 };
 use hstep::value::{Critic, CriticConfig, Network, QNet, Targeted};
 
@@ -302,8 +302,8 @@ impl hstep::uses::Behave for Nothing {
         hstep::uses::Needs::default()
     }
 
-    fn act(&self, _: &Parts, obs: &Tensor, _: bool, _: hstep::rng::Key) -> hstep::Result<Tensor> {
-        Ok(obs.zeros_like()?)
+    fn act(&self, _: &Parts, obs: &Tensor, _: &mut Memory, _: Moment) -> hstep::Result<Acted> {
+        Ok(Acted { action: obs.zeros_like()?, model_steps: 0 })
     }
 }
 

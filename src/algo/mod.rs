@@ -3,15 +3,23 @@
 //! The bare name of an algorithm is its paper's reading; `-paper` and `-code` name the presets.
 //! Presets are TOML laid over the defaults, so a config file or `key=value` can change any of it.
 
+mod demorl;
 mod maac;
 mod mbpo;
+mod mopac;
+mod mppi_mbrl;
 mod reinforce;
 mod sac;
+mod steve;
 
+pub use demorl::DemorlConfig;
 pub use maac::MaacConfig;
 pub use mbpo::MbpoConfig;
+pub use mopac::MopacConfig;
+pub use mppi_mbrl::MppiMbrlConfig;
 pub use reinforce::ReinforceConfig;
 pub use sac::SacConfig;
+pub use steve::{SteveSacConfig, SteveTarget};
 
 use serde::{Serialize, de::DeserializeOwned};
 use toml::Table;
@@ -111,7 +119,11 @@ pub fn registry() -> Vec<Entry> {
         Entry::of::<SacConfig>(),
         Entry::of::<ReinforceConfig>(),
         Entry::of::<MbpoConfig>(),
+        Entry::of::<SteveSacConfig>(),
         Entry::of::<MaacConfig>(),
+        Entry::of::<MopacConfig>(),
+        Entry::of::<DemorlConfig>(),
+        Entry::of::<MppiMbrlConfig>(),
     ]
 }
 

@@ -19,6 +19,7 @@ use crate::replay::{Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
 use crate::train::{Log, Phase, Stopwatch};
+use crate::uses::{Memory, Moment};
 use crate::value::{Network, QNet, Targeted, VNet};
 use columns::Columns;
 use update::{step_at, update_parts};
@@ -59,6 +60,7 @@ pub struct Agent {
     /// How much was done.
     pub counters: Counters,
     streams: Streams,
+    memory: Memory,
     spec: Spec,
     info: EnvInfo,
 }
@@ -121,6 +123,7 @@ impl Agent {
                 imagine: rng.fork("imagine"),
                 update: rng.fork("update"),
             },
+            memory: Memory::default(),
             spec: spec.clone(),
             info: info.clone(),
             hybrid,
@@ -143,19 +146,28 @@ impl Agent {
         if self.counters.env_steps < self.hybrid.schedule.random_steps as u64 {
             return Ok((0..self.info.action_dim()).map(|_| 2.0 * rng.uniform() - 1.0).collect());
         }
-        let key = rng.key();
+        let at = Moment { step: self.counters.env_steps, explore: true, key: rng.key() };
         let obs = self.spec.tensor(obs, (1, obs.len()))?;
-        let action = shape::to_f64(&self.hybrid.behave.act(&self.parts, &obs, true, key)?)?;
+        let acted = self.hybrid.behave.act(&self.parts, &obs, &mut self.memory, at)?;
+        self.counters.model_steps += acted.model_steps;
+        let action = shape::to_f64(&acted.action)?;
         self.finite("action of the policy", &action)?;
         Ok(action)
     }
 
-    /// The actions of evaluation, `[B,A]`, for observations `[B,O]`.
+    /// Forgets what belongs to the episode that has ended.
+    pub fn begin_episode(&mut self) {
+        self.memory = Memory::default();
+    }
+
+    /// The actions of evaluation, `[B,A]`, for observations `[B,O]` of the episodes that `memory`
+    /// belongs to.
     ///
     /// # Errors
     /// As the behave slot.
-    pub fn exploit(&self, obs: &Tensor, key: Key) -> Result<Tensor> {
-        self.hybrid.behave.act(&self.parts, obs, false, key)
+    pub fn exploit(&self, obs: &Tensor, memory: &mut Memory, key: Key) -> Result<Tensor> {
+        let at = Moment { step: self.counters.env_steps, explore: false, key };
+        Ok(self.hybrid.behave.act(&self.parts, obs, memory, at)?.action)
     }
 
     /// Stores a transition of the environment.
@@ -185,6 +197,9 @@ impl Agent {
             if since.is_multiple_of(imagine_every as u64) {
                 watch.time(Phase::Imagining, || self.imagine(log))?;
             }
+        }
+        if self.hybrid.improve.is_none() && self.hybrid.target.is_none() {
+            return Ok(());
         }
         watch.time(Phase::Updates, || -> Result<()> {
             for _ in 0..updates_per_step {
@@ -292,6 +307,9 @@ impl Agent {
         if let Some(model) = self.parts.model.as_ref().and_then(Model::learned) {
             all.extend(model.named_tensors("model")?);
         }
+        if let Some(plan) = &self.memory.plan {
+            all.insert(PLAN.into(), plan.clone());
+        }
         Ok(all)
     }
 
@@ -313,6 +331,7 @@ impl Agent {
         if let Some(model) = self.parts.model.as_mut().and_then(Model::learned_mut) {
             model.load_named("model", all)?;
         }
+        self.memory.plan = all.get(PLAN).cloned();
         Ok(())
     }
 
@@ -350,6 +369,9 @@ impl Agent {
         Ok(())
     }
 }
+
+/// The last plan's name in a checkpoint.
+const PLAN: &str = "behave.plan";
 
 /// Horizons at which the open-loop error of the model is reported.
 pub const OPEN_LOOP: [usize; 3] = [1, 5, 15];

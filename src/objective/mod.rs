@@ -35,7 +35,8 @@ pub struct Rollout {
     pub rewards: Vec<Tensor>,
     /// Continuation `cont_0..cont_{H-1}`, `[B]` each, 0 or 1.
     pub cont: Vec<Tensor>,
-    /// `log pi(a_t|s_t)`, `[B]` each, one an action (zeros where actions were given).
+    /// `log pi(a_t|s_t)`, `[B]` each, one an action; zeros where actions were given, and for
+    /// perturbed actions that pay no cost.
     pub log_probs: Vec<Tensor>,
     /// Costs `c_t`, `[B]` each, one an action; `None` where the step does not pay.
     pub costs: Vec<Option<Tensor>>,

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::learner::Agent;
 use crate::rng::Rng;
 use crate::shape::to_f64;
+use crate::uses::Memory;
 
 /// When and how the policy is evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,17 +76,19 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
     let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
     let mut running: Vec<usize> = (0..envs.len()).collect();
     let mut keys = starts.fork("planner");
+    let mut memory = Memory::default();
     while !running.is_empty() {
         let width = obs[running[0]].len();
         let rows: Vec<f64> = running.iter().flat_map(|&i| obs[i].iter().copied()).collect();
         let batch = agent.spec().tensor(&rows, (running.len(), width))?;
-        let actions = to_f64(&agent.exploit(&batch, keys.key())?)?;
+        let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
         if !actions.iter().all(|a| a.is_finite()) {
             let quantity = "action of the policy".into();
             return Err(Error::NonFinite { quantity, step: "an evaluation".into() });
         }
         let wide = actions.len() / running.len();
         let mut next = Vec::with_capacity(running.len());
+        let mut goes_on = Vec::with_capacity(running.len());
         for (row, &i) in running.iter().enumerate() {
             let action = envs[i].info().denormalise(&actions[row * wide..(row + 1) * wide])?;
             let step = envs[i].step(&action)?;
@@ -96,7 +99,11 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
             obs[i] = step.obs;
             if !(step.terminated || step.truncated) {
                 next.push(i);
+                goes_on.push(row as u32);
             }
+        }
+        if goes_on.len() < running.len() {
+            memory.keep(&goes_on)?;
         }
         running = next;
     }

@@ -253,6 +253,7 @@ impl Trainer {
             return Err(Error::NonFinite { quantity, step });
         }
         self.episode = Episode { obs, ..Episode::default() };
+        self.agent.begin_episode();
         Ok(())
     }
 

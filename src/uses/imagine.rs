@@ -3,10 +3,11 @@
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Needs;
+use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
-use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
+use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};
 use crate::parts::Parts;
+use crate::planner::{Base, Planner, Problem};
 use crate::replay::{Replay, Rows};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
@@ -208,4 +209,125 @@ fn store(rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
         stored += buffer.push_batch(&rows, live.as_deref())? as u64;
     }
     Ok(stored)
+}
+
+/// Settings of [`Planned`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlannedConfig {
+    /// Length H of the plans, floored. [5000, 85000, 5, 15]: paper (5 to 15, linear), code (MoPAC's
+    /// first version: over 80 epochs, which begin after the random steps).
+    pub horizon: Schedule,
+    /// Start states drawn uniformly from the real data, a round of plans, floored. 10,000: paper.
+    pub starts: Schedule,
+    /// How many rounds the model buffer holds. 4: code (one epoch of 1,000 steps at a fit every
+    /// 250).
+    pub retain_rounds: usize,
+    /// Share of real transitions in a batch. 0.05: code (MBPO).
+    pub real_ratio: Schedule,
+    /// What the last state is worth. `value`: paper.
+    pub terminal: PlanTerminal,
+    /// Whether plans go around samples of the policy; its modes otherwise. true: paper (MoPAC
+    /// Algorithm 2, line 4; M-DeMoRL, note 3).
+    pub sample: bool,
+}
+
+impl Default for PlannedConfig {
+    fn default() -> Self {
+        Self {
+            horizon: Schedule::Linear([5_000.0, 85_000.0, 5.0, 15.0]),
+            starts: Schedule::Constant(10_000.0),
+            retain_rounds: 4,
+            real_ratio: Schedule::Constant(0.05),
+            terminal: PlanTerminal::Value,
+            sample: true,
+        }
+    }
+}
+
+/// Rollouts along plans around the policy, from real states: MoPAC's Algorithm 2, and lines 10-16
+/// of M-DeMoRL's Algorithm 1.
+pub struct Planned {
+    /// Horizon, start states, terminal.
+    pub config: PlannedConfig,
+    /// The planner.
+    pub planner: Box<dyn Planner>,
+}
+
+impl Planned {
+    /// Imagines along the plans of this planner.
+    pub fn new(config: PlannedConfig, planner: impl Planner + 'static) -> Self {
+        Self { config, planner: Box::new(planner) }
+    }
+}
+
+/// Start states planned from at once: bounds the memory of the plans that are returned.
+const PLANS: usize = 256;
+
+impl Imagine for Planned {
+    fn describe(&self) -> String {
+        let label = horizon_label(self.config.horizon, self.config.terminal.label());
+        format!("{} rollouts, {label}", self.planner.describe())
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { policy: true, model: true, ..self.config.terminal.needs() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let c = &self.config;
+        c.horizon.validate("imagine.horizon", 1.0, 1000.0)?;
+        c.starts.validate("imagine.starts", 1.0, 1e9)?;
+        c.real_ratio.validate("imagine.real_ratio", 0.0, 1.0)?;
+        crate::check::at_least("imagine.retain_rounds", c.retain_rounds, 1)?;
+        self.planner.validate("planner")
+    }
+
+    fn capacity(&self, step: u64) -> usize {
+        let c = &self.config;
+        c.retain_rounds * c.starts.count_at(step) * c.horizon.count_at(step)
+    }
+
+    fn real_ratio(&self, step: u64) -> f64 {
+        self.config.real_ratio.at(step)
+    }
+
+    fn imagine(
+        &self,
+        parts: &Parts,
+        real: &Replay,
+        model: &mut Replay,
+        step: u64,
+        rng: &mut Rng,
+        spec: &Spec,
+    ) -> Result<u64> {
+        let c = &self.config;
+        let policy = parts.policy()?.frozen();
+        let objective = HStep {
+            dynamics: Some(parts.model()?.dynamics()),
+            terminal: c.terminal.of(parts)?,
+            horizon: c.horizon.count_at(step),
+            gamma: parts.gamma,
+            cost: Cost::NONE,
+        };
+        let along = HStep { terminal: Terminal::Zero, ..objective };
+        let base = Base::Policy { policy: &policy, sample: c.sample };
+        let mut left = c.starts.count_at(step);
+        let mut steps = 0;
+        while left > 0 {
+            let n = left.min(PLANS);
+            left -= n;
+            let s0 = real.sample(n, rng, spec)?.obs;
+            let plan = self.planner.plan(&Problem { objective, s0: &s0, base }, rng.key())?;
+            let key = rng.key();
+            let noise = Noise {
+                policy: plan.policy_noise.clone(),
+                model: Normals::Key(key.fork("model")),
+                member: Members::Key(key.fork("member")),
+            };
+            let rollout = along.rollout(&s0, plan.follow(&policy), &noise)?;
+            steps += plan.model_steps + store(&rollout, model)?;
+        }
+        Ok(steps)
+    }
 }

@@ -11,11 +11,13 @@
 mod behave;
 mod imagine;
 mod improve;
+mod plan;
 mod target;
 
-pub use behave::{Behave, PolicySample};
-pub use imagine::{Branched, BranchedConfig, Imagine, NoImagination};
+pub use behave::{Acted, Behave, Memory, Moment, PlanConfig, PlanFirst, PlanStart, PolicySample};
+pub use imagine::{Branched, BranchedConfig, Imagine, NoImagination, Planned, PlannedConfig};
 pub use improve::{Improve, Pathwise, PathwiseConfig, ScoreFunction, ScoreFunctionConfig};
+pub use plan::PlanTerminal;
 pub use target::{Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config};
 
 use candle_core::Tensor;

@@ -244,7 +244,7 @@ fn a_perturbed_action_has_its_own_density() {
         terminal: Terminal::Zero,
         horizon: 1,
         gamma: 1.0,
-        cost: Cost::NONE,
+        cost: Cost::entropy(Entropy::All, 0.5),
     };
     let s0 = normals(&mut Rng::new(42), &[B, OBS]);
     let delta = (normals(&mut Rng::new(43), &[B, 1, ACT]) * 0.1).unwrap();
@@ -252,4 +252,7 @@ fn a_perturbed_action_has_its_own_density() {
     let rollout = hstep.rollout(&s0, actions, &Noise::default()).unwrap();
     let want = to_f64(&policy.log_prob(&s0, &rollout.actions[0]).unwrap()).unwrap();
     assert_eq!(to_f64(&rollout.log_probs[0]).unwrap(), want);
+    let free = HStep { cost: Cost::NONE, ..hstep }.rollout(&s0, actions, &Noise::default());
+    // Nobody pays for it, so it is not worked out.
+    assert_eq!(to_f64(&free.unwrap().log_probs[0]).unwrap(), vec![0.0; B]);
 }

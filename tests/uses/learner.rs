@@ -12,7 +12,7 @@ use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, scalar, to_f64};
 use hstep::train::{Log, Stopwatch};
-use hstep::uses::{Branched, BranchedConfig, Pathwise, Target, Td0};
+use hstep::uses::{Branched, BranchedConfig, Memory, Pathwise, Target, Td0};
 use hstep::value::{Critic, CriticConfig, Network};
 
 const RANDOM: usize = 14;
@@ -146,7 +146,7 @@ fn evaluation_takes_the_mode_and_exploration_a_sample() {
     let (mut agent, mut rng) = (agent(), Rng::new(4));
     (0..RANDOM).for_each(|_| observe(&mut agent, &mut rng));
     let obs = Spec::f64().tensor(&[0.3, -0.8], (1, 2)).unwrap();
-    let action = agent.exploit(&obs, rng.key()).unwrap();
+    let action = agent.exploit(&obs, &mut Memory::default(), rng.key()).unwrap();
     let policy = agent.parts.policy().unwrap();
     let mode = policy.sample(&obs, &Spec::f64().zeros((1, 1)).unwrap()).unwrap().action;
     let mode = to_f64(&mode).unwrap();
