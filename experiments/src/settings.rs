@@ -156,18 +156,23 @@ fn section(table: &mut Table, key: &str) -> Result<Table> {
 }
 
 /// What a native environment sets for an algorithm: in the file common to all and then in its own,
-/// the section `common`, then `model` where there is one, then the algorithm's own section.
+/// the section `common` as far as the algorithm has its parts, then `model` where there is one, then
+/// the algorithm's own section.
 fn native_preset(env: &str, entry: Entry) -> Result<Table> {
     let Some((_, own)) = NATIVE.iter().find(|(name, _)| *name == env) else {
         return Ok(Table::new());
     };
-    let has_model = entry.preset(None)?.contains_key("model");
+    let known = entry.preset(None)?;
     let mut layers = Table::new();
     for text in [COMMON, own] {
         let mut preset: Table =
             text.parse().map_err(|e| Error::config(format!("preset of {env}"), format!("{e}")))?;
-        config::merge(&mut layers, section(&mut preset, "common")?);
-        if has_model && let Some(model) = preset.remove("model") {
+        let mut common = section(&mut preset, "common")?;
+        common.retain(|part, _| part == "run" || known.contains_key(part));
+        config::merge(&mut layers, common);
+        if known.contains_key("model")
+            && let Some(model) = preset.remove("model")
+        {
             config::merge(&mut layers, Table::from_iter([("model".to_string(), model)]));
         }
         config::merge(&mut layers, section(&mut preset, entry.name)?);

@@ -65,8 +65,10 @@ impl Log {
 /// Where the clock time goes. Kept apart from the metrics: those must be byte-equal, this cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Environment steps and acting.
+    /// Environment steps.
     Environment,
+    /// Finding the actions of training: planning, or the policy alone.
+    Planning,
     /// Model fits.
     Model,
     /// Imagined rollouts.
@@ -81,8 +83,9 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of `timing.csv`.
-    pub const ALL: [Phase; 6] = [
+    pub const ALL: [Phase; 7] = [
         Phase::Environment,
+        Phase::Planning,
         Phase::Model,
         Phase::Imagining,
         Phase::Updates,
@@ -95,6 +98,7 @@ impl Phase {
     pub fn column(self) -> &'static str {
         match self {
             Phase::Environment => "environment_s",
+            Phase::Planning => "planning_s",
             Phase::Model => "model_s",
             Phase::Imagining => "imagining_s",
             Phase::Updates => "updates_s",

@@ -212,11 +212,8 @@ impl Trainer {
     /// One step of the environment, stored.
     fn step(&mut self) -> Result<()> {
         let Self { agent, env, info, episode, watch, .. } = self;
-        let (action, step) = watch.time(Phase::Environment, || -> Result<_> {
-            let action = agent.explore(&episode.obs)?;
-            let step = env.step(&info.denormalise(&action)?)?;
-            Ok((action, step))
-        })?;
+        let action = watch.time(Phase::Planning, || agent.explore(&episode.obs))?;
+        let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
         let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let row = TransitionRow {
             obs: &narrow(&self.episode.obs),
