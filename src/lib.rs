@@ -60,8 +60,8 @@
 //!
 //! | use | question | kinds there are |
 //! |---|---|---|
-//! | [`uses::Behave`] | which action to take in the environment | [`uses::PolicySample`] |
-//! | [`uses::Imagine`] | which data to add | [`uses::NoImagination`], [`uses::Branched`] |
+//! | [`uses::Behave`] | which action to take in the environment | [`uses::PolicySample`], [`uses::PlanFirst`] |
+//! | [`uses::Imagine`] | which data to add | [`uses::NoImagination`], [`uses::Branched`], [`uses::Planned`] |
 //! | [`uses::Improve`] | how the policy is changed | [`uses::Pathwise`], [`uses::ScoreFunction`] |
 //! | [`uses::Target`] | what the critic regresses on | [`uses::Td0`], [`uses::Steve`] |
 //!
@@ -107,6 +107,9 @@
 //!
 //! A kind that is missing is one `impl` of its trait; the traits are small.
 //!
+//! Planners ([`planner`]) are given an `HStep`, start states and where to begin, and return action
+//! sequences with their returns, weights and effective sample size. Behaving and imagining use them.
+//!
 //! # Parts, agent, run
 //!
 //! [`parts::Parts`] is what is learned: policy, critic, value, temperature, model. A composition
@@ -138,6 +141,11 @@
 //! with the device. Models, values and critics enter a rollout without gradients to their own
 //! parameters, so the gradient of `J_H` moves the policy only.
 #![deny(missing_docs)]
+
+// The code of the guide is compiled and run with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adding-an-algorithm.md")]
+struct AddingAnAlgorithm;
 
 pub mod agent;
 pub mod algo;

@@ -92,6 +92,13 @@ pub trait Observer {
     }
 }
 
+/// A closure watches every step.
+impl<F: FnMut(&Progress)> Observer for F {
+    fn step(&mut self, progress: &Progress) {
+        self(progress);
+    }
+}
+
 /// Watches nothing.
 impl Observer for () {
     fn step(&mut self, _: &Progress) {}

@@ -172,7 +172,11 @@ impl Behave for PlanFirst {
     fn describe(&self) -> String {
         let c = &self.config;
         let label = horizon_label(c.horizon, c.terminal.label());
-        format!("{}, {label}", self.planner.describe())
+        let around = match c.start {
+            PlanStart::Mode | PlanStart::Sample => " around the policy",
+            PlanStart::Previous | PlanStart::Zero => "",
+        };
+        format!("{}{around}, {label}", self.planner.describe())
     }
 
     fn needs(&self) -> Needs {
