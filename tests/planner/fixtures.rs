@@ -195,9 +195,8 @@ impl Quadratic {
 
 /// `Q(s, a) = -k/2 |a - goal|^2`.
 pub fn bowl(k: f64, goal: f64) -> impl Critic {
-    let function = move |_: &Tensor, a: &Tensor| {
-        Ok(((a - goal)?.sqr()?.sum(1)? * (-0.5 * k))?.unsqueeze(0)?)
-    };
+    let function =
+        move |_: &Tensor, a: &Tensor| Ok(((a - goal)?.sqr()?.sum(1)? * (-0.5 * k))?.unsqueeze(0)?);
     FnCritic { members: 1, function }
 }
 

@@ -86,8 +86,7 @@ fn an_infinite_temperature_gives_the_mean_of_the_proposal_or_of_the_prior() {
         let (weights, x) = (numbers(&plan.weights), numbers(&plan.samples));
         for (i, got) in numbers(&plan.mean).iter().enumerate() {
             let (start, at) = (i / (2 * ACT), i % (2 * ACT));
-            let x: Vec<f64> =
-                row(&x, start, 3).iter().skip(at).step_by(2 * ACT).copied().collect();
+            let x: Vec<f64> = row(&x, start, 3).iter().skip(at).step_by(2 * ACT).copied().collect();
             let error = standard_error(row(&weights, start, 3), &x, want);
             // Four standard errors, for twelve numbers a case.
             assert!((got - want).abs() < 4.0 * error && error < 0.02, "{got} +- {error}: {want}");
@@ -192,7 +191,8 @@ fn drawn(seed: u64, iteration: usize, count: usize, width: usize) -> Vec<Vec<f64
 
 /// `F` for three taps over four steps of two actions, written out: a row an output.
 fn filter_matrix([b0, b1, b2]: [f64; 3]) -> Matrix {
-    let of_steps = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [b2, b1, b0, 0.0], [0.0, b2, b1, b0]];
+    let of_steps =
+        [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [b2, b1, b0, 0.0], [0.0, b2, b1, b0]];
     Matrix::from_fn(8, 8, |i, j| if i % 2 == j % 2 { of_steps[i / 2][j / 2] } else { 0.0 })
 }
 
@@ -307,12 +307,9 @@ fn elites_are_the_best_and_literal_weights_are_their_costs() {
         temperature: 0.05,
         ..MirrorDescentConfig::default()
     };
-    for kind in [
-        EliteWeights::Literal,
-        EliteWeights::Uniform,
-        EliteWeights::Shifted,
-        EliteWeights::Softmax,
-    ] {
+    for kind in
+        [EliteWeights::Literal, EliteWeights::Uniform, EliteWeights::Shifted, EliteWeights::Softmax]
+    {
         // Returns above 0 are costs below 0.
         let plan = around_shift(&of(kind), 1.0).unwrap();
         let (returns, weights) = (numbers(&plan.returns), numbers(&plan.weights));
@@ -343,8 +340,10 @@ fn elites_are_the_best_and_literal_weights_are_their_costs() {
     }
     // Costs above 0, and of both signs among the elites.
     let literal = of(EliteWeights::Literal);
-    let elite = numbers(&around_shift(&of(EliteWeights::Uniform), 0.0).unwrap().returns);
-    let top = elite.iter().fold(0.0_f64, |m, r| m.max(*r));
+    let mut elite = numbers(&around_shift(&of(EliteWeights::Uniform), 0.0).unwrap().returns);
+    elite.sort_by(|x, y| y.total_cmp(x));
+    let top = elite[0];
+    assert!(elite[4] < 0.9 * top);
     for shift in [-5.0, -0.9 * top] {
         let message = around_shift(&literal, shift).unwrap_err().to_string();
         for part in ["must all be negative", "`shifted`", "planner.weights"] {
@@ -422,5 +421,18 @@ fn settings_out_of_range_are_refused_before_anything_is_planned() {
     ] {
         let message = MirrorDescent::new(config).plan(&problem, key(73)).unwrap_err().to_string();
         assert!(message.contains(&format!("planner.{key_name}")), "{message}");
+    }
+}
+
+#[test]
+fn a_plan_moves_one_step_ahead() {
+    let mean = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[1, 3, 2]);
+    let ahead = hstep::planner::shifted(&mean).unwrap();
+    assert_eq!(numbers(&ahead), [3.0, 4.0, 5.0, 6.0, 5.0, 6.0]);
+    let one = tensor(&[1.0, 2.0], &[1, 1, 2]);
+    assert_eq!(numbers(&hstep::planner::shifted(&one).unwrap()), [1.0, 2.0]);
+    for dims in [&[1, 0, 2][..], &[1, 2]] {
+        let message = hstep::planner::shifted(&Spec::f64().zeros(dims).unwrap()).unwrap_err();
+        assert!(message.to_string().contains("mean of a plan"), "{message}");
     }
 }

@@ -139,8 +139,7 @@ fn warnings_of(config: MppiConfig, from: f64) -> Vec<String> {
             planner.plan(&problem, key(seed)).unwrap();
         }
     });
-    let heard = heard.0.lock().unwrap().clone();
-    heard
+    std::mem::take(&mut *heard.0.lock().unwrap())
 }
 
 #[test]
