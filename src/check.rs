@@ -14,6 +14,14 @@ pub fn positive(key: &str, x: f64) -> Result<()> {
     }
 }
 
+/// A number of at least 0, infinity among them.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn not_negative(key: &str, x: f64) -> Result<()> {
+    if x >= 0.0 { Ok(()) } else { Err(Error::config(key, format!("expected 0 or more, got {x}"))) }
+}
+
 /// A number in `[0, 1]`.
 ///
 /// # Errors

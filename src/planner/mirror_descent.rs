@@ -121,7 +121,11 @@ impl MirrorDescent {
         let k = returns.len();
         match c.utility {
             Utility::Exponential => Ok(weights::softmax(returns, lambda, None)),
-            Utility::Cost => Ok(Weighted::proportional(&vec![1.0; k], returns, 0.0)),
+            Utility::Cost => {
+                let raw: Vec<f64> =
+                    returns.iter().map(|r| f64::from(u8::from(r.is_finite()))).collect();
+                Ok(Weighted::proportional(&raw, returns, 0.0))
+            }
             Utility::Elites => {
                 let elites = weights::best(returns, weights::elite_count(c.elites, k));
                 let of: Vec<f64> = elites.iter().map(|&i| returns[i]).collect();
@@ -242,16 +246,14 @@ impl Planner for MirrorDescent {
                 return Err(Error::config(key(name), problem));
             }
         }
-        if !(c.temperature >= 0.0) {
-            let problem = format!("expected 0 or more, got {}", c.temperature);
-            return Err(Error::config(key("temperature"), problem));
-        }
+        check::not_negative(&key("temperature"), c.temperature)?;
         check::positive(&key("temperature_decay"), c.temperature_decay)?;
         check::positive(&key("noise"), c.noise)?;
         check::positive(&key("noise_decay"), c.noise_decay)
     }
 
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan> {
+        self.validate("planner")?;
         problem.in_blocks(self.config.samples.rows(), key, |part, key| self.plan_block(part, key))
     }
 }

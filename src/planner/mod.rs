@@ -126,18 +126,21 @@ pub trait Planner: Send + Sync {
     /// `key`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a plan without any action, [`Error::Shape`] for start states or a base
-    /// that do not fit, [`Error::NonFinite`] when no candidate of a start state has a finite
-    /// return.
+    /// [`Error::Config`] for settings out of range (below `planner`) or a plan without any action,
+    /// [`Error::Shape`] for start states or a base that do not fit, [`Error::NonFinite`] when no
+    /// candidate of a start state has a finite return.
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan>;
 }
 
 /// A plan moved one step ahead, `[B,N,A]`: the last action is repeated.
 ///
 /// # Errors
-/// [`Error::Shape`] for another number of dimensions.
+/// [`Error::Shape`] for another number of dimensions, or no action.
 pub fn shifted(mean: &Tensor) -> Result<Tensor> {
-    let (_, n, _) = mean.dims3()?;
+    let n = match mean.dims() {
+        &[_, n, _] if n > 0 => n,
+        dims => return Err(Error::shape("mean of a plan", "[B,N,A], N > 0", dims)),
+    };
     let last = mean.narrow(1, n - 1, 1)?;
     Ok(Tensor::cat(&[&mean.narrow(1, 1, n - 1)?, &last], 1)?)
 }
@@ -201,11 +204,11 @@ impl<'a> Problem<'a> {
             let part = Problem { objective: self.objective, s0: &s0, base };
             plans.push(plan(&part, key.skip(first))?);
         }
-        join(plans)
+        join(&plans)
     }
 }
 
-fn join(plans: Vec<Plan>) -> Result<Plan> {
+fn join(plans: &[Plan]) -> Result<Plan> {
     let cat = |pick: fn(&Plan) -> &Tensor| -> Result<Tensor> {
         Ok(Tensor::cat(&plans.iter().map(pick).collect::<Vec<_>>(), 0)?)
     };

@@ -243,10 +243,7 @@ impl Planner for Mppi {
         let key = |name: &str| format!("{section}.{name}");
         c.samples.validate(section)?;
         check::at_least(&key("iterations"), c.iterations, 1)?;
-        if !(c.temperature >= 0.0) {
-            let problem = format!("expected 0 or more, got {}", c.temperature);
-            return Err(Error::config(key("temperature"), problem));
-        }
+        check::not_negative(&key("temperature"), c.temperature)?;
         check::positive(&key("temperature_decay"), c.temperature_decay)?;
         check::positive(&key("noise"), c.noise)?;
         check::positive(&key("noise_decay"), c.noise_decay)?;
@@ -264,6 +261,7 @@ impl Planner for Mppi {
     }
 
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan> {
+        self.validate("planner")?;
         problem.in_blocks(self.config.samples.rows(), key, |part, key| self.plan_block(part, key))
     }
 }

@@ -89,7 +89,12 @@ impl SamplesConfig {
             }
             MemberChoice::Mean => Members::Mean,
         };
-        Noise { policy: Normals::Zero, model: Normals::Key(wide.fork("model")), member }
+        // Dynamics without members know no mean; without noise holds for them, too.
+        let model = match self.members {
+            MemberChoice::Mean => Normals::Zero,
+            _ => Normals::Key(wide.fork("model")),
+        };
+        Noise { policy: Normals::Zero, model, member }
     }
 }
 
