@@ -7,6 +7,7 @@ mod house;
 mod learning;
 mod nn;
 mod objective;
+mod planner;
 mod store;
 mod table;
 mod uses;

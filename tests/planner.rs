@@ -1,0 +1,4 @@
+//! Planners against closed forms.
+
+mod cem;
+mod gradient;
