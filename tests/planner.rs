@@ -5,8 +5,12 @@
 mod around;
 #[path = "planner/blocks.rs"]
 mod blocks;
+#[path = "planner/cem.rs"]
+mod cem;
 #[path = "planner/fixtures.rs"]
 mod fixtures;
+#[path = "planner/gradient.rs"]
+mod gradient;
 #[path = "planner/identities.rs"]
 mod identities;
 #[path = "planner/lqr.rs"]

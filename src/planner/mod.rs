@@ -19,7 +19,7 @@ mod mppi;
 mod population;
 mod weights;
 
-pub use cem::{Cem, CemConfig};
+pub use cem::{Cem, CemConfig, SearchResult};
 pub use gradient::{Ascent, Gradient, GradientConfig};
 pub use mirror_descent::{EliteWeights, MirrorDescent, MirrorDescentConfig, Utility};
 pub use mppi::{Mppi, MppiConfig, TemperatureKind};

@@ -1,11 +1,13 @@
 //! Candidates: drawing action sequences and rolling them out.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Base, Plan, Problem, weights};
 use crate::error::{Error, Result};
-use crate::objective::{Actions, Members, Noise, Normals};
+use crate::objective::{Actions, Members, Noise, Normals, Terminal};
 use crate::policy::Policy;
 use crate::rng::Key;
 use crate::shape::{Spec, to_f64};
@@ -73,33 +75,32 @@ impl SamplesConfig {
         }
     }
 
-    /// The noise of the rollouts of a population; `key` is the iteration's.
-    fn noise(&self, b: usize, key: Key) -> Noise {
-        let rows = self.rows();
-        let wide = key.spread(rows);
+    /// The noise of these rows of a population's rollouts; `key` is the iteration's.
+    pub(super) fn noise(&self, rows: Range<usize>, key: Key) -> Noise {
+        let wide = key.spread(self.rows());
         let member = match self.members {
-            MemberChoice::Step => Members::Key(wide.fork("member")),
+            MemberChoice::Step => Members::Key(wide.fork("member").skip(rows.start)),
             MemberChoice::Rollout => {
                 let key = wide.fork("member");
-                Members::Pinned((0..b * rows).map(|row| key.uniform(row, 0)).collect())
+                Members::Pinned(rows.clone().map(|row| key.uniform(row, 0)).collect())
             }
             MemberChoice::Start => {
-                let key = key.fork("member").shared(rows);
-                Members::Pinned((0..b * rows).map(|row| key.uniform(row, 0)).collect())
+                let key = key.fork("member").shared(self.rows());
+                Members::Pinned(rows.clone().map(|row| key.uniform(row, 0)).collect())
             }
             MemberChoice::Mean => Members::Mean,
         };
         // Dynamics without members know no mean; without noise holds for them, too.
         let model = match self.members {
             MemberChoice::Mean => Normals::Zero,
-            _ => Normals::Key(wide.fork("model")),
+            _ => Normals::Key(wide.fork("model").skip(rows.start)),
         };
         Noise { policy: Normals::Zero, model, member }
     }
 }
 
 /// `[B,..]` with each row repeated `k` times in a row: `[Bk,..]`.
-fn each(x: &Tensor, k: usize) -> Result<Tensor> {
+pub(super) fn each(x: &Tensor, k: usize) -> Result<Tensor> {
     if k == 1 {
         return Ok(x.clone());
     }
@@ -120,11 +121,22 @@ pub(super) enum Around<'a> {
 }
 
 /// Candidates that were rolled out.
+#[derive(Clone)]
 pub(super) struct Population {
     /// The actions taken, particles averaged: `[B,K,NA]`, row-major.
     pub taken: Vec<f64>,
     /// Returns `[B,K]`, particles averaged; minus infinity where not finite.
     pub returns: Vec<f64>,
+}
+
+impl Population {
+    /// Replaces one of `b` start states' candidates by those of `other`.
+    pub fn take_over(&mut self, other: &Self, start: usize, b: usize) {
+        for (own, other) in [(&mut self.taken, &other.taken), (&mut self.returns, &other.returns)] {
+            let each = own.len() / b.max(1);
+            own[start * each..(start + 1) * each].copy_from_slice(of_start(other, start, b));
+        }
+    }
 }
 
 /// The sizes of a search: `B`, `K`, `N A`, and the number type.
@@ -164,8 +176,26 @@ impl Sizes {
 }
 
 impl Problem<'_> {
-    /// Rolls out the candidates `x` `[B,K,NA]` and scores them; counts the model steps.
+    /// Rolls out the candidates `x` `[B,K,NA]` and scores them; counts the model steps. Refuses a
+    /// start state none of whose candidates has a finite return.
     pub(super) fn population(
+        &self,
+        sizes: &Sizes,
+        samples: &SamplesConfig,
+        x: &[f64],
+        around: Around,
+        key: Key,
+        model_steps: &mut u64,
+    ) -> Result<Population> {
+        let found = self.rolled_out(sizes, samples, x, around, key, model_steps)?;
+        for of_start in found.returns.chunks(sizes.k) {
+            weights::some_finite(of_start)?;
+        }
+        Ok(found)
+    }
+
+    /// [`Problem::population`] of any returns.
+    pub(super) fn rolled_out(
         &self,
         sizes: &Sizes,
         samples: &SamplesConfig,
@@ -177,7 +207,7 @@ impl Problem<'_> {
         let &Sizes { b, k, n, a, ref spec } = sizes;
         let (p, rows) = (samples.particles, b * samples.rows());
         let s0 = each(self.s0, samples.rows())?;
-        let mut noise = samples.noise(b, key);
+        let mut noise = samples.noise(0..rows, key);
         let limit = samples.limit;
         let mut taken: Vec<f64> = match around {
             Around::Nothing => x.iter().map(|x| x.clamp(-limit, limit)).collect(),
@@ -203,9 +233,6 @@ impl Problem<'_> {
             .map(|of_particles| of_particles.iter().sum::<f64>() / p as f64)
             .map(|r| if r.is_finite() { r } else { f64::NEG_INFINITY })
             .collect::<Vec<f64>>();
-        for of_start in returns.chunks(k) {
-            weights::some_finite(of_start)?;
-        }
         Ok(Population { taken, returns })
     }
 
@@ -215,6 +242,30 @@ impl Problem<'_> {
             Base::Policy { sample: true, .. } => Normals::Key(key.fork("policy").shared(each)),
             _ => Normals::Zero,
         }
+    }
+
+    /// Noise of the policy that each candidate has for itself and its particles share; candidate 0
+    /// of every start state has none. The numbers are written out because a key has no zeros.
+    pub(super) fn candidate_noise(
+        &self,
+        sizes: &Sizes,
+        particles: usize,
+        key: Key,
+    ) -> Result<Normals> {
+        let draws = match self.objective.terminal {
+            Terminal::Action { samples, .. } => self.objective.horizon + samples.max(1),
+            _ => self.objective.horizon,
+        };
+        let (rows, a) = (sizes.b * sizes.k * particles, sizes.a);
+        let key = key.fork("policy").spread(sizes.k).shared(particles);
+        let mut numbers = vec![0.0; draws * rows * a];
+        for (i, eps) in numbers.chunks_mut(a).enumerate() {
+            let (draw, row) = (i / rows, i % rows);
+            if !(row / particles).is_multiple_of(sizes.k) {
+                key.fill_normals(row, draw, eps);
+            }
+        }
+        Ok(Normals::Tensor(sizes.spec.tensor(&numbers, (draws, rows, a))?))
     }
 
     /// The base as actions `[B,N,A]`, row-major: a policy's are those of its noise-free rollout.

@@ -9,7 +9,7 @@ mod double_integrator;
 mod episode;
 mod model;
 mod mountain_car;
-mod ops;
+pub(crate) mod ops;
 mod pendulum;
 
 use candle_core::Tensor;
