@@ -12,7 +12,7 @@ use crate::rng::Rng;
 /// elbow; gravity (m/s^2).
 const BODY: TwoLink = TwoLink {
     links: [Link::rod(1.0, 0.5), Link::rod(1.0, 0.5)],
-    damping: [0.02, 0.1],
+    damping: [0.02, 0.3],
     gravity: 9.81,
 };
 /// Greatest torque of the elbow, N m.

@@ -56,7 +56,7 @@ const PACE: f64 = TAU / PERIOD;
 /// ellipse or episode, so all of these are ours. In metres the first term is above 0.6 wherever the
 /// foot of this leg can be and a leg that does nothing earns most of the reward; in centimetres it
 /// vanishes beyond a finger's breadth. In decimetres, the ellipse being 3 dm by 1.2 dm, a foot that
-/// hangs, swings at random, or stays at the ellipse's centre earns about 0.1, 0.1 and 0.25 a step,
+/// hangs, swings at random, or stays at the ellipse's centre earns about 0.1, 0.1 and 0.27 a step,
 /// and one that follows 0.98. The torques are about two and a half times those that following
 /// needs. Starts: the foot near the centre and nearly at rest, the knee forward, any phase.
 #[derive(Debug, Clone, Copy, Default)]
