@@ -6,3 +6,4 @@ mod lqr;
 mod lqr_gradient;
 mod models;
 mod simulated;
+mod two_link;

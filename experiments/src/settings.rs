@@ -26,6 +26,9 @@ const NATIVE: &[(&str, &str)] = &[
     ("cartpole-swingup", include_str!("../configs/native/cartpole-swingup.toml")),
     ("mountain-car", include_str!("../configs/native/mountain-car.toml")),
     ("double-integrator", include_str!("../configs/native/double-integrator.toml")),
+    ("acrobot", include_str!("../configs/native/acrobot.toml")),
+    ("reacher-2", include_str!("../configs/native/reacher-2.toml")),
+    ("leg-2r", include_str!("../configs/native/leg-2r.toml")),
 ];
 
 /// A run with every setting resolved.

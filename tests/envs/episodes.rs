@@ -36,6 +36,9 @@ fn the_clock_truncates_and_no_step_follows() {
         ("mountain-car", 999),
         ("cartpole-swingup", 250),
         ("double-integrator", 100),
+        ("acrobot", 250),
+        ("reacher-2", 50),
+        ("leg-2r", 200),
     ] {
         let mut env = native::simulator(name).unwrap();
         let zero = vec![0.0; env.info().action_dim()];
@@ -80,9 +83,15 @@ fn the_car_terminates_at_the_goal_only_with_a_velocity_forward() {
 
 #[test]
 fn start_states_keep_their_ranges_and_depend_on_the_seed_alone() {
-    let ranges: [(&str, &[(f64, f64)]); 2] = [
-        ("pendulum", &[(-std::f64::consts::PI, std::f64::consts::PI), (-1.0, 1.0)]),
+    let (pi, slight) = (std::f64::consts::PI, (-0.1, 0.1));
+    // cos 0.766994 = 0.36 / (2 * 0.25): the foot at the centre of its ellipse.
+    let (hip, knee) = ((0.666_994, 0.866_995), (-1.633_989, -1.433_988));
+    let ranges: [(&str, &[(f64, f64)]); 5] = [
+        ("pendulum", &[(-pi, pi), (-1.0, 1.0)]),
         ("mountain-car", &[(-0.6, -0.4), (0.0, 0.0)]),
+        ("acrobot", &[slight; 4]),
+        ("reacher-2", &[slight, slight, slight, slight, (-0.9, 0.9), (-0.9, 0.9)]),
+        ("leg-2r", &[hip, knee, slight, slight, (-pi, pi)]),
     ];
     for (name, ranges) in ranges {
         let (mut env, mut rng) = (native::simulator(name).unwrap(), Rng::new(7));
@@ -141,7 +150,8 @@ fn a_restored_episode_goes_on_bit_for_bit_to_its_end() {
             let ended = other.save();
             other.restore(&saved).unwrap();
             other.restore(&ended).unwrap();
-            assert!(matches!(other.step(&[0.0]), Err(Error::Env { .. })));
+            let zero = vec![0.0; other.info().action_dim()];
+            assert!(matches!(other.step(&zero), Err(Error::Env { .. })));
         }
     }
 }
@@ -189,6 +199,9 @@ fn rewards_keep_their_ranges() {
         ("mountain-car", -0.1, 100.0),
         ("cartpole-swingup", 0.0, 1.0),
         ("double-integrator", f64::NEG_INFINITY, 0.0),
+        ("acrobot", 0.0, 1.0),
+        ("reacher-2", -(1.9 + 0.2), 0.0),
+        ("leg-2r", 0.0, 1.0),
     ] {
         let (mut env, mut rng) = (native::simulator(name).unwrap(), Rng::new(9));
         for _ in 0..20 {
@@ -307,7 +320,7 @@ proptest! {
 
     #[test]
     fn bad_actions_are_errors_and_change_nothing(
-        which in 0..4usize,
+        which in 0..native::names().len(),
         action in prop::collection::vec(
             prop_oneof![
                 Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY),
@@ -322,8 +335,8 @@ proptest! {
         let before = env.save();
         let result = env.step(&action);
         let error_is_right = match &result {
-            _ if action.len() != 1 => matches!(result, Err(Error::Shape { .. })),
-            _ if !action[0].is_finite() => matches!(result, Err(Error::NonFinite { .. })),
+            _ if action.len() != env.info().action_dim() => matches!(result, Err(Error::Shape { .. })),
+            _ if action.iter().any(|a| !a.is_finite()) => matches!(result, Err(Error::NonFinite { .. })),
             Ok(step) => step.obs.iter().all(|x| x.is_finite()),
             Err(_) => false,
         };

@@ -1,7 +1,10 @@
-//! Whole episodes recorded from Gymnasium 1.4.0 (`tests/golden/`, made by its `make_gymnasium.py`).
+//! Whole episodes recorded elsewhere (`tests/golden/`): from Gymnasium 1.4.0 by `make_gymnasium.py`,
+//! and from rods held together by constraint forces by `make_two_link.py`.
 
-use hstep::env::Env;
-use hstep::env::native::{MountainCar, Native, Pendulum, Physics};
+use hstep::env::native::{
+    Acrobot, Leg2R, MountainCar, Native, Pendulum, Physics, Reacher2, TwoLink,
+};
+use hstep::env::{Env, Step};
 use serde_json::Value;
 
 /// A row of the CSV: action, observation, reward, terminated, truncated.
@@ -10,17 +13,16 @@ struct Row {
     fields: Vec<String>,
 }
 
-fn read(name: &str) -> (Vec<Value>, Vec<Row>) {
+fn read(name: &str) -> (Value, Vec<Row>) {
     let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(format!("{path}.json")).unwrap();
     let header: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(header["gymnasium"], "1.4.0");
     let rows = std::fs::read_to_string(format!("{path}.csv")).unwrap();
     let row = |line: &str| {
         let mut fields = line.split(',').map(str::to_owned);
         Row { episode: fields.next().unwrap().parse().unwrap(), fields: fields.collect() }
     };
-    (header["episodes"].as_array().unwrap().clone(), rows.lines().map(row).collect())
+    (header, rows.lines().map(row).collect())
 }
 
 /// Single-precision numbers are written with as many digits as they need to be read as such.
@@ -28,15 +30,19 @@ fn number(text: &str, single: bool) -> f64 {
     if single { f64::from(text.parse::<f32>().unwrap()) } else { text.parse().unwrap() }
 }
 
+fn start(episode: &Value) -> Vec<f64> {
+    episode["start"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
 /// Replays every recorded episode; the greatest differences of observations and rewards.
 fn replay<P: Physics>(name: &str, physics: P) -> (f64, f64) {
-    let (episodes, rows) = read(name);
+    let (header, rows) = read(name);
+    assert_eq!(header["gymnasium"], "1.4.0");
+    let episodes = header["episodes"].as_array().unwrap();
     let mut env = Native::new(physics);
     let (mut worst_obs, mut worst_reward) = (0f64, 0f64);
     for (index, episode) in episodes.iter().enumerate() {
-        let start: Vec<f64> =
-            episode["start"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
-        env.reset_to(&start).unwrap();
+        env.reset_to(&start(episode)).unwrap();
         let rows: Vec<&Row> = rows.iter().filter(|r| r.episode == index).collect();
         assert_eq!(rows.len() as u64, episode["steps"].as_u64().unwrap());
         for (t, row) in rows.iter().enumerate() {
@@ -76,4 +82,66 @@ fn mountain_car_equals_gymnasium_over_whole_episodes() {
 fn mountain_car_in_double_precision_drifts_but_slightly() {
     let (obs, _) = replay("mountain-car", MountainCar::double());
     assert!((1e-7..1e-4).contains(&obs), "{obs:e}");
+}
+
+/// Replays every recorded episode of a two-link task. The greatest differences: of observations and
+/// rewards over whole episodes; of them, each step from the recorded state before; of the joints
+/// alone, each step so but in a hundred parts.
+fn replay_links<P: Physics>(name: &str, physics: P, body: TwoLink, dt: f64) -> [f64; 3] {
+    let (header, rows) = read(name);
+    let mut env = Native::new(physics.clone());
+    let (limit, mut worst) = (physics.info().action_high, [0f64; 3]);
+    for (index, episode) in header["episodes"].as_array().unwrap().iter().enumerate() {
+        let mut recorded = start(episode);
+        env.reset_to(&recorded).unwrap();
+        let mut steps = 0;
+        for row in rows.iter().filter(|r| r.episode == index) {
+            let row: Vec<f64> = row.fields.iter().map(|x| x.parse().unwrap()).collect();
+            let (action, outcome) = row.split_at(limit.len());
+            let results = |step: Step| [step.obs, vec![step.reward]].concat();
+            let whole = results(env.step(action).unwrap());
+            let mut one = Native::new(physics.clone());
+            one.reset_to(&recorded).unwrap();
+            let single = results(one.step(action).unwrap());
+            assert_eq!((whole.len(), single.len()), (outcome.len(), outcome.len()));
+
+            // The acrobot's one torque is the elbow's.
+            let torques: Vec<f64> =
+                action.iter().zip(&limit).map(|(a, most)| a.clamp(-most, *most)).collect();
+            let torque =
+                if let [hip, knee] = torques[..] { [hip, knee] } else { [0.0, torques[0]] };
+            let [q1, q2, w1, w2, ..] = recorded[..] else { panic!("{name}: {recorded:?}") };
+            let [q1, q2, w1, w2] = body.advance([q1, q2, w1, w2], torque, dt, 100);
+            let fine = vec![q1.cos(), q1.sin(), q2.cos(), q2.sin(), w1, w2];
+            for (worst, ours) in worst.iter_mut().zip([whole, single, fine]) {
+                for (ours, theirs) in ours.iter().zip(outcome) {
+                    *worst = worst.max((ours - theirs).abs());
+                }
+            }
+
+            // The state of an observation: angles by the arc tangent, rates and target as they are.
+            let angle = |i: usize| outcome[i + 1].atan2(outcome[i]);
+            recorded[..4].copy_from_slice(&[angle(0), angle(2), outcome[4], outcome[5]]);
+            if name == "leg-2r" {
+                recorded[4] = angle(6);
+            }
+            steps += 1;
+        }
+        assert_eq!(steps, episode["steps"].as_u64().unwrap());
+    }
+    worst
+}
+
+#[test]
+fn two_links_move_as_rods_held_together_by_constraint_forces() {
+    let leg = replay_links("leg-2r", Leg2R, Leg2R::body(), 0.02);
+    let reacher = replay_links("reacher-2", Reacher2, Reacher2::body(), 0.04);
+    let acrobot = replay_links("acrobot", Acrobot, Acrobot::body(), 0.04);
+    for (name, [whole, single, fine]) in [("leg", leg), ("reacher", reacher), ("acrobot", acrobot)]
+    {
+        // In a hundred parts only the arithmetic and the recorded digits differ; in a task's few
+        // Runge-Kutta steps the rates of a flailing body, up to 20 rad/s, err by 1e-4 of that.
+        assert!(fine < 1e-8, "{name}: joints differ by {fine:e}");
+        assert!(whole < 3e-3 && single < 3e-3, "{name}: {whole:e} and {single:e}");
+    }
 }

@@ -4,7 +4,8 @@ use candle_core::{Tensor, Var};
 use hstep::dynamics::{Dynamics, StepNoise};
 use hstep::env::Env;
 use hstep::env::native::{
-    self, CartpoleSwingup, DoubleIntegrator, Model, MountainCar, Native, Pendulum, Physics,
+    self, Acrobot, CartpoleSwingup, DoubleIntegrator, Leg2R, Model, MountainCar, Native, Pendulum,
+    Physics, Reacher2,
 };
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
@@ -28,14 +29,15 @@ fn agrees<P: Physics>(physics: &P, spec: &Spec, tolerance: f64) {
     let mut terminated = 0;
     for episode in 0..12 {
         let mut obs = env.reset(&mut rng).unwrap();
-        let mut action = vec![0.0];
+        let dim = env.info().action_dim();
+        let mut action = vec![0.0; dim];
         for t in 0.. {
             // Beyond the range too, held long enough to reach walls, springs and goals.
             if t % 12 == 0 {
-                action = vec![3.0 * (2.0 * rng.uniform() - 1.0)];
+                action = (0..dim).map(|_| 3.0 * (2.0 * rng.uniform() - 1.0)).collect();
             }
             if episode % 3 == 0 {
-                action = vec![env.state()[1].signum()];
+                action = vec![env.state()[1].signum(); dim];
             }
             let units = env.info().denormalise(&action).unwrap();
             let step = env.step(&units).unwrap();
@@ -69,6 +71,9 @@ fn models_equal_their_environments_in_double_precision() {
     agrees(&MountainCar::double(), &spec, 1e-9);
     agrees(&CartpoleSwingup, &spec, 1e-9);
     agrees(&DoubleIntegrator::default(), &spec, 1e-9);
+    agrees(&Acrobot, &spec, 1e-9);
+    agrees(&Reacher2, &spec, 1e-9);
+    agrees(&Leg2R, &spec, 1e-9);
 }
 
 #[test]
@@ -78,6 +83,9 @@ fn models_equal_their_environments_in_single_precision() {
     agrees(&MountainCar::double(), &spec, 1e-5);
     agrees(&CartpoleSwingup, &spec, 1e-5);
     agrees(&DoubleIntegrator::default(), &spec, 1e-5);
+    agrees(&Acrobot, &spec, 1e-5);
+    agrees(&Reacher2, &spec, 1e-5);
+    agrees(&Leg2R, &spec, 1e-5);
 }
 
 /// Random episodes seldom roll back through the goal: the tensor form at chosen states.
@@ -113,14 +121,16 @@ fn a_batch_is_its_rows() {
         let model = native::model(name, &Spec::f64()).unwrap();
         let (mut env, mut rng) = (native::simulator(name).unwrap(), Rng::new(3));
         let obs: Vec<Vec<f64>> = (0..5).map(|_| env.reset(&mut rng).unwrap()).collect();
-        let actions: Vec<f64> = (0..5).map(|_| 2.0 * rng.uniform() - 1.0).collect();
+        let dim = model.action_dim();
+        let actions: Vec<f64> = (0..5 * dim).map(|_| 2.0 * rng.uniform() - 1.0).collect();
         let states = Spec::f64().tensor(&obs.concat(), (5, obs[0].len())).unwrap();
         let batch = model
-            .step(&states, &Spec::f64().tensor(&actions, (5, 1)).unwrap(), &StepNoise::default())
+            .step(&states, &Spec::f64().tensor(&actions, (5, dim)).unwrap(), &StepNoise::default())
             .unwrap();
         assert_eq!((batch.reward.dims(), batch.cont.dims()), (&[5][..], &[5][..]));
         for i in 0..5 {
-            let (s, a) = (row(&obs[i], &Spec::f64()), row(&actions[i..=i], &Spec::f64()));
+            let (s, a) =
+                (row(&obs[i], &Spec::f64()), row(&actions[i * dim..(i + 1) * dim], &Spec::f64()));
             let one = model.step(&s, &a, &StepNoise::default()).unwrap();
             let same =
                 |a: Tensor, b: Tensor| close(&to_f64(&a).unwrap(), &to_f64(&b).unwrap(), 0.0);
@@ -190,6 +200,19 @@ fn points(name: &str, rng: &mut Rng) -> Vec<f64> {
             let angle = normal(2.0);
             vec![normal(2.5), normal(2.0), angle.cos(), angle.sin(), normal(4.0)]
         }
+        "acrobot" | "reacher-2" | "leg-2r" => {
+            // Near where the foot's ellipse is, elsewhere the leg's reward is flat.
+            let (hip, knee) = (0.8 + normal(0.3), -1.5 + normal(0.5));
+            let mut obs = vec![hip.cos(), hip.sin(), knee.cos(), knee.sin()];
+            obs.extend([normal(2.0), normal(4.0)]);
+            let phase = normal(2.0);
+            match name {
+                "leg-2r" => obs.extend([phase.cos(), phase.sin()]),
+                "reacher-2" => obs.extend([normal(0.5), normal(0.5), normal(0.5), normal(0.5)]),
+                _ => {}
+            }
+            obs
+        }
         _ => vec![normal(1.0), normal(1.0)],
     }
 }
@@ -200,7 +223,8 @@ fn gradients_are_those_of_finite_differences() {
         let model = native::model(name, &Spec::f64()).unwrap();
         let mut rng = Rng::new(21);
         for _ in 0..40 {
-            let (s, a) = (points(name, &mut rng), [1.8 * rng.uniform() - 0.9]);
+            let s = points(name, &mut rng);
+            let a: Vec<f64> = (0..model.action_dim()).map(|_| 1.8 * rng.uniform() - 0.9).collect();
             let (autodiff, differences) = gradients(&*model, &s, &a);
             assert!(
                 close(&autodiff, &differences, 1e-7),
@@ -217,10 +241,16 @@ fn clipped_quantities_have_the_gradient_of_the_clip() {
     for name in native::names() {
         let model = native::model(name, &Spec::f64()).unwrap();
         let s = points(name, &mut Rng::new(8));
-        let action_gradient = |a: f64| *gradients(&*model, &s, &[a]).0.last().unwrap();
-        assert_eq!(action_gradient(1.5), 0.0, "{name}");
-        let (edge, inside) = (action_gradient(1.0), action_gradient(1.0 - 1e-9));
-        assert!(edge != 0.0 && (edge - inside).abs() < 1e-6 * (1.0 + edge.abs()), "{name}");
+        for i in 0..model.action_dim() {
+            let action_gradient = |x: f64| {
+                let mut a = vec![0.0; model.action_dim()];
+                a[i] = x;
+                gradients(&*model, &s, &a).0[s.len() + i]
+            };
+            assert_eq!(action_gradient(1.5), 0.0, "{name}");
+            let (edge, inside) = (action_gradient(1.0), action_gradient(1.0 - 1e-9));
+            assert!(edge != 0.0 && (edge - inside).abs() < 1e-6 * (1.0 + edge.abs()), "{name}");
+        }
     }
     // A pendulum at its greatest speed: torque changes the cost, but no longer the motion.
     let model = native::model("pendulum", &Spec::f64()).unwrap();
@@ -237,23 +267,34 @@ fn clipped_quantities_have_the_gradient_of_the_clip() {
 
 #[test]
 fn the_pathwise_gradient_holds_over_many_steps() {
-    // The sum of rewards over 15 steps of the cart-pole, in the first action.
-    let model = native::model("cartpole-swingup", &Spec::f64()).unwrap();
-    let mut env = native::simulator("cartpole-swingup").unwrap();
-    let start = row(&env.reset(&mut Rng::new(0)).unwrap(), &Spec::f64());
-    let total = |a: &Tensor| {
-        let (mut s, mut sum) = (start.clone(), Tensor::zeros((), a.dtype(), a.device()).unwrap());
-        for _ in 0..15 {
-            let step = model.step(&s, a, &StepNoise::default()).unwrap();
-            (s, sum) = (step.next, (sum + step.reward.sum_all().unwrap()).unwrap());
+    // The sum of rewards over 15 steps with one action held, in that action.
+    for name in ["cartpole-swingup", "acrobot", "reacher-2", "leg-2r"] {
+        let model = native::model(name, &Spec::f64()).unwrap();
+        let mut env = native::simulator(name).unwrap();
+        let start = row(&env.reset(&mut Rng::new(0)).unwrap(), &Spec::f64());
+        let total = |a: &Tensor| {
+            let mut sum = Tensor::zeros((), a.dtype(), a.device()).unwrap();
+            let mut s = start.clone();
+            for _ in 0..15 {
+                let step = model.step(&s, a, &StepNoise::default()).unwrap();
+                (s, sum) = (step.next, (sum + step.reward.sum_all().unwrap()).unwrap());
+            }
+            sum
+        };
+        let held = &[0.4, -0.3][..model.action_dim()];
+        let a = Var::from_tensor(&row(held, &Spec::f64())).unwrap();
+        let grads = total(a.as_tensor()).backward().unwrap();
+        let gradient = to_f64(grads.get(a.as_tensor()).unwrap()).unwrap();
+        for (i, gradient) in gradient.into_iter().enumerate() {
+            let at = |by: f64| {
+                let mut x = held.to_vec();
+                x[i] += by;
+                scalar(&total(&row(&x, &Spec::f64()))).unwrap()
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let error = (gradient - difference).abs();
+            assert!(error < 1e-7 * (1.0 + difference.abs()), "{name}: {gradient} {difference}");
+            assert!(gradient.abs() > 1e-3, "{name}: {gradient}");
         }
-        sum
-    };
-    let a = Var::from_tensor(&row(&[0.4], &Spec::f64())).unwrap();
-    let gradient =
-        scalar(total(a.as_tensor()).backward().unwrap().get(a.as_tensor()).unwrap()).unwrap();
-    let at = |x: f64| scalar(&total(&row(&[x], &Spec::f64()))).unwrap();
-    let difference = (at(0.4 + 1e-5) - at(0.4 - 1e-5)) / 2e-5;
-    assert!((gradient - difference).abs() < 1e-7 * (1.0 + difference.abs()));
-    assert!(gradient.abs() > 1e-3);
+    }
 }

@@ -15,7 +15,9 @@ fn oracle(name: &str) -> SimulatedDynamics {
 
 #[test]
 fn the_oracle_is_its_simulator_and_agrees_with_the_model() {
-    for name in ["pendulum", "cartpole-swingup", "double-integrator"] {
+    for name in
+        ["pendulum", "cartpole-swingup", "double-integrator", "acrobot", "reacher-2", "leg-2r"]
+    {
         let (oracle, model) = (oracle(name), native::model(name, &Spec::f64()).unwrap());
         let mut rng = Rng::new(4);
         let mut envs: Vec<_> = (0..3).map(|_| native::simulator(name).unwrap()).collect();
@@ -27,15 +29,16 @@ fn the_oracle_is_its_simulator_and_agrees_with_the_model() {
         let mut state = Spec::f64().tensor(&saved, (3, oracle.state_dim())).unwrap();
         let mut obs = oracle.observe(&state).unwrap();
         for _ in 0..30 {
-            let a: Vec<f64> = (0..3).map(|_| 2.4 * rng.uniform() - 1.2).collect();
-            let action = Spec::f64().tensor(&a, (3, 1)).unwrap();
+            let dim = oracle.action_dim();
+            let a: Vec<f64> = (0..3 * dim).map(|_| 2.4 * rng.uniform() - 1.2).collect();
+            let action = Spec::f64().tensor(&a, (3, dim)).unwrap();
             let step = oracle.step(&state, &action, &StepNoise::default()).unwrap();
             let smooth = model.step(&obs, &action, &StepNoise::default()).unwrap();
             let next = oracle.observe(&step.next).unwrap();
             let (observed, rewards) = (to_f64(&next).unwrap(), to_f64(&step.reward).unwrap());
             let width = observed.len() / 3;
             for (i, env) in envs.iter_mut().enumerate() {
-                let units = env.info().denormalise(&a[i..=i]).unwrap();
+                let units = env.info().denormalise(&a[i * dim..(i + 1) * dim]).unwrap();
                 let real = env.step(&units).unwrap();
                 assert_eq!(real.obs, observed[i * width..(i + 1) * width], "{name}");
                 assert_eq!(real.reward, rewards[i]);

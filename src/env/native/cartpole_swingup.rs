@@ -61,7 +61,7 @@ pub struct CartpoleSwingup;
 /// `(M + m) x'' + m l (w' cos - w^2 sin) = F`, `(4/3) l w' + x'' cos = g sin`.
 ///
 /// Returns the time derivative of the state under `action`.
-fn slope([x, v, angle, w]: [f64; 4], action: f64) -> [f64; 4] {
+fn slope(&[x, v, angle, w]: &[f64; 4], action: f64) -> [f64; 4] {
     let (sin, cos) = angle.sin_cos();
     let beyond = x - x.clamp(-TRACK, TRACK);
     let bumper = -SPRING * beyond - DAMPING * beyond.abs() * v;
@@ -69,10 +69,6 @@ fn slope([x, v, angle, w]: [f64; 4], action: f64) -> [f64; 4] {
     let inertia = HALF_LENGTH * (4.0 / 3.0) - MASS_LENGTH / TOTAL_MASS * cos * cos;
     let spin = (GRAVITY * sin - cos * push) / inertia;
     [v, push - MASS_LENGTH / TOTAL_MASS * spin * cos, w, spin]
-}
-
-fn ahead(state: [f64; 4], slope: [f64; 4], time: f64) -> [f64; 4] {
-    std::array::from_fn(|i| state[i] + time * slope[i])
 }
 
 /// Coordinates that start at the state, in tensors; the angle is carried as a turn from the
@@ -143,13 +139,8 @@ impl Physics for CartpoleSwingup {
     }
 
     fn advance(&self, state: &[f64; 4], action: &[f64], _step: usize) -> ([f64; 4], f64, bool) {
-        let (s, a) = (*state, action[0].clamp(-1.0, 1.0));
-        let k1 = slope(s, a);
-        let k2 = slope(ahead(s, k1, DT / 2.0), a);
-        let k3 = slope(ahead(s, k2, DT / 2.0), a);
-        let k4 = slope(ahead(s, k3, DT), a);
-        let mean = std::array::from_fn(|i| (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i]) / 6.0);
-        let next = ahead(s, mean, DT);
+        let a = action[0].clamp(-1.0, 1.0);
+        let next = ops::runge_kutta(*state, DT, |s| slope(s, a));
 
         let [x, _, angle, w] = next;
         let upright = 0.5 * (1.0 + angle.cos());

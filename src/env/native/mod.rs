@@ -4,13 +4,17 @@
 //! [`Native`] makes an environment of it (episodes, clock, save and restore), [`Model`] makes
 //! [`crate::dynamics::Dynamics`] of it (batches, gradients); a test holds the two against each other.
 
+mod acrobot;
 mod cartpole_swingup;
 mod double_integrator;
 mod episode;
+mod leg_2r;
 mod model;
 mod mountain_car;
 pub(crate) mod ops;
 mod pendulum;
+mod reacher_2;
+mod two_link;
 
 use candle_core::Tensor;
 
@@ -21,12 +25,16 @@ use crate::rng::Rng;
 use crate::shape::Spec;
 use crate::suggest::nearest;
 
+pub use acrobot::Acrobot;
 pub use cartpole_swingup::CartpoleSwingup;
 pub use double_integrator::DoubleIntegrator;
 pub use episode::Native;
+pub use leg_2r::Leg2R;
 pub use model::Model;
 pub use mountain_car::MountainCar;
 pub use pendulum::Pendulum;
+pub use reacher_2::Reacher2;
+pub use two_link::{Link, TwoLink};
 
 /// The equations of a task: deterministic, and with a reward and termination that are functions of
 /// observations and actions.
@@ -75,7 +83,15 @@ pub trait Physics: Clone + Send + Sync + 'static {
     const TERMINATES: bool = false;
 }
 
-const NAMES: [&str; 4] = ["pendulum", "mountain-car", "cartpole-swingup", "double-integrator"];
+const NAMES: [&str; 7] = [
+    "pendulum",
+    "mountain-car",
+    "cartpole-swingup",
+    "double-integrator",
+    "acrobot",
+    "reacher-2",
+    "leg-2r",
+];
 
 /// The names [`make`] knows.
 #[must_use]
@@ -93,6 +109,9 @@ fn build(name: &str, spec: &Spec) -> Result<(Box<dyn Simulator>, Box<dyn Dynamic
         "mountain-car" => Ok(both(&MountainCar::default(), spec)),
         "cartpole-swingup" => Ok(both(&CartpoleSwingup, spec)),
         "double-integrator" => Ok(both(&DoubleIntegrator::default(), spec)),
+        "acrobot" => Ok(both(&Acrobot, spec)),
+        "reacher-2" => Ok(both(&Reacher2, spec)),
+        "leg-2r" => Ok(both(&Leg2R, spec)),
         _ => {
             let hint = nearest(name, NAMES).unwrap_or_default();
             let known = NAMES.join(", ");

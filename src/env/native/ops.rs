@@ -40,6 +40,20 @@ pub fn rotate(cos: &Tensor, sin: &Tensor, by: &Tensor) -> Result<(Tensor, Tensor
     Ok((((cos * &c)? - (sin * &s)?)?, ((sin * &c)? + (cos * &s)?)?))
 }
 
+/// One step of the classical Runge-Kutta method of order 4, `h` long.
+pub fn runge_kutta<const N: usize>(
+    state: [f64; N],
+    h: f64,
+    slope: impl Fn(&[f64; N]) -> [f64; N],
+) -> [f64; N] {
+    let ahead = |d: [f64; N], time: f64| std::array::from_fn(|i| state[i] + time * d[i]);
+    let k1 = slope(&state);
+    let k2 = slope(&ahead(k1, h / 2.0));
+    let k3 = slope(&ahead(k2, h / 2.0));
+    let k4 = slope(&ahead(k3, h));
+    ahead(std::array::from_fn(|i| (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i]) / 6.0), h)
+}
+
 /// Rounded to single precision.
 pub fn single(x: f64) -> f64 {
     f64::from(x as f32)
