@@ -52,6 +52,7 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
     let figure = Figure {
         name: "quickstart".into(),
         title: "Pendulum: mean return of 20 evaluation episodes".into(),
+        caption: String::new(),
         size: (800, 460),
         panels: vec![Panel {
             title: String::new(),

@@ -270,6 +270,7 @@ fn figure(config: &Config, curves: &[Curve]) -> Figure {
     Figure {
         name: "maac-fig3".into(),
         title: "A longer rollout trusts Q less and the model more".into(),
+        caption: String::new(),
         size: (1200, 620),
         panels: vec![
             panel("Q perturbed, dynamics perturbed or true", given, notes),
@@ -289,6 +290,7 @@ fn same_horizon_figure(config: &Config, curves: &[Curve]) -> Figure {
     Figure {
         name: "maac-fig3-same-horizon".into(),
         title: "Error against the same H-step objective with true parts".into(),
+        caption: String::new(),
         size: (800, 500),
         panels: vec![Panel {
             title: String::new(),
