@@ -16,7 +16,7 @@ const ROW: f64 = 27.0;
 const KEY: f64 = 46.0;
 /// Opacity of a band, and the width of its outline. Three areas over one another must not turn
 /// brown.
-const BAND: f64 = 0.09;
+const BAND: f64 = 0.08;
 const EDGE: f64 = 1.2;
 
 /// Okabe and Ito's colours, told apart by colour-blind eyes; dash and marker tell them apart in

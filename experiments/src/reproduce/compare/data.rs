@@ -114,15 +114,26 @@ fn leaves(table: &Table) -> usize {
     table.values().map(|v| v.as_table().map_or(1, leaves)).sum()
 }
 
-/// In which setting the run that has algorithm, environment and seed differs, for a message.
+/// In which setting the run nearest to what is wanted differs from it, for a message. Only runs of
+/// that algorithm, environment and seed count.
 fn nearest_difference(kept: &[(PathBuf, Table)], wanted: &Table) -> String {
     let run = |table: &Table, key: &str| table.get("run").and_then(|r| r.get(key)).cloned();
-    let alike = |there: &Table| {
-        ["algo", "env", "seed"].iter().all(|key| run(there, key) == run(wanted, key))
+    let alike = |there: &&(PathBuf, Table)| {
+        ["algo", "env", "seed"].iter().all(|key| run(&there.1, key) == run(wanted, key))
     };
-    let near = kept.iter().find(|(_, there)| alike(there));
+    let near = kept.iter().filter(alike).min_by_key(|(_, there)| unequal(there, wanted));
     let difference = near.and_then(|(_, there)| difference(there, wanted));
-    difference.map_or(String::new(), |d| format!(" (the one there differs: {d})"))
+    difference.map_or(String::new(), |d| format!(" (the nearest one there differs: {d})"))
+}
+
+/// In how many settings known to both `a` and `b` differ.
+fn unequal(a: &Table, b: &Table) -> usize {
+    let count = |(key, value): (&String, &Value)| match (value, b.get(key)) {
+        (Value::Table(a), Some(Value::Table(b))) => unequal(a, b),
+        (value, Some(other)) => usize::from(value != other),
+        (_, None) => 0,
+    };
+    a.iter().map(count).sum()
 }
 
 #[cfg(test)]

@@ -94,6 +94,20 @@ impl Results {
     ) -> hstep::Result<Vec<f64>> {
         self.curves(contender, column)?.iter().map(|c| measure(c)).collect()
     }
+
+    /// The same of several contenders, by label.
+    ///
+    /// # Errors
+    /// As [`Results::each`].
+    pub fn rows(
+        &self,
+        contenders: &[Contender],
+        column: &str,
+        measure: impl Fn(&[(f64, f64)]) -> hstep::Result<f64>,
+    ) -> hstep::Result<Vec<(String, Vec<f64>)>> {
+        let row = |c: &Contender| Ok((c.label.clone(), self.each(c, column, &measure)?));
+        contenders.iter().map(row).collect()
+    }
 }
 
 /// Every run of every contender and seed. Those that are done are read back.

@@ -13,8 +13,8 @@ use hstep::stats::mean;
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Contender, Markdown, Plan, Results, algorithm, caption, environment, held,
-    held_table, last_mean, panel, random_return, seed_table,
+    Band, Comparison, Markdown, Plan, Results, algorithm, caption, environment, held, held_table,
+    last_mean, panel, random_return, seed_table,
 };
 use crate::plot::{Axis, Figure, Panel, Series};
 
@@ -59,18 +59,13 @@ impl Comparison for Config {
         let when = ("held", |points: &[(f64, f64)]| held(points, level));
         held_table(&mut out, &self.seeds, results, &contenders, COLUMN, when)?;
         out.text(&format!("Final return, the mean of the last {} evaluations.", self.last));
-        let each = |c: &Contender| Ok((c.label.clone(), self.last_of(results, c)?));
-        let rows = contenders.iter().map(each).collect::<Result<Vec<_>>>()?;
+        let rows = results.rows(&contenders, COLUMN, |c| Ok(last_mean(c, self.last)))?;
         seed_table(&mut out, &self.seeds, &rows, self.bootstrap_seed)?;
         Ok(out.finish())
     }
 }
 
 impl Config {
-    fn last_of(&self, results: &Results, contender: &Contender) -> Result<Vec<f64>> {
-        results.each(contender, COLUMN, |c| Ok(last_mean(c, self.last)))
-    }
-
     /// The return that counts as learned.
     fn level(&self, results: &Results) -> Result<f64> {
         if let Some(level) = self.level {
@@ -80,10 +75,8 @@ impl Config {
             return Ok(-200.0);
         }
         let random = random_return(&self.env)?;
-        let mut best = random;
-        for contender in self.contenders() {
-            best = best.max(mean(&self.last_of(results, &contender)?));
-        }
+        let finals = results.rows(&self.contenders(), COLUMN, |c| Ok(last_mean(c, self.last)))?;
+        let best = finals.iter().map(|(_, values)| mean(values)).fold(random, f64::max);
         Ok(random + 0.9 * (best - random))
     }
 

@@ -23,6 +23,8 @@ pub struct Config {
     /// Environment steps of every run; unset, what the environment usually needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// Environment steps between evaluations.
+    pub every: u64,
     /// Seeds of the runs, fixed before they are made.
     pub seeds: Vec<u64>,
     /// Evaluations at the end that make the final return.
@@ -44,6 +46,7 @@ impl Default for Config {
             against: "sac".into(),
             times: 2.0,
             steps: None,
+            every: 250,
             seeds: vec![0, 1, 2, 3, 4],
             last: 3,
             episodes: 20,
@@ -60,12 +63,13 @@ impl Config {
             Effort::Quick => Self { steps: Some(2_000), seeds: vec![0, 1], ..usual },
             Effort::Usual => usual,
             // 80 epochs of 1,000 steps: paper.
-            Effort::Full => Self { steps: Some(80_000), ..usual },
+            Effort::Full => Self { steps: Some(80_000), every: 1_000, ..usual },
         }
     }
 
     pub fn check(&self) -> Result<()> {
         check::positive("times", self.times)?;
+        check::at_least("every", self.every as usize, 1)?;
         check::at_least("last", self.last, 1)?;
         check::at_least("episodes", self.episodes, 1)?;
         for (key, algo) in [("of", &self.of), ("against", &self.against)] {
@@ -83,7 +87,10 @@ impl Config {
             contenders: self.contenders(),
             seeds: self.seeds.clone(),
             jobs: self.jobs,
-            shared: vec![format!("run.eval.episodes={}", self.episodes)],
+            shared: vec![
+                format!("run.eval.episodes={}", self.episodes),
+                format!("run.eval.every={}", self.every),
+            ],
         }
     }
 

@@ -12,8 +12,8 @@ use hstep::stats::mean_height;
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Answer, Band, Comparison, Contender, Markdown, Plan, Results, algorithm, caption, environment,
-    interval, last_mean, panel, random_return, ratio, seed_table,
+    Answer, Band, Comparison, Markdown, Plan, Results, algorithm, caption, environment, interval,
+    last_mean, panel, random_return, ratio, seed_table,
 };
 use crate::plot::Figure;
 
@@ -48,18 +48,15 @@ impl Comparison for Config {
     fn tables(&self, results: &Results) -> Result<String> {
         let mut out = Markdown::default();
         let (env, contenders) = (environment(&self.env), self.contenders());
-        let of = |measure: &dyn Fn(&[(f64, f64)]) -> Result<f64>| {
-            let each = |c: &Contender| Ok((c.label.clone(), results.each(c, COLUMN, measure)?));
-            contenders.iter().map(each).collect::<Result<Vec<_>>>()
-        };
         let (steps, last) = (contenders[0].steps, self.last);
         out.text(&format!(
             "{env}, {steps} steps: final return, the mean of the last {last} evaluations."
         ));
-        let finals = of(&|c| Ok(last_mean(c, last)))?;
+        let finals = results.rows(&contenders, COLUMN, |c| Ok(last_mean(c, last)))?;
         seed_table(&mut out, &self.seeds, &finals, self.bootstrap_seed)?;
         out.text(&format!("{env}: mean return over the run (area under the curve by its length)."));
-        seed_table(&mut out, &self.seeds, &of(&mean_height)?, self.bootstrap_seed)?;
+        let means = results.rows(&contenders, COLUMN, mean_height)?;
+        seed_table(&mut out, &self.seeds, &means, self.bootstrap_seed)?;
         self.claim(&mut out, &finals)?;
         Ok(out.finish())
     }

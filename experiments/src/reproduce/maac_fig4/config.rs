@@ -18,6 +18,8 @@ pub struct Config {
     /// Environment steps of every run; unset, what an environment usually needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// Environment steps between evaluations.
+    pub every: u64,
     /// Seeds of the runs, fixed before they are made.
     pub seeds: Vec<u64>,
     /// Model steps of the full algorithm.
@@ -47,6 +49,7 @@ impl Default for Config {
             algo: "maac".into(),
             envs: vec!["pendulum".into(), "cartpole-swingup".into()],
             steps: None,
+            every: 250,
             seeds: vec![0, 1, 2, 3, 4],
             horizon: 3,
             samples: 5,
@@ -77,6 +80,7 @@ impl Config {
             Effort::Full => Self {
                 algo: "maac-paper".into(),
                 steps: Some(150_000),
+                every: 1_000,
                 horizon: 4,
                 starts: 256,
                 ..usual
@@ -88,6 +92,7 @@ impl Config {
         check::at_least("envs", self.envs.len(), 1)?;
         check::at_least("horizon", self.horizon, 1)?;
         check::at_least("samples", self.samples, 2)?;
+        check::at_least("every", self.every as usize, 1)?;
         check::at_least("last", self.last, 1)?;
         check::at_least("episodes", self.episodes, 1)?;
         check::fraction("severe", self.severe)?;
@@ -107,7 +112,10 @@ impl Config {
             contenders,
             seeds: self.seeds.clone(),
             jobs: self.jobs,
-            shared: vec![format!("run.eval.episodes={}", self.episodes)],
+            shared: vec![
+                format!("run.eval.episodes={}", self.episodes),
+                format!("run.eval.every={}", self.every),
+            ],
         }
     }
 

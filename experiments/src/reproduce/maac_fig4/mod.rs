@@ -83,27 +83,22 @@ impl Config {
         let all = [&ablation[..], &sweep].concat();
         let (random, name) = (random_return(env)?, environment(env));
         let steps = ablation[0].steps;
-        let measures: [(&str, &dyn Fn(&[(f64, f64)]) -> Result<f64>); 2] = [
-            ("final return", &|c| Ok(last_mean(c, self.last))),
-            ("mean return over the run", &mean_height),
-        ];
+        out.text(&format!(
+            "{name}, {steps} steps: final return, the mean of the last {} evaluations.",
+            self.last
+        ));
+        let finals = results.rows(&all, COLUMN, |c| Ok(last_mean(c, self.last)))?;
+        seed_table(out, &self.seeds, &finals, self.bootstrap_seed)?;
+        out.text(&format!(
+            "{name}: mean return over the run (area under the curve by its length)."
+        ));
+        let means = results.rows(&all, COLUMN, mean_height)?;
+        seed_table(out, &self.seeds, &means, self.bootstrap_seed)?;
         let mut answers = Vec::new();
-        for (measure, of) in measures {
-            let each = |c: &Contender| Ok((c.label.clone(), results.each(c, COLUMN, of)?));
-            let rows = all.iter().map(each).collect::<Result<Vec<_>>>()?;
-            let what = if measure == "final return" {
-                format!(
-                    "{name}, {steps} steps: final return, the mean of the last {} evaluations.",
-                    self.last
-                )
-            } else {
-                format!("{name}: mean return over the run (area under the curve by its length).")
-            };
-            out.text(&what);
-            seed_table(out, &self.seeds, &rows, self.bootstrap_seed)?;
-            let full = rows[0].1.clone();
-            for (label, values) in rows.into_iter().skip(1) {
-                answers.push(self.against(&full, &values, random, [measure, &label])?);
+        for (measure, rows) in [("final return", &finals), ("mean over the run", &means)] {
+            let full = &rows[0].1;
+            for (label, values) in &rows[1..] {
+                answers.push(self.against(full, values, random, [measure, label])?);
             }
         }
         out.text(&format!(

@@ -46,7 +46,7 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
         plot::write(&file, csv(&rows).as_bytes())?;
         rows
     };
-    let rows = wanted(&config, rows, &file)?;
+    let rows = wanted(&config, &rows, &file)?;
     let provenance = provenance(&config, &plan, settings, effort, job)?;
     let mut files = vec![file];
     files.extend(figure(&config, &rows)?.save(job.folder, &provenance)?);
@@ -110,7 +110,7 @@ fn read(file: &Path) -> Result<Vec<Row>> {
 }
 
 /// The rows of the config's environments and seeds, in its order.
-fn wanted(config: &Config, rows: Vec<Row>, file: &Path) -> Result<Vec<Row>> {
+fn wanted(config: &Config, rows: &[Row], file: &Path) -> Result<Vec<Row>> {
     let mut out = Vec::new();
     for env in &config.envs {
         for &seed in &config.seeds {
@@ -203,9 +203,9 @@ mod tests {
         std::fs::write(&file, csv(&rows())).unwrap();
         assert_eq!(read(&file).unwrap(), rows());
         let config = Config { seeds: vec![1], envs: vec!["pendulum".into()], ..Config::default() };
-        assert_eq!(wanted(&config, rows(), &file).unwrap(), rows()[1..]);
+        assert_eq!(wanted(&config, &rows(), &file).unwrap(), rows()[1..]);
         let config = Config { seeds: vec![2], ..config };
-        assert!(wanted(&config, rows(), &file).unwrap_err().to_string().contains("seed 2"));
+        assert!(wanted(&config, &rows(), &file).unwrap_err().to_string().contains("seed 2"));
         std::fs::write(&file, "env,seed,policy,planned\npendulum,0,1\n").unwrap();
         assert!(read(&file).unwrap_err().to_string().contains("`pendulum,0,1`"));
     }
