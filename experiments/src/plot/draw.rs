@@ -114,12 +114,17 @@ struct Entry {
     x: f64,
 }
 
+/// The width of a series' sample in the legend.
+fn key(series: &Series) -> f64 {
+    if series.look == Look::Line { KEY } else { 16.0 }
+}
+
 /// Places the legend's entries in rows no wider than the panel.
 fn legend(panel: &Panel, width: f64) -> Result<Vec<Entry>> {
     let (mut row, mut x, mut out) = (0, 0.0, Vec::new());
     for series in &panel.series {
         // A reader's own font in the SVG may be a tenth wider than ours.
-        let wide = KEY + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
+        let wide = key(series) + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
         if x > 0.0 && x + wide > width {
             (row, x) = (row + 1, 0.0);
         }
@@ -167,7 +172,7 @@ fn draw_panel<DB: DrawingBackend>(
     }
     for (series, entry) in panel.series.iter().zip(legend(panel, right - left)?) {
         let at = (left + entry.x, y + (entry.row as f64 + 0.5) * ROW);
-        let end = (at.0 + KEY, at.1);
+        let end = (at.0 + key(series), at.1);
         let (color, dash, _) = STYLES[series.style % STYLES.len()];
         if series.look == Look::Line {
             if !series.band.is_empty() {
@@ -179,7 +184,7 @@ fn draw_panel<DB: DrawingBackend>(
             }
             p.dashed(&[at, end], color, 2.6, dash)?;
         }
-        marker(p, series.style, (at.0 + KEY / 2.0, at.1))?;
+        marker(p, series.style, (f64::midpoint(at.0, end.0), at.1))?;
         p.text(&series.label, (end.0 + 8.0, at.1 + 0.35 * TEXT), Anchor::Left, TEXT, INK, false)?;
     }
     y += rows as f64 * ROW + 10.0;

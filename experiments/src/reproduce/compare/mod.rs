@@ -18,7 +18,7 @@ use toml::Table;
 
 pub use measure::{held, last_mean, random_return, reached};
 pub use names::{algorithm, environment};
-pub use panel::{Band, caption, panel};
+pub use panel::{Band, caption, panel, seed_words};
 pub use plan::{Contender, Plan, quoted, usual_steps};
 pub use runs::Results;
 pub use table::{

@@ -20,21 +20,24 @@ pub enum Band {
 
 /// What lines and bands are: how many seeds, which, which interval.
 pub fn caption(seeds: &[u64], band: Band) -> String {
-    let [first, .., last] = seeds else {
-        let seed = seeds.first().copied().unwrap_or_default();
+    if let [seed] = seeds {
         return format!("One run each, seed {seed}");
-    };
-    let in_a_row = seeds.windows(2).all(|w| w[1] == w[0] + 1);
-    let which = if in_a_row {
-        format!("{first} to {last}")
-    } else {
-        seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-    };
+    }
     let bands = match band {
         Band::Extremes => "bands from the lowest to the highest seed",
         Band::Mean => "bands: 95 % bootstrap interval of the mean",
     };
-    format!("Mean of {} seeds ({which}); {bands}", seeds.len())
+    format!("Mean of {}; {bands}", seed_words(seeds))
+}
+
+/// How many seeds, and which: `5 seeds (0 to 4)`.
+pub fn seed_words(seeds: &[u64]) -> String {
+    let in_a_row = seeds.windows(2).all(|w| w[1] == w[0] + 1);
+    let which = match seeds {
+        [first, .., last] if in_a_row => format!("{first} to {last}"),
+        _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    };
+    format!("{} seeds ({which})", seeds.len())
 }
 
 /// A panel with a line for each of `contenders`: the mean of `column` over seeds.

@@ -79,10 +79,11 @@ impl Config {
     /// The tables of one environment: final returns, means over the run, and what is left of the
     /// full algorithm's rise.
     fn of_one(&self, out: &mut Markdown, env: &str, results: &Results) -> Result<()> {
-        let (ablation, sweep) = (self.ablation(env), self.sweep(env));
-        let all = [&ablation[..], &sweep].concat();
+        let (mut all, full) = (self.ablation(env), format!("H = {}", self.horizon));
+        // The full algorithm's own horizon is its own runs.
+        all.extend(self.sweep(env).into_iter().filter(|c| c.label != full));
         let (random, name) = (random_return(env)?, environment(env));
-        let steps = ablation[0].steps;
+        let steps = all[0].steps;
         out.text(&format!(
             "{name}, {steps} steps: final return, the mean of the last {} evaluations.",
             self.last
@@ -103,11 +104,20 @@ impl Config {
         }
         out.text(&format!(
             "{name}: against the full {}. What is left is the share of its rise above random \
-             actions (return {random:.1}); a drop is severe when that is below {}. Intervals: 95 % \
-             bootstrap over seeds.",
+             actions (return {random:.1}); a drop is severe when that is below {}. Yes or no where \
+             the whole 95 % bootstrap interval over seeds says so.",
             all[0].label, self.severe
         ));
-        out.head(&["", "measure", "difference", "interval", "left", "interval", "severe drop"]);
+        out.head(&[
+            "",
+            "measure",
+            "difference",
+            "interval",
+            "drop",
+            "left",
+            "interval",
+            "severe drop",
+        ]);
         answers.iter().for_each(|row| out.row(row));
         Ok(())
     }
@@ -126,6 +136,7 @@ impl Config {
         let left = ratio(&rise(values), &rise(full), self.bootstrap_seed);
         let mut row = vec![label.to_owned(), measure.to_owned()];
         row.extend([format!("{:.1}", mean(values) - mean(full)), interval(&d, 1)]);
+        row.push(Answer::below(Some(&d), 0.0).to_string());
         row.extend(match &left {
             Some(i) => [format!("{:.2}", i.estimate), interval(i, 2)],
             None => ["-".to_owned(), "-".to_owned()],

@@ -19,7 +19,7 @@ use self::config::Config;
 use self::with_plan::{evaluate_policy, evaluate_with_plan, planner_is_there};
 use super::compare::{
     Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, configured, environment, finish, interval,
-    provenance, random_return, results,
+    provenance, random_return, results, seed_words,
 };
 use super::{Effort, Job, Outcome};
 use crate::plot::{self, Axis, Figure, Panel, Series};
@@ -147,7 +147,7 @@ fn figure(config: &Config, rows: &[Row]) -> Result<Figure> {
     Ok(Figure {
         name: Config::NAME.into(),
         title: "Trained policies at test time".into(),
-        caption: format!("Mean of {} seeds with its 95 % bootstrap interval", config.seeds.len()),
+        caption: format!("Mean of {} with its 95 % bootstrap interval", seed_words(&config.seeds)),
         size: (800, 520),
         panels: vec![Panel {
             title: String::new(),
