@@ -101,7 +101,8 @@ impl Config {
             series.push(Series::points("a seed, never", 1, never));
         }
         Ok(Panel {
-            title: format!("environment steps to hold a return of {level:.0}"),
+            title: format!("environment steps to hold a return of {level:.0}")
+                .replace('-', "\u{2212}"),
             x: Axis::log("elite fraction"),
             y: Axis::linear("environment steps").between(0.0, 1.12 * budget),
             series,
