@@ -1,4 +1,4 @@
-//! Statistics over seeds: area under a learning curve, bootstrap intervals.
+//! Statistics over seeds: area under a learning curve, means, bootstrap intervals.
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -31,13 +31,26 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Difference of the means of `left` and `right` with its percentile bootstrap interval: each
-/// side's seeds are resampled with replacement, `rounds` times (Efron 1979). `level` is the
-/// coverage, for example 0.95.
+/// Mean of `values` with its percentile bootstrap interval: the seeds are resampled with
+/// replacement, `rounds` times (Efron 1979). `level` is the coverage, for example 0.95.
 ///
 /// # Errors
-/// [`Error::Shape`] when a side is empty; [`Error::Config`] when `level` is not in (0, 1) or
+/// [`Error::Shape`] when there are no values; [`Error::Config`] when `level` is not in (0, 1) or
 /// `rounds` is 0.
+pub fn bootstrap_mean(
+    values: &[f64],
+    level: f64,
+    rounds: usize,
+    rng: &mut Rng,
+) -> Result<Interval> {
+    bootstrap(&[values], |m| m[0], level, rounds, rng)
+}
+
+/// Difference of the means of `left` and `right` with its percentile bootstrap interval: each
+/// side's seeds are resampled with replacement.
+///
+/// # Errors
+/// As [`bootstrap_mean`].
 pub fn bootstrap_difference(
     left: &[f64],
     right: &[f64],
@@ -45,25 +58,77 @@ pub fn bootstrap_difference(
     rounds: usize,
     rng: &mut Rng,
 ) -> Result<Interval> {
-    if left.is_empty() || right.is_empty() {
-        let got = [left.len(), right.len()];
+    bootstrap(&[left, right], |m| m[0] - m[1], level, rounds, rng)
+}
+
+/// Ratio of the means of `left` and `right` with its percentile bootstrap interval: each side's
+/// seeds are resampled with replacement.
+///
+/// # Errors
+/// As [`bootstrap_mean`]; [`Error::Config`] also when a value of `right` is not above zero: a
+/// ratio to something that may vanish or change sign says nothing.
+pub fn bootstrap_ratio(
+    left: &[f64],
+    right: &[f64],
+    level: f64,
+    rounds: usize,
+    rng: &mut Rng,
+) -> Result<Interval> {
+    if let Some(low) = right.iter().find(|r| r.is_nan() || **r <= 0.0) {
+        return Err(Error::config("right", format!("expected values above 0, got {low}")));
+    }
+    bootstrap(&[left, right], |m| m[0] / m[1], level, rounds, rng)
+}
+
+/// A statistic of the sides' means, with its percentile bootstrap interval.
+fn bootstrap(
+    sides: &[&[f64]],
+    statistic: impl Fn(&[f64]) -> f64,
+    level: f64,
+    rounds: usize,
+    rng: &mut Rng,
+) -> Result<Interval> {
+    if sides.iter().any(|side| side.is_empty()) {
+        let got: Vec<usize> = sides.iter().map(|side| side.len()).collect();
         return Err(Error::shape("bootstrap", "at least one seed a side", got));
     }
     if !(level > 0.0 && level < 1.0) {
         return Err(Error::config("level", format!("expected a number in (0, 1), got {level}")));
     }
     crate::check::at_least("rounds", rounds, 1)?;
-    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
-    let mut resampled =
-        |x: &[f64]| (0..x.len()).map(|_| x[rng.below(x.len())]).sum::<f64>() / x.len() as f64;
-    let mut draws: Vec<f64> = (0..rounds).map(|_| resampled(left) - resampled(right)).collect();
+    let resampled = |x: &[f64], rng: &mut Rng| {
+        (0..x.len()).map(|_| x[rng.below(x.len())]).sum::<f64>() / x.len() as f64
+    };
+    let mut draws: Vec<f64> = (0..rounds)
+        .map(|_| statistic(&sides.iter().map(|x| resampled(x, rng)).collect::<Vec<_>>()))
+        .collect();
     draws.sort_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
     Ok(Interval {
-        estimate: mean(left) - mean(right),
+        estimate: statistic(&sides.iter().map(|x| mean(x)).collect::<Vec<_>>()),
         low: quantile(&draws, tail),
         high: quantile(&draws, 1.0 - tail),
     })
+}
+
+/// Mean; NaN of none.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Mean of the middle half: a quarter of the weight is cut off at each end, a value on the border
+/// counting in part (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+/// Statistical Precipice"). NaN of none.
+#[must_use]
+pub fn interquartile_mean(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as f64;
+    // What of value i, which fills i..i+1, lies between the quarters.
+    let kept = |i: usize| ((i + 1) as f64).min(0.75 * n) - (i as f64).max(0.25 * n);
+    let sum: f64 = sorted.iter().enumerate().map(|(i, v)| kept(i).max(0.0) * v).sum();
+    sum / (0.5 * n)
 }
 
 /// Quantile `q` in `[0, 1]` of sorted numbers, interpolated; NaN of none.
@@ -114,5 +179,44 @@ mod tests {
         assert_abs_diff_eq!(got.high, got.estimate + z * error, epsilon = 0.1 * error);
         assert!(bootstrap_difference(&[], &right, 0.95, 10, &mut rng).is_err());
         assert!(bootstrap_difference(&left, &right, 1.5, 10, &mut rng).is_err());
+
+        let got = bootstrap_mean(&left, 0.9, 4000, &mut rng).unwrap();
+        let (error, z) = ((var(&left) / n as f64).sqrt(), Normal::standard().inverse_cdf(0.95));
+        assert_abs_diff_eq!(got.low, got.estimate - z * error, epsilon = 0.1 * error);
+        assert_abs_diff_eq!(got.high, got.estimate + z * error, epsilon = 0.1 * error);
+
+        // Of a ratio by the delta method; the denominator is kept away from zero.
+        let right: Vec<f64> = right.iter().map(|r| 10.0 + r.abs()).collect();
+        let got = bootstrap_ratio(&left, &right, 0.95, 4000, &mut rng).unwrap();
+        let relative = |x: &[f64]| var(x) / n as f64 / mean(x).powi(2);
+        let error = got.estimate * (relative(&left) + relative(&right)).sqrt();
+        let z = Normal::standard().inverse_cdf(0.975);
+        assert_abs_diff_eq!(got.estimate, mean(&left) / mean(&right), epsilon = 1e-15);
+        assert_abs_diff_eq!(got.low, got.estimate - z * error, epsilon = 0.1 * error);
+        assert_abs_diff_eq!(got.high, got.estimate + z * error, epsilon = 0.1 * error);
+    }
+
+    #[test]
+    fn a_ratio_to_what_may_vanish_is_refused() {
+        let mut rng = Rng::new(1);
+        for right in [[1.0, 0.0], [1.0, -2.0], [1.0, f64::NAN]] {
+            assert!(bootstrap_ratio(&[1.0], &right, 0.95, 10, &mut rng).is_err());
+        }
+    }
+
+    #[test]
+    fn the_interval_of_equal_seeds_is_a_point() {
+        let got = bootstrap_mean(&[2.0, 2.0, 2.0], 0.95, 50, &mut Rng::new(1)).unwrap();
+        assert_eq!(got, Interval { estimate: 2.0, low: 2.0, high: 2.0 });
+    }
+
+    #[test]
+    fn the_interquartile_mean_is_that_of_the_middle_half() {
+        assert_eq!(interquartile_mean(&[100.0, 3.0, 2.0, -50.0]), 2.5);
+        // scipy.stats.trim_mean cuts whole values; of five, a quarter of 1.25 values goes at each
+        // end, so that the second and fourth count 3/4: (0.75 * 1 + 2 + 0.75 * 4) / 2.5.
+        assert_abs_diff_eq!(interquartile_mean(&[1.0, 9.0, -9.0, 2.0, 4.0]), 2.3, epsilon = 1e-15);
+        assert_eq!(interquartile_mean(&[7.0]), 7.0);
+        assert!(interquartile_mean(&[]).is_nan());
     }
 }

@@ -107,6 +107,9 @@ pub struct Reproduce {
     /// All the work.
     #[arg(long)]
     pub full: bool,
+    /// Draw from the data below the folder of the figures; train nothing.
+    #[arg(long)]
+    pub redraw: bool,
     /// The folder of the figures.
     #[arg(long, value_name = "DIR", default_value = "figures")]
     pub out: PathBuf,

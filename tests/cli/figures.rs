@@ -1,8 +1,9 @@
 //! Figures: their numbers, files and settings.
 
 use std::path::Path;
+use std::process::Output;
 
-use crate::run;
+use crate::{hstep, refused_with, run};
 
 /// `y` by `x` of one line of one panel.
 fn line(csv: &Path, panel: &str, series: &str) -> Vec<f64> {
@@ -80,4 +81,103 @@ fn maac_fig3_takes_its_numbers_from_the_command_line() {
     assert_eq!(perturbed, line(&csv, "Q perturbed", "true dynamics"));
     let seeds = std::fs::read_to_string(folder.path().join("data/maac-fig3-seeds.csv")).unwrap();
     assert!(seeds.contains(",3,12,") && seeds.contains(",5,0,") && !seeds.contains(",0,0,"));
+}
+
+/// A figure of learning curves with runs of a few hundred steps: the arguments after `--out`.
+const TINY: [&str; 3] = ["seeds=[0, 1]", "episodes=1", "jobs=2"];
+/// Fifty steps of learning after the pendulum's random ones.
+const SHORT: [&str; 2] = ["steps=450", "every=150"];
+
+/// Draws `figure` with tiny runs into `folder`; runs go into `runs`.
+fn tiny(figure: &str, folder: &Path, runs: &Path, settings: &[&[&str]]) -> Output {
+    let settings = settings.concat();
+    let mut command = hstep(&["-q", "reproduce", figure, "--out", folder.to_str().unwrap()]);
+    command.env("HSTEP_RUNS", runs).args(TINY).args(settings).output().unwrap()
+}
+
+fn succeeded(out: &Output) -> String {
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_figure_of_curves_is_trained_once_and_drawn_again_from_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, runs) = (folder.path().join("figures"), folder.path().join("runs"));
+    let settings =
+        ["envs=[\"pendulum\"]", "horizon=2", "horizons=[3]", "samples=2", "starts=8", "last=1"];
+    let text = succeeded(&tiny("maac-fig4", &out, &runs, &[&SHORT, &settings]));
+    assert!(text.contains("severe drop"), "{text}");
+    // Four of the ablation and one horizon more, two seeds each: the full one's horizon is shared.
+    assert_eq!(std::fs::read_dir(runs.join("maac-fig4")).unwrap().count(), 10);
+    let csv = out.join("data/maac-fig4.csv");
+    for label in ["MAAC", "H = 0", "no STEVE", "one sample"] {
+        assert_eq!(line(&csv, "pendulum", label).len(), 4, "{label}");
+    }
+    let sweep = out.join("data/maac-fig4-horizons.csv");
+    assert_eq!(line(&sweep, "pendulum", "H = 2"), line(&csv, "pendulum", "MAAC"));
+    assert_ne!(line(&sweep, "pendulum", "H = 2"), line(&sweep, "pendulum", "H = 3"));
+
+    let drawn = ["maac-fig4.svg", "maac-fig4-horizons.svg", "data/maac-fig4.md"];
+    let read = || drawn.map(|name| std::fs::read_to_string(out.join(name)).unwrap());
+    let first = read();
+    assert!(first[0].contains("Mean of 2 seeds (0 to 1); bands: 95 % bootstrap interval"));
+    for meta in std::fs::read_dir(out.join("data/maac-fig4")).unwrap() {
+        let meta = std::fs::read_to_string(meta.unwrap().path().join("meta.json")).unwrap();
+        assert!(!meta.contains("host") && !meta.contains("command_line"), "{meta}");
+    }
+    drawn.iter().for_each(|name| std::fs::remove_file(out.join(name)).unwrap());
+    let nowhere = folder.path().join("nowhere");
+    succeeded(&tiny("maac-fig4", &out, &nowhere, &[&SHORT, &settings, &["--redraw"]]));
+    assert!(read() == first && !nowhere.exists());
+
+    // Data that are not there are not made up.
+    let other = ["starts=9", "--redraw"];
+    let refused = tiny("maac-fig4", &out, &nowhere, &[&SHORT, &settings, &other]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("no run of MAAC on pendulum with seed 0"), "{words}");
+    assert!(words.contains("`improve.starts`: 8 against 9"), "{words}");
+    assert_eq!(refused.status.code(), Some(4));
+}
+
+#[test]
+fn other_figures_of_curves_are_drawn_with_any_algorithm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, runs) = (folder.path().join("figures"), folder.path().join("runs"));
+    let elites = ["algo=mbpo", "key=imagine.real_ratio", "elites=[0.5, 1.0]"];
+    // Everything is better than -1e9, nothing better than 0.
+    let text = succeeded(&tiny("demorl-fig3", &out, &runs, &[&SHORT, &elites, &["level=-1e9"]]));
+    assert!(text.contains("| 50\u{a0}% | 450 | 150 | 150 | 2 of 2 |"), "{text}");
+    let text = succeeded(&tiny("demorl-fig3", &out, &runs, &[&SHORT, &elites, &["level=0"]]));
+    assert!(text.contains("| 100\u{a0}% | 450 | - | - | 0 of 2 |"), "{text}");
+
+    let leg = ["env=pendulum", "algos=[\"mbpo\", \"sac\"]", "of=mbpo", "last=1"];
+    let text = succeeded(&tiny("demorl-fig4", &out, &runs, &[&SHORT, &leg]));
+    // Returns below zero have no ratio.
+    assert!(text.contains("| as it is | - | - | open |"), "{text}");
+
+    let planners = ["learners=[\"mbpo\"]", "planners=[\"sac\"]", "enough=1"];
+    let steps = ["steps=500", "planner_steps=1000"];
+    let text = succeeded(&tiny("planners-learning", &out, &runs, &[&steps, &planners]));
+    assert!(text.contains("| MBPO | 0 | no |"), "{text}");
+}
+
+#[test]
+fn settings_of_figures_of_curves_are_checked_before_anything_is_trained() {
+    let with = |figure, setting| ["reproduce", figure, setting];
+    let near = "`sedes`: unknown key; did you mean `seeds`?";
+    for figure in ["native-learning", "maac-fig4", "maac-table1", "planners-learning"] {
+        refused_with(&with(figure, "sedes=[1]"), 2, near);
+    }
+    for figure in ["demorl-fig3", "demorl-fig4"] {
+        refused_with(&["reproduce", figure, "algo=maac", "of=maac", "sedes=[1]"], 2, "unknown key");
+    }
+    refused_with(&with("maac-fig4", "seeds=[]"), 2, "`seeds`: expected at least 1, got 0");
+    refused_with(&with("maac-fig4", "seeds=[1, 1]"), 2, "expected every seed once");
+    refused_with(&with("maac-fig4", "envs=[\"pendulm\"]"), 2, "did you mean `pendulum`?");
+    refused_with(&with("maac-fig4", "horizons=[0]"), 2, "`horizons`");
+    refused_with(&with("demorl-fig3", "elites=[1.5]"), 2, "`elites`");
+    refused_with(&with("demorl-fig4", "against=dreamer"), 2, "`against`: expected one of");
+    let redraw = ["reproduce", "maac-fig3", "--redraw"];
+    refused_with(&redraw, 2, "draw it without --redraw");
 }

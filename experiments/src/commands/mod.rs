@@ -5,7 +5,6 @@ mod quickstart;
 mod report;
 pub mod train;
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -39,18 +38,13 @@ fn reproduce_figure(args: &Reproduce, stop: &AtomicBool) -> Result<()> {
     };
     let mut settings = Table::new();
     config::set_all(&mut settings, &args.settings)?;
-    draw(&args.figure, &settings, effort, &args.out, stop)
+    let job = Job { folder: &args.out, stop, redraw: args.redraw };
+    draw(&args.figure, &settings, effort, &job)
 }
 
 /// Draws a figure and prints its summary and its files.
-fn draw(
-    figure: &str,
-    settings: &Table,
-    effort: Effort,
-    folder: &Path,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let outcome = (reproduce::find(figure)?.run)(settings, effort, &Job { folder, stop })?;
+fn draw(figure: &str, settings: &Table, effort: Effort, job: &Job) -> Result<()> {
+    let outcome = (reproduce::find(figure)?.run)(settings, effort, job)?;
     for line in &outcome.summary {
         say!("{line}")?;
     }

@@ -11,7 +11,7 @@ use toml::Table;
 use super::{draw, report, train};
 use crate::output::say;
 use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
-use crate::reproduce::Effort;
+use crate::reproduce::{Effort, Job};
 use crate::run_folder;
 use crate::settings::Settings;
 
@@ -52,6 +52,7 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
     let figure = Figure {
         name: "quickstart".into(),
         title: "Pendulum: mean return of 20 evaluation episodes".into(),
+        caption: String::new(),
         size: (800, 460),
         panels: vec![Panel {
             title: String::new(),
@@ -69,7 +70,8 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
     };
     let files = figure.save(Path::new(FIGURES), &provenance)?;
     say!("\nMAAC, Figure 3: the gradient's error against the horizon.")?;
-    draw("maac-fig3", &Table::new(), Effort::Usual, Path::new(FIGURES), stop)?;
+    let job = Job { folder: Path::new(FIGURES), stop, redraw: false };
+    draw("maac-fig3", &Table::new(), Effort::Usual, &job)?;
     say!("\n{:<6} {:>12} {:>12}   run folder", "", "first return", "last return")?;
     for row in rows {
         say!("{row}")?;

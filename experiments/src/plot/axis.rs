@@ -18,17 +18,25 @@ pub struct Axis {
     pub scale: Scale,
     /// Ends of the axis; `None` takes them from the data.
     pub range: Option<(f64, f64)>,
+    /// Names at 0, 1, 2, ... instead of numbers; empty for numbers.
+    pub names: Vec<String>,
 }
 
 impl Axis {
     /// A linear axis that spans its data.
     pub fn linear(label: impl Into<String>) -> Self {
-        Self { label: label.into(), scale: Scale::Linear, range: None }
+        Self { label: label.into(), scale: Scale::Linear, range: None, names: Vec::new() }
     }
 
     /// A logarithmic axis that spans its data.
     pub fn log(label: impl Into<String>) -> Self {
-        Self { label: label.into(), scale: Scale::Log, range: None }
+        Self { label: label.into(), scale: Scale::Log, range: None, names: Vec::new() }
+    }
+
+    /// An axis of names, each a unit wide.
+    pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
+        let high = names.len() as f64 - 0.5;
+        Self { names, ..Self::linear(label).between(-0.5, high) }
     }
 
     /// The same axis with fixed ends.
@@ -72,6 +80,9 @@ impl Axis {
 
     /// Labelled ticks inside the ends.
     pub fn ticks(&self, ends: (f64, f64)) -> Vec<(f64, String)> {
+        if !self.names.is_empty() {
+            return self.names.iter().cloned().enumerate().map(|(i, n)| (i as f64, n)).collect();
+        }
         let values = match self.scale {
             Scale::Linear => linear_ticks(ends),
             Scale::Log => log_ticks(ends),
@@ -169,6 +180,13 @@ mod tests {
         assert_eq!(texts(&Axis::log(""), (1e-5, 0.02)), ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²"]);
         assert_eq!(texts(&Axis::log(""), (4e-6, 2e-5)), ["5·10⁻⁶", "10⁻⁵", "2·10⁻⁵"]);
         assert_eq!(texts(&Axis::log(""), (0.1, 2.0)), ["0.1", "0.2", "0.5", "1", "2"]);
+    }
+
+    #[test]
+    fn names_stand_at_whole_numbers() {
+        let axis = Axis::named("", vec!["a".into(), "b".into()]);
+        assert_eq!(axis.ticks((-0.5, 1.5)), [(0.0, "a".into()), (1.0, "b".into())]);
+        assert_eq!(axis.ends([7.0].into_iter()), (-0.5, 1.5));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hstep::Result;
 use plotters::prelude::*;
 
 use super::paint::{Anchor, GRID, INK, Painter, Point, SOFT, Target, UNITS, failed, text_width};
-use super::{Figure, Note, Panel, Scale, Series};
+use super::{Figure, Look, Note, Panel, Scale, Series};
 
 const TITLE: f64 = 25.0;
 const HEADING: f64 = 20.0;
@@ -14,6 +14,10 @@ const TEXT: f64 = 18.0;
 const MARGIN: f64 = 18.0;
 const ROW: f64 = 27.0;
 const KEY: f64 = 46.0;
+/// Opacity of a band, and the width of its outline. Three areas over one another must not turn
+/// brown.
+const BAND: f64 = 0.08;
+const EDGE: f64 = 1.2;
 
 /// Okabe and Ito's colours, told apart by colour-blind eyes; dash and marker tell them apart in
 /// grey.
@@ -86,6 +90,10 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
         p.text(&figure.title, (MARGIN, top + 0.8 * TITLE), Anchor::Left, TITLE, INK, true)?;
         top += 1.5 * TITLE;
     }
+    if !figure.caption.is_empty() {
+        p.text(&figure.caption, (MARGIN, top + 0.7 * TEXT), Anchor::Left, TEXT, SOFT, false)?;
+        top += 1.7 * TEXT;
+    }
     let gap = 30.0;
     let n = figure.panels.len().max(1) as f64;
     let width = (w - 2.0 * MARGIN - gap * (n - 1.0)) / n;
@@ -106,12 +114,17 @@ struct Entry {
     x: f64,
 }
 
+/// The width of a series' sample in the legend.
+fn key(series: &Series) -> f64 {
+    if series.look == Look::Line { KEY } else { 16.0 }
+}
+
 /// Places the legend's entries in rows no wider than the panel.
 fn legend(panel: &Panel, width: f64) -> Result<Vec<Entry>> {
     let (mut row, mut x, mut out) = (0, 0.0, Vec::new());
     for series in &panel.series {
         // A reader's own font in the SVG may be a tenth wider than ours.
-        let wide = KEY + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
+        let wide = key(series) + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
         if x > 0.0 && x + wide > width {
             (row, x) = (row + 1, 0.0);
         }
@@ -159,13 +172,19 @@ fn draw_panel<DB: DrawingBackend>(
     }
     for (series, entry) in panel.series.iter().zip(legend(panel, right - left)?) {
         let at = (left + entry.x, y + (entry.row as f64 + 0.5) * ROW);
-        let end = (at.0 + KEY, at.1);
+        let end = (at.0 + key(series), at.1);
         let (color, dash, _) = STYLES[series.style % STYLES.len()];
-        if !series.band.is_empty() {
-            p.rect((at.0, at.1 - 8.0), (end.0, at.1 + 8.0), color.mix(0.18))?;
+        if series.look == Look::Line {
+            if !series.band.is_empty() {
+                let (top, bottom) = (at.1 - 8.0, at.1 + 8.0);
+                p.rect((at.0, top), (end.0, bottom), color.mix(BAND))?;
+                for y in [top, bottom] {
+                    p.stroke(&[(at.0, y), (end.0, y)], pale(color), EDGE)?;
+                }
+            }
+            p.dashed(&[at, end], color, 2.6, dash)?;
         }
-        p.dashed(&[at, end], color, 2.6, dash)?;
-        marker(p, series.style, (at.0 + KEY / 2.0, at.1))?;
+        marker(p, series.style, (f64::midpoint(at.0, end.0), at.1))?;
         p.text(&series.label, (end.0 + 8.0, at.1 + 0.35 * TEXT), Anchor::Left, TEXT, INK, false)?;
     }
     y += rows as f64 * ROW + 10.0;
@@ -189,8 +208,12 @@ fn draw_panel<DB: DrawingBackend>(
         y: y_ends,
     };
     axes(p, &frame)?;
+    // All areas lie below all their edges, and those below all lines.
     for series in panel.series.iter().rev() {
         band_of(p, &frame, series)?;
+    }
+    for series in panel.series.iter().rev() {
+        edges_of(p, &frame, series)?;
     }
     for series in panel.series.iter().rev() {
         line_of(p, &frame, series)?;
@@ -215,15 +238,43 @@ fn axes<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame) -> Result<()> {
 }
 
 fn band_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
-    if series.band.len() != series.points.len() || series.band.is_empty() {
+    if series.look != Look::Line || series.band.is_empty() {
         return Ok(());
     }
-    let edge = |pick: fn(&(f64, f64)) -> f64| {
-        series.points.iter().zip(&series.band).map(move |(q, b)| f.place_clamped((q.0, pick(b))))
-    };
-    let mut outline: Vec<Point> = edge(|b| b.0).collect();
-    outline.extend(edge(|b| b.1).rev());
-    p.fill(&outline, STYLES[series.style % STYLES.len()].0.mix(0.18))
+    let mut outline = edge(f, series, |b| b.0);
+    outline.extend(edge(f, series, |b| b.1).into_iter().rev());
+    p.fill(&outline, STYLES[series.style % STYLES.len()].0.mix(BAND))
+}
+
+/// The lower or the upper edge of a band, as far as there are points.
+fn edge(f: &Frame, series: &Series, pick: fn(&(f64, f64)) -> f64) -> Vec<Point> {
+    let both = series.points.iter().zip(&series.band);
+    both.map(|(q, b)| f.place_clamped((q.0, pick(b)))).collect()
+}
+
+/// Thin outlines, by which overlapping bands are told apart; upright bars of whiskers.
+fn edges_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    let color = STYLES[series.style % STYLES.len()].0;
+    let (low, high) = (edge(f, series, |b| b.0), edge(f, series, |b| b.1));
+    match series.look {
+        Look::Line => {
+            p.stroke(&low, pale(color), EDGE)?;
+            p.stroke(&high, pale(color), EDGE)
+        }
+        Look::Points => Ok(()),
+        Look::Whiskers => low.iter().zip(&high).try_for_each(|(&a, &b)| {
+            p.stroke(&[a, b], color, 2.2)?;
+            [a, b]
+                .iter()
+                .try_for_each(|q| p.stroke(&[(q.0 - 5.0, q.1), (q.0 + 5.0, q.1)], color, 2.2))
+        }),
+    }
+}
+
+/// A colour half way to white: strokes are opaque.
+fn pale(color: RGBColor) -> RGBColor {
+    let half = |c: u8| c / 2 + 128;
+    RGBColor(half(color.0), half(color.1), half(color.2))
 }
 
 fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
@@ -231,11 +282,12 @@ fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) 
     let usable = |y: f64| y.is_finite() && (f.panel.y.scale == Scale::Linear || y > 0.0);
     let placed: Vec<Point> =
         series.points.iter().filter(|q| usable(q.1)).map(|&q| f.place(q)).collect();
-    for path in clipped(&placed, f.min.1, f.max.1) {
-        p.dashed(&path, color, 2.6, dash)?;
+    let line = series.look == Look::Line;
+    for path in clipped(&placed, f.min.1, f.max.1).iter().filter(|_| line) {
+        p.dashed(path, color, 2.6, dash)?;
     }
     // About eight markers a line, at other places for other styles.
-    let every = placed.len().div_ceil(8).max(1);
+    let every = if line { placed.len().div_ceil(8).max(1) } else { 1 };
     let first = (series.style * every / 3) % every;
     for &at in placed.iter().skip(first).step_by(every) {
         if (f.min.1..=f.max.1).contains(&at.1) {
@@ -342,6 +394,7 @@ mod tests {
         let figure = Figure {
             name: "t".into(),
             title: "T < 1".into(),
+            caption: String::new(),
             size: (400, 300),
             panels: vec![Panel {
                 title: "p".into(),

@@ -21,6 +21,8 @@ pub struct Figure {
     pub name: String,
     /// One line above everything.
     pub title: String,
+    /// A second line in smaller letters: what lines and bands are; left out when empty.
+    pub caption: String,
     /// Width and height in CSS pixels; the PNG has twice as many.
     pub size: (u32, u32),
     /// The panels, left to right.
@@ -42,13 +44,26 @@ pub struct Panel {
     pub notes: Vec<Note>,
 }
 
-/// A line with an optional band around it.
+/// How the points of a series are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Joined by a line, the band as an area.
+    Line,
+    /// Markers only.
+    Points,
+    /// A marker each, the band as an upright bar.
+    Whiskers,
+}
+
+/// A line with an optional band around it, or markers.
 #[derive(Debug, Clone)]
 pub struct Series {
     /// Its name in the legend and the CSV.
     pub label: String,
     /// Which of the seven styles (colour, dash and marker together) it is drawn in.
     pub style: usize,
+    /// A line, or markers.
+    pub look: Look,
     /// Points `(x, y)` in order of `x`.
     pub points: Vec<(f64, f64)>,
     /// Lower and upper edge at every point, or empty.
@@ -71,7 +86,22 @@ pub struct Note {
 impl Series {
     /// A line without a band.
     pub fn line(label: impl Into<String>, style: usize, points: Vec<(f64, f64)>) -> Self {
-        Self { label: label.into(), style, points, band: Vec::new() }
+        Self { label: label.into(), style, look: Look::Line, points, band: Vec::new() }
+    }
+
+    /// Markers without a line.
+    pub fn points(label: impl Into<String>, style: usize, points: Vec<(f64, f64)>) -> Self {
+        Self { look: Look::Points, ..Self::line(label, style, points) }
+    }
+
+    /// Markers with an upright bar from low to high each: `(x, y, (low, high))`.
+    pub fn whiskers(
+        label: impl Into<String>,
+        style: usize,
+        points: &[(f64, f64, (f64, f64))],
+    ) -> Self {
+        let line = Self::line(label, style, points.iter().map(|p| (p.0, p.1)).collect());
+        Self { look: Look::Whiskers, band: points.iter().map(|p| p.2).collect(), ..line }
     }
 
     /// The same line with a band from `low` to `high` at every point.

@@ -1,7 +1,13 @@
 //! The figures that can be drawn again, by name.
 
+mod compare;
+mod demorl_fig3;
+mod demorl_fig4;
 mod maac_fig3;
+mod maac_fig4;
+mod maac_table1;
 mod native;
+mod planners;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +44,8 @@ pub struct Job<'a> {
     pub folder: &'a Path,
     /// Set by the first SIGINT or SIGTERM.
     pub stop: &'a AtomicBool,
+    /// Draw from the data beside the figure; train nothing.
+    pub redraw: bool,
 }
 
 impl Job<'_> {
@@ -49,6 +57,21 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// The command line that does this again.
+pub fn command(figure: &str, settings: &Table, effort: Effort, redraw: bool) -> String {
+    let mut words = vec![format!("hstep reproduce {figure}")];
+    match effort {
+        Effort::Quick => words.push("--quick".to_owned()),
+        Effort::Usual => {}
+        Effort::Full => words.push("--full".to_owned()),
+    }
+    if redraw {
+        words.push("--redraw".to_owned());
+    }
+    words.extend(settings.iter().map(|(k, v)| format!("'{k}={v}'")));
+    words.join(" ")
 }
 
 /// One figure or table.
@@ -71,7 +94,32 @@ pub const ALL: &[Reproduction] = &[
     Reproduction {
         name: "native-learning",
         about: "SAC, MBPO and MAAC on pendulum and cart-pole: curves, tables (half an hour)",
-        run: native::run,
+        run: compare::run::<native::Config>,
+    },
+    Reproduction {
+        name: "maac-fig4",
+        about: "MAAC, Figure 4: without the model in the gradient, STEVE, samples; long horizons",
+        run: compare::run::<maac_fig4::Config>,
+    },
+    Reproduction {
+        name: "maac-table1",
+        about: "MAAC, Table 1: trained policies with and without planning at test time",
+        run: maac_table1::run,
+    },
+    Reproduction {
+        name: "demorl-fig3",
+        about: "M-DeMoRL, Figure 3: elite fractions, curves and steps to a level",
+        run: compare::run::<demorl_fig3::Config>,
+    },
+    Reproduction {
+        name: "demorl-fig4",
+        about: "M-DeMoRL, Figure 4: the two-link leg, against MoPAC, MAAC, MBPO and SAC",
+        run: compare::run::<demorl_fig4::Config>,
+    },
+    Reproduction {
+        name: "planners-learning",
+        about: "MoPAC, M-DeMoRL and PETS on the pendulum: curves, steps to a level",
+        run: compare::run::<planners::Config>,
     },
 ];
 

@@ -22,7 +22,7 @@ use toml::Table;
 use self::config::{Config, Seeds};
 use self::learned::Data;
 use self::objective::gradients;
-use super::{Effort, Job, Outcome};
+use super::{Effort, Job, Outcome, command};
 use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series};
 
 /// Relative L1 errors of one seed, by horizon.
@@ -47,10 +47,14 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
         config.seeds = Seeds::Count(4);
     }
     config.check()?;
+    if job.redraw {
+        let problem = "maac-fig3 is computed in seconds; draw it without --redraw";
+        return Err(Error::config("figure", problem).into());
+    }
     let curves = compute(&config, job)?;
     let hash = layers::hash8(&layers::to_table(&config)?, &[]);
     let provenance = Provenance {
-        command: command(overrides, effort),
+        command: command("maac-fig3", overrides, effort, false),
         config_hash: hash,
         commit: plot::commit(),
         seeds: config.seeds.list(),
@@ -62,15 +66,6 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
     plot::write(&table, csv(&curves).as_bytes())?;
     files.push(table);
     Ok(Outcome { summary: summary(&curves), files })
-}
-
-fn command(overrides: &Table, effort: Effort) -> String {
-    let mut words = vec!["hstep reproduce maac-fig3".to_owned()];
-    if effort == Effort::Quick {
-        words.push("--quick".to_owned());
-    }
-    words.extend(overrides.iter().map(|(k, v)| format!("'{k}={v}'")));
-    words.join(" ")
 }
 
 /// What does not depend on the seed.
@@ -270,6 +265,7 @@ fn figure(config: &Config, curves: &[Curve]) -> Figure {
     Figure {
         name: "maac-fig3".into(),
         title: "A longer rollout trusts Q less and the model more".into(),
+        caption: String::new(),
         size: (1200, 620),
         panels: vec![
             panel("Q perturbed, dynamics perturbed or true", given, notes),
@@ -289,6 +285,7 @@ fn same_horizon_figure(config: &Config, curves: &[Curve]) -> Figure {
     Figure {
         name: "maac-fig3-same-horizon".into(),
         title: "Error against the same H-step objective with true parts".into(),
+        caption: String::new(),
         size: (800, 500),
         panels: vec![Panel {
             title: String::new(),

@@ -1,6 +1,5 @@
 //! What `hstep reproduce native-learning` takes as `key=value`.
 
-use hstep::{Result, check};
 use serde::{Deserialize, Serialize};
 
 /// Seeds, budgets and the level to hold. Everything is `ours`.
@@ -40,18 +39,5 @@ impl Default for Config {
             jobs: 2,
             bootstrap_seed: 0,
         }
-    }
-}
-
-impl Config {
-    /// # Errors
-    /// [`hstep::Error::Config`] naming the key.
-    pub fn validate(&self) -> Result<()> {
-        check::at_least("seeds", self.seeds.len(), 1)?;
-        check::at_least("jobs", self.jobs, 1)?;
-        check::at_least("episodes", self.episodes, 1)?;
-        // The areas need two evaluations.
-        check::at_least("cartpole_steps", self.cartpole_steps as usize, 500)?;
-        check::at_least("pendulum_steps", self.pendulum_steps as usize, 500)
     }
 }

@@ -1,0 +1,137 @@
+//! Figures that compare learning curves: contenders by seeds, trained side by side, resumed, read
+//! back, drawn and tabulated. A figure is a config that knows its plan, and what to draw of it.
+
+mod data;
+mod measure;
+mod names;
+mod panel;
+mod plan;
+mod runs;
+mod table;
+
+use std::path::PathBuf;
+
+use hstep::config as layers;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::Table;
+
+pub use measure::{held, last_mean, random_return, reached};
+pub use names::{algorithm, environment};
+pub use panel::{Band, caption, panel, seed_words};
+pub use plan::{Contender, Plan, quoted, usual_steps};
+pub use runs::Results;
+pub use table::{
+    Answer, LEVEL, Markdown, ROUNDS, held_table, interval, ratio, seed_names, seed_table,
+};
+
+use super::{Effort, Job, Outcome, command};
+use crate::plot::{self, Figure, Provenance};
+
+/// A figure made of learning curves; the implementing struct is what can be set of it.
+pub trait Comparison: Serialize + DeserializeOwned + Default {
+    /// Its name on the command line and below `figures/data`.
+    const NAME: &'static str;
+
+    /// The settings for this much work, before `key=value`.
+    fn with_effort(effort: Effort) -> Self;
+
+    /// Refuses what cannot be drawn, by key.
+    ///
+    /// # Errors
+    /// [`hstep::Error::Config`] naming the key.
+    fn validate(&self) -> hstep::Result<()>;
+
+    /// Who is compared, on which seeds.
+    fn plan(&self) -> Plan;
+
+    /// The figures, each with a name of its own.
+    ///
+    /// # Errors
+    /// For curves that cannot be averaged.
+    fn figures(&self, results: &Results) -> hstep::Result<Vec<Figure>>;
+
+    /// The tables in Markdown.
+    ///
+    /// # Errors
+    /// For curves that cannot be summed up.
+    fn tables(&self, results: &Results) -> hstep::Result<String>;
+}
+
+/// Trains what is missing, or reads the data of an earlier drawing; then draws and tabulates.
+///
+/// # Errors
+/// For settings that are refused, a run that fails, a signal.
+pub fn run<C: Comparison>(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcome> {
+    let config: C = configured(settings, effort)?;
+    let plan = config.plan();
+    let results = results(&plan, job)?;
+    let figures = config.figures(&results)?;
+    let provenance = provenance(&config, &plan, settings, effort, job)?;
+    let mut files = vec![data::folder(plan.figure, job.folder)];
+    for figure in figures {
+        files.extend(figure.save(job.folder, &provenance)?);
+    }
+    finish(files, &plan, &config.tables(&results)?, job)
+}
+
+/// The settings of an effort with `key=value` laid over them.
+///
+/// # Errors
+/// [`hstep::Error::Config`] naming the key.
+pub fn configured<C: Comparison>(settings: &Table, effort: Effort) -> hstep::Result<C> {
+    let mut table = layers::to_table(&C::with_effort(effort))?;
+    layers::merge(&mut table, settings.clone());
+    let config: C = layers::parse(&table)?;
+    config.validate()?;
+    config.plan().validate()?;
+    Ok(config)
+}
+
+/// Every run of the plan: trained and kept beside the figure, or read back from there.
+///
+/// # Errors
+/// For a run that fails or is missing, a signal.
+pub fn results(plan: &Plan, job: &Job) -> anyhow::Result<Results> {
+    if job.redraw {
+        return Ok(data::read(plan, job.folder)?);
+    }
+    let results = runs::train_all(plan, job)?;
+    data::keep(plan.figure, &results, job.folder)?;
+    Ok(results)
+}
+
+/// What made the figures of `config`.
+///
+/// # Errors
+/// When the settings cannot be TOML.
+pub fn provenance<C: Comparison>(
+    config: &C,
+    plan: &Plan,
+    settings: &Table,
+    effort: Effort,
+    job: &Job,
+) -> hstep::Result<Provenance> {
+    Ok(Provenance {
+        command: command(C::NAME, settings, effort, job.redraw),
+        config_hash: layers::hash8(&layers::to_table(config)?, &["jobs"]),
+        commit: plot::commit(),
+        seeds: plan.seeds.clone(),
+    })
+}
+
+/// Writes the tables beside the data and hands everything back.
+///
+/// # Errors
+/// [`hstep::Error::Io`].
+pub fn finish(
+    mut files: Vec<PathBuf>,
+    plan: &Plan,
+    tables: &str,
+    job: &Job,
+) -> anyhow::Result<Outcome> {
+    let path = job.folder.join("data").join(format!("{}.md", plan.figure));
+    plot::write(&path, tables.as_bytes())?;
+    files.push(path);
+    Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })
+}

@@ -1,0 +1,36 @@
+//! How algorithms and environments are called in words.
+
+/// An algorithm as papers write it; a preset's suffix stays.
+pub fn algorithm(name: &str) -> String {
+    let (base, suffix) = name.split_once('-').unwrap_or((name, ""));
+    let word = match (base, suffix) {
+        ("mopac", _) => "MoPAC",
+        ("demorl", _) => "M-DeMoRL",
+        ("mppi", "mbrl") => return "MPPI-MBRL".into(),
+        ("reinforce", _) => "REINFORCE",
+        _ => return name.to_uppercase().replace("-PAPER", " (paper)").replace("-CODE", " (code)"),
+    };
+    if suffix.is_empty() { word.into() } else { format!("{word} ({suffix})") }
+}
+
+/// An environment in words.
+pub fn environment(name: &str) -> String {
+    match name {
+        "cartpole-swingup" => "cart-pole swing-up".into(),
+        "leg-2r" => "two-link leg".into(),
+        other => other.replace('-', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_as_in_the_papers() {
+        let words: Vec<String> =
+            ["sac", "maac-paper", "demorl", "mopac-code", "mppi-mbrl"].map(algorithm).into();
+        assert_eq!(words, ["SAC", "MAAC (paper)", "M-DeMoRL", "MoPAC (code)", "MPPI-MBRL"]);
+        assert_eq!(environment("mountain-car"), "mountain car");
+    }
+}

@@ -1,0 +1,90 @@
+//! Algorithms that plan with the model, on the pendulum: MoPAC and M-DeMoRL, whose planner fills
+//! the policy's data, by their evaluations; PETS, which has no policy, by its training episodes.
+
+mod config;
+
+use hstep::Result;
+
+pub use self::config::Config;
+use super::Effort;
+use super::compare::{
+    Band, Comparison, Contender, Markdown, Plan, Results, caption, held, held_table, panel, reached,
+};
+use crate::plot::{Figure, Panel};
+
+const EVALUATION: &str = "eval_return";
+const TRAINING: &str = "train_return";
+
+impl Comparison for Config {
+    const NAME: &'static str = "planners-learning";
+
+    fn with_effort(effort: Effort) -> Self {
+        Self::at(effort)
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.check()
+    }
+
+    fn plan(&self) -> Plan {
+        self.make_plan(Self::NAME)
+    }
+
+    fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
+        let panel = |title: &str, contenders: &[Contender], column| -> Result<Panel> {
+            panel(title, "return", results, contenders, column, Band::Extremes)
+        };
+        Ok(vec![Figure {
+            name: Self::NAME.into(),
+            title: "Planning with the model: pendulum".into(),
+            caption: caption(&self.seeds, Band::Extremes),
+            size: (1200, 540),
+            panels: vec![
+                panel("evaluation of the policy", &self.learners(), EVALUATION)?,
+                panel("training episodes of the planner", &self.planners(), TRAINING)?,
+            ],
+        }])
+    }
+
+    fn tables(&self, results: &Results) -> Result<String> {
+        let mut out = Markdown::default();
+        let (level, episodes) = (self.level, self.episodes);
+        out.text(&format!(
+            "Pendulum: environment steps until the second evaluation in a row of {level} or better \
+             (mean of {episodes} fixed start states); - where it never was."
+        ));
+        let seeds = &self.seeds;
+        let when = ("held", |points: &[(f64, f64)]| held(points, level));
+        held_table(&mut out, seeds, results, &self.learners(), EVALUATION, when)?;
+        out.text(&format!(
+            "Pendulum: environment steps at the first row of the metrics in which the training \
+             episodes since the row before came to {level} or better on average."
+        ));
+        let when = ("reached", |points: &[(f64, f64)]| reached(points, level));
+        held_table(&mut out, seeds, results, &self.planners(), TRAINING, when)?;
+        out.text(&format!("On {} of {} seeds or more?", self.enough, seeds.len()));
+        out.head(&["", "seeds", "enough"]);
+        self.answers(&mut out, results, &self.learners(), EVALUATION, |c| held(c, level))?;
+        self.answers(&mut out, results, &self.planners(), TRAINING, |c| reached(c, level))?;
+        Ok(out.finish())
+    }
+}
+
+impl Config {
+    fn answers(
+        &self,
+        out: &mut Markdown,
+        results: &Results,
+        contenders: &[Contender],
+        column: &str,
+        when: impl Fn(&[(f64, f64)]) -> Option<f64>,
+    ) -> Result<()> {
+        for contender in contenders {
+            let curves = results.curves(contender, column)?;
+            let count = curves.iter().filter(|c| when(c).is_some()).count();
+            let answer = if count >= self.enough { "yes" } else { "no" };
+            out.row(&[&contender.label, &count.to_string(), answer]);
+        }
+        Ok(())
+    }
+}
