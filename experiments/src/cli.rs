@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::test_plan::Kind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Differentiable model-based reinforcement learning: one H-step objective, four uses.
@@ -86,6 +87,12 @@ pub struct Eval {
     /// Episodes to average over.
     #[arg(long, default_value_t = 20)]
     pub episodes: usize,
+    /// Act by a plan over the run's model instead of its policy.
+    #[arg(long, value_enum)]
+    pub plan: Option<Kind>,
+    /// Settings of the plan, for example `behave.horizon=10` or `planner.samples.count=200`.
+    #[arg(requires = "plan")]
+    pub settings: Vec<String>,
 }
 
 /// `hstep report RUN...`

@@ -10,6 +10,7 @@ mod reproduce;
 mod run_folder;
 mod settings;
 mod signals;
+mod test_plan;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ mod maac;
 mod mbpo;
 mod mopac;
 mod mppi_mbrl;
+mod pets;
 mod reinforce;
 mod sac;
 mod steve;
@@ -17,6 +18,7 @@ pub use maac::MaacConfig;
 pub use mbpo::MbpoConfig;
 pub use mopac::MopacConfig;
 pub use mppi_mbrl::MppiMbrlConfig;
+pub use pets::PetsConfig;
 pub use reinforce::ReinforceConfig;
 pub use sac::SacConfig;
 pub use steve::{SteveSacConfig, SteveTarget};
@@ -123,6 +125,7 @@ pub fn registry() -> Vec<Entry> {
         Entry::of::<MaacConfig>(),
         Entry::of::<MopacConfig>(),
         Entry::of::<DemorlConfig>(),
+        Entry::of::<PetsConfig>(),
         Entry::of::<MppiMbrlConfig>(),
     ]
 }

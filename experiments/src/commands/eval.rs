@@ -1,22 +1,29 @@
-//! `hstep eval`: the policy of a run's newest checkpoint, on fixed start states.
+//! `hstep eval`: the policy of a run's newest checkpoint, or a plan around it, on fixed start states.
 
 use anyhow::Result;
 use hstep::train::{EvalConfig, evaluate};
-use hstep::{Error, check};
+use hstep::{Error, check, config};
+use toml::Table;
 
 use crate::cli::Eval;
 use crate::output::say;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
+use crate::test_plan;
 
 pub fn run(args: &Eval) -> Result<()> {
     check::at_least("episodes", args.episodes, 1)?;
     let folder = RunFolder::open(&args.run)?;
     let settings = Settings::resolved(folder.config()?)?;
-    let Some(agent) = settings.agent(folder.path())? else {
+    let Some(mut agent) = settings.agent(folder.path())? else {
         let problem = "the run has no checkpoint yet: train it first";
         return Err(Error::checkpoint(folder.path(), problem).into());
     };
+    if let Some(kind) = args.plan {
+        let mut layers = Table::new();
+        config::set_all(&mut layers, &args.settings)?;
+        say!("acting      {}", test_plan::plan(&mut agent, kind, &layers)?)?;
+    }
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     let result = evaluate(&agent, &settings.factory(), &config)?;
     say!("env_steps   {}", agent.counters.env_steps)?;

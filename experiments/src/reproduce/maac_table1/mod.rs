@@ -16,7 +16,7 @@ use hstep::{Error, Result};
 use toml::Table;
 
 use self::config::Config;
-use self::with_plan::{evaluate_policy, evaluate_with_plan, planner_is_there};
+use self::with_plan::{evaluate_policy, evaluate_with_plan};
 use super::compare::{
     Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, configured, environment, finish, interval,
     provenance, random_return, results, seed_words,
@@ -41,7 +41,6 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
     let rows = if job.redraw {
         read(&file)?
     } else {
-        planner_is_there()?;
         let rows = evaluations(&config, &results(&plan, job)?, job)?;
         plot::write(&file, csv(&rows).as_bytes())?;
         rows

@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
+use hstep::learner::Agent;
 use hstep::train::{EvalConfig, Evaluation, evaluate};
 use hstep::{Error, Result};
 use toml::Table;
 
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
+use crate::test_plan::{self, Kind};
 
 /// Evaluates the policy of the newest checkpoint in a run folder.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] when there is none.
 pub fn evaluate_policy(run: &Path, config: &EvalConfig) -> Result<Evaluation> {
-    let settings = Settings::resolved(RunFolder::open(run)?.config()?)?;
-    let agent = settings.agent(run)?.ok_or_else(|| Error::checkpoint(run, "has no checkpoint"))?;
+    let (settings, agent) = agent(run)?;
     evaluate(&agent, &settings.factory(), config)
 }
 
@@ -23,20 +24,16 @@ pub fn evaluate_policy(run: &Path, config: &EvalConfig) -> Result<Evaluation> {
 /// model with the critic at its end (MAAC, section 5.4), from the same start states.
 ///
 /// # Errors
-/// [`Error::Config`]: not connected to a planner yet.
-pub fn evaluate_with_plan(
-    run: &Path,
-    _planner: &Table,
-    _config: &EvalConfig,
-) -> Result<Evaluation> {
-    RunFolder::open(run)?;
-    planner_is_there().and(Err(Error::checkpoint(run, "cannot be evaluated with a plan")))
+/// [`Error::Config`] for settings of the planner that do not fit, [`Error::Checkpoint`] as
+/// [`evaluate_policy`].
+pub fn evaluate_with_plan(run: &Path, planner: &Table, config: &EvalConfig) -> Result<Evaluation> {
+    let (settings, mut agent) = agent(run)?;
+    test_plan::plan(&mut agent, Kind::Cem, planner)?;
+    evaluate(&agent, &settings.factory(), config)
 }
 
-/// Refuses the figure before anything is trained for it.
-///
-/// # Errors
-/// [`Error::Config`] as long as [`evaluate_with_plan`] has no planner.
-pub fn planner_is_there() -> Result<()> {
-    Err(Error::config("planner", "this version of hstep cannot plan at test time"))
+fn agent(run: &Path) -> Result<(Settings, Agent)> {
+    let settings = Settings::resolved(RunFolder::open(run)?.config()?)?;
+    let agent = settings.agent(run)?.ok_or_else(|| Error::checkpoint(run, "has no checkpoint"))?;
+    Ok((settings, agent))
 }

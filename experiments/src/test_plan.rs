@@ -1,0 +1,104 @@
+//! Planning at test time: a trained agent with a planner in the place of its policy (MAAC, section
+//! 5.4).
+
+use clap::ValueEnum;
+use hstep::learner::Agent;
+use hstep::planner::{
+    Cem, CemConfig, Gradient, GradientConfig, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig,
+    SamplesConfig, TemperatureKind,
+};
+use hstep::schedule::Schedule;
+use hstep::uses::{Behave, PlanConfig, PlanFirst, PlanStart, PlanTerminal};
+use hstep::{Error, Result, config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::Table;
+
+/// Which planner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The cross-entropy method.
+    Cem,
+    /// Model predictive path integral control.
+    Mppi,
+    /// Mirror descent.
+    Mirror,
+    /// Ascent through the model.
+    Gradient,
+}
+
+/// Puts a planner into the agent's behave slot. `layers` has the sections `behave` (horizon, gamma,
+/// terminal, start) and `planner`; what it leaves out is: 5 steps, the agent's discount, Q at the end
+/// and the policy's samples at the start; 100 candidates of one particle.
+///
+/// # Errors
+/// [`Error::Config`] naming the key, or the part that the agent lacks.
+pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
+    let acts = PlanConfig {
+        horizon: Schedule::Constant(5.0),
+        gamma: if agent.parts.gamma > 0.0 { agent.parts.gamma } else { 1.0 },
+        terminal: if agent.parts.critic.is_some() { PlanTerminal::Q } else { PlanTerminal::Zero },
+        start: if agent.parts.actor.is_some() { PlanStart::Sample } else { PlanStart::Previous },
+    };
+    let samples = SamplesConfig::default();
+    for key in layers.keys().filter(|key| !["behave", "planner"].contains(&key.as_str())) {
+        let problem = "unknown section; a plan has `behave` and `planner`";
+        return Err(Error::config(key.clone(), problem));
+    }
+    let acts: PlanConfig = layered("behave", &acts, layers)?;
+    let behave = match kind {
+        Kind::Cem => {
+            let c = CemConfig { samples, ..CemConfig::default() };
+            PlanFirst::new(acts, Cem::new(layered("planner", &c, layers)?))
+        }
+        Kind::Mppi => {
+            let (temperature, temperature_kind) = (0.5, TemperatureKind::Spread);
+            let c = MppiConfig { samples, temperature, temperature_kind, ..MppiConfig::default() };
+            PlanFirst::new(acts, Mppi::new(layered("planner", &c, layers)?))
+        }
+        Kind::Mirror => {
+            let c = MirrorDescentConfig { samples, ..MirrorDescentConfig::default() };
+            PlanFirst::new(acts, MirrorDescent::new(layered("planner", &c, layers)?))
+        }
+        Kind::Gradient => {
+            let c = GradientConfig::default();
+            PlanFirst::new(acts, Gradient::new(layered("planner", &c, layers)?))
+        }
+    };
+    behave.validate()?;
+    let needs = behave.needs();
+    let have = hstep::uses::Needs {
+        policy: agent.parts.actor.is_some(),
+        critic: agent.parts.critic.is_some(),
+        value: agent.parts.value.is_some(),
+        model: agent.parts.model.is_some(),
+    };
+    if let [part, ..] = needs.lacking(have)[..] {
+        let problem =
+            format!("a plan by `{}` needs a {part}, and this run has none", behave.describe());
+        return Err(Error::config("plan", problem));
+    }
+    let label = behave.describe();
+    agent.hybrid.behave = Box::new(behave);
+    Ok(label)
+}
+
+/// A section laid over its defaults, keys in errors with its name in front.
+fn layered<T: Serialize + DeserializeOwned + Default>(
+    name: &str,
+    base: &T,
+    layers: &Table,
+) -> Result<T> {
+    let mut table = config::to_table(base)?;
+    match layers.get(name) {
+        None => {}
+        Some(toml::Value::Table(layer)) => config::merge(&mut table, layer.clone()),
+        Some(other) => {
+            return Err(Error::config(name, format!("expected a section, got {other}")));
+        }
+    }
+    config::parse(&table).map_err(|error| match error {
+        Error::Config { key, problem } => Error::Config { key: format!("{name}.{key}"), problem },
+        other => other,
+    })
+}
