@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).parent
 # Masses, lengths, damping of each joint, gravity, s a step, steps, greatest torques.
 LEG = ((0.6, 0.3), (0.25, 0.25), (0.15, 0.05), 9.81, 0.02, 200, (3.0, 1.0))
 ARM = ((1.0, 1.0), (0.5, 0.5), (0.2, 0.1), 0.0, 0.04, 50, (2.0, 1.0))
-BOT = ((1.0, 1.0), (0.5, 0.5), (0.02, 0.3), 9.81, 0.04, 250, (0.0, 4.0))
+BOT = ((1.0, 1.0), (0.5, 0.5), (0.02, 0.3), 9.81, 0.04, 250, (0.0, 8.0))
 
 
 def accelerations(body, state, torque):
@@ -106,7 +106,7 @@ def reacher(start, t, s, action):
 def acrobot(start, t, s, action):
     elbow, tip, _ = ends(BOT, s)
     first, second = (1 - elbow.real / 0.5) / 2, (1 - (tip - elbow).real / 0.5) / 2
-    slow, idle = np.exp(-(s[2] ** 2 + s[3] ** 2) / 32), 1 - min(1, abs(action[1]) / 4) ** 2
+    slow, idle = np.exp(-(s[2] ** 2 + s[3] ** 2) / 32), 1 - min(1, abs(action[1]) / 8) ** 2
     return angles(s), first * (1 + second) / 2 * (1 + slow) / 2 * (4 + idle) / 5
 
 

@@ -16,7 +16,7 @@ const BODY: TwoLink = TwoLink {
     gravity: 9.81,
 };
 /// Greatest torque of the elbow, N m.
-const MAX_TORQUE: f64 = 4.0;
+const MAX_TORQUE: f64 = 8.0;
 /// s between two actions.
 const DT: f64 = 0.04;
 /// Runge-Kutta steps in that time.
@@ -31,16 +31,16 @@ const SPIN_WIDTH: f64 = 4.0;
 ///
 /// State: the first link's angle (rad, 0 hanging, not wrapped), the second's from the first, their
 /// rates. Observation: cos and sin of the first angle, of the second, both rates. Action: torque in
-/// N m, to 4. The body is a [`TwoLink`]. 250 steps of 0.04 s, no termination. Starts: hanging, every
+/// N m, to 8. The body is a [`TwoLink`]. 250 steps of 0.04 s, no termination. Starts: hanging, every
 /// coordinate within 0.1 of rest.
 ///
 /// A step's reward, in `[0, 1]`, is that of the state reached and of the action:
 ///
 /// `up_1 (1 + up_2)/2 * (1 + slow)/2 * (4 + idle)/5`, `up = (1 - cos)/2` of each link's own
-/// direction, `slow = exp(-(w1^2 + w2^2) / 32)`, `idle = 1 - (torque / 4)^2`.
+/// direction, `slow = exp(-(w1^2 + w2^2) / 32)`, `idle = 1 - (torque / 8)^2`.
 ///
 /// The underactuated arm is Spong's (1995, "The swing up control problem for the acrobot"); size,
-/// torque and reward are ours. The control suite's reward (Tassa et al. 2018, arXiv 1801.00690) is
+/// torque and reward are ours; held random torques just swing it up. The control suite's reward (Tassa et al. 2018, arXiv 1801.00690) is
 /// nearly flat until the tip is near the top; this one has the factors of our cart-pole, and counts
 /// the elbow's height before the tip's: the tip's alone would pay half for folding the elbow, which
 /// needs no swing.
