@@ -41,7 +41,7 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
         start: if agent.parts.actor.is_some() { PlanStart::Sample } else { PlanStart::Previous },
     };
     let samples = SamplesConfig::default();
-    for key in layers.keys().filter(|key| !["behave", "planner"].contains(&key.as_str())) {
+    if let Some(key) = layers.keys().find(|key| !["behave", "planner"].contains(&key.as_str())) {
         let problem = "unknown section; a plan has `behave` and `planner`";
         return Err(Error::config(key.clone(), problem));
     }
