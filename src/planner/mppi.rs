@@ -175,12 +175,16 @@ impl Mppi {
 
     fn warn_of_collapse(&self, weighted: &[Weighted]) {
         let c = &self.config;
-        let few = weighted.iter().map(Weighted::effective).fold(f64::INFINITY, f64::min);
+        // Of many start states a few collapse by chance; the middle one says how it is meant.
+        let mut sizes: Vec<f64> = weighted.iter().map(Weighted::effective).collect();
+        sizes.sort_by(f64::total_cmp);
+        let few = sizes.get(sizes.len() / 2).copied().unwrap_or(f64::INFINITY);
         let meant = c.temperature == 0.0 || c.samples.count < MANY;
         if !meant && few < COLLAPSED && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "MPPI: the effective sample size fell to {few:.2} of {} candidates, so one of them \
-                 decides the plan; raise the temperature or lower the noise (said once)",
+                "MPPI: the effective sample size fell to {few:.2} of {} candidates (median over \
+                 start states), so one of them decides a plan; raise the temperature or lower the \
+                 noise (said once)",
                 c.samples.count
             );
         }
