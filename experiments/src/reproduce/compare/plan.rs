@@ -89,6 +89,7 @@ pub fn usual_steps(env: &str) -> u64 {
     match env {
         "pendulum" => 4_000,
         "double-integrator" => 2_000,
+        "leg-2r" => 6_000,
         _ => 10_000,
     }
 }

@@ -47,14 +47,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             algo: "maac".into(),
-            envs: vec!["pendulum".into(), "cartpole-swingup".into()],
-            steps: None,
+            envs: vec!["pendulum".into()],
+            steps: Some(3_000),
             every: 250,
             seeds: vec![0, 1, 2, 3, 4],
             horizon: 3,
             samples: 5,
             starts: 64,
-            horizons: vec![1, 5, 10],
+            horizons: vec![1, 10],
             last: 3,
             severe: 0.5,
             episodes: 20,
