@@ -6,7 +6,7 @@ use crate::small::{ENDLESS, Running, STEPS, Small, ended, fails, list, reference
 
 #[test]
 fn killed_at_printed_steps_ends_as_if_it_had_not_been() {
-    for algo in ["mbpo", "maac", "sac"] {
+    for algo in ["mbpo", "maac", "mopac", "pets", "sac"] {
         let run = Small::new(algo);
         // Before the first checkpoint, while one is due (a row at 300 comes before it), between two.
         for step in [100, 300, 400, 600, 700] {
@@ -23,9 +23,9 @@ fn killed_at_printed_steps_ends_as_if_it_had_not_been() {
 
 #[test]
 fn more_steps_extend_a_finished_run() {
-    for algo in ["mbpo", "sac"] {
+    for algo in ["mbpo", "pets", "sac"] {
         let run = Small::new(algo);
-        // 470 is no step of a checkpoint, of an evaluation or of a fit.
+        // 470 is no step of a checkpoint, of an evaluation, of a fit, or of an episode's end.
         ended(&mut run.train(470));
         run.assert_equals_uninterrupted(470, "its end");
         ended(&mut run.resume(600));
@@ -53,7 +53,7 @@ fn an_extension_is_remembered() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
-    for algo in ["mbpo", "maac", "sac"] {
+    for algo in ["mbpo", "maac", "demorl", "sac"] {
         Small::finished(algo).assert_equals_uninterrupted(STEPS, "a second run");
     }
     let other = Small::new("sac");
@@ -75,13 +75,16 @@ fn pool_threads(running: &Running) -> Vec<String> {
 
 #[test]
 fn one_thread_and_two_give_the_same_bytes() {
-    let threads = |n: &str| {
-        let run = wide();
-        ended(run.train(STEPS).args(["--threads", n]));
-        run.result()
-    };
-    let (one, two) = (threads("1"), threads("2"));
-    assert!(one == two, "one thread and two differ");
+    let planning = || Small::new("mopac").with("imagine.starts=200");
+    for make in [wide, planning] {
+        let threads = |n: &str| {
+            let run = make();
+            ended(run.train(STEPS).args(["--threads", n]));
+            run.result()
+        };
+        let (one, two) = (threads("1"), threads("2"));
+        assert!(one == two, "one thread and two differ");
+    }
 
     // That the second thread was there, and is not where it is not asked for.
     for (n, expected) in [("1", 0), ("2", 2)] {

@@ -24,7 +24,10 @@ const SETTINGS: [&str; 6] = [
     "loop.random_steps=200",
     "loop.updates_per_step=1",
 ];
-const MODEL: [&str; 3] = ["loop.fit_every=100", "imagine.starts=300", "model.max_epochs=3"];
+const MODEL: [&str; 3] = ["loop.fit_every=100", "model.max_epochs=3", "imagine.starts=300"];
+/// A planner that acts has no updates and imagines nothing; it carries its last plan along.
+const PLANNER: [&str; 4] =
+    ["loop.fit_every=100", "model.max_epochs=3", "behave.horizon=5", "planner.samples.count=16"];
 
 /// A small run in a folder of its own.
 pub struct Small {
@@ -36,8 +39,13 @@ pub struct Small {
 impl Small {
     pub fn new(algo: &'static str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let model: &[&str] = if algo == "sac" { &[] } else { &MODEL };
-        Self { root, algo, settings: [&SETTINGS, model].concat() }
+        let own: &[&str] = match algo {
+            "sac" => &[],
+            "pets" => &PLANNER,
+            _ => &MODEL,
+        };
+        let settings = SETTINGS.iter().chain(own).copied().collect();
+        Self { root, algo, settings }
     }
 
     pub fn with(mut self, setting: &'static str) -> Self {
