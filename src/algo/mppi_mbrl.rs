@@ -23,7 +23,7 @@ pub struct MppiMbrlConfig {
     pub schedule: LoopConfig,
     /// The learned dynamics.
     pub model: EnsembleConfig,
-    /// How it acts. H from 5 to 15, discount 0.99: paper (MoPAC); zero terminal: ours.
+    /// How it acts. H from 5 to 15: paper (MoPAC); discount 0.99 and zero terminal: ours.
     pub behave: PlanConfig,
     /// MPPI. 100 samples, temperature 1, noise 0.5: code (MoPAC).
     pub planner: MppiConfig,

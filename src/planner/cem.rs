@@ -117,7 +117,7 @@ impl Cem {
 
     fn plan_block(&self, problem: &Problem, key: Key) -> Result<Plan> {
         let c = &self.config;
-        let (sizes, limit) = (Sizes::of(problem, c.samples.count)?, c.samples.limit);
+        let sizes = Sizes::of(problem, c.samples.count)?;
         let (mut model_steps, mut last) = (0, None::<Population>);
         let mut searches = self.start(problem, &sizes, key, &mut model_steps)?;
         for i in 0..c.iterations {
@@ -157,7 +157,7 @@ impl Cem {
         let mean: Vec<f64> = searches.iter().flat_map(|s| s.mean.iter().copied()).collect();
         let best: Vec<f64> = searches.iter().flat_map(|s| s.best.1.iter().copied()).collect();
         let weighted: Vec<Weighted> = searches.into_iter().map(|s| s.weighted).collect();
-        let mut plan = problem.planned(&sizes, limit, &mean, &last, &weighted, model_steps)?;
+        let mut plan = problem.planned(&sizes, &c.samples, &mean, &last, &weighted, model_steps)?;
         if c.result == SearchResult::Best {
             plan.actions = sizes.tensor(&best)?;
         }
@@ -287,6 +287,7 @@ impl Planner for Cem {
     }
 
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan> {
+        self.validate("planner")?;
         problem.in_blocks(self.config.samples.rows(), key, |part, key| self.plan_block(part, key))
     }
 }

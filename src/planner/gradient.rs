@@ -135,7 +135,7 @@ impl Gradient {
             mean.extend(weighted_mean(&best.weights, of_start(&x, start, sizes.b), width));
             weighted.push(best);
         }
-        problem.planned(&sizes, limit, &mean, &found, &weighted, model_steps)
+        problem.planned(&sizes, &c.samples, &mean, &found, &weighted, model_steps)
     }
 
     /// Ascends from all sequences `x` `[B,K,NA]` at once. Gives where they end, and which were lost
@@ -341,6 +341,7 @@ impl Planner for Gradient {
     }
 
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan> {
+        self.validate("planner")?;
         problem.in_blocks(self.config.samples.rows(), key, |part, key| self.plan_block(part, key))
     }
 }

@@ -181,8 +181,10 @@ impl MirrorDescent {
                 let returns = of_start(&found.returns, start, sizes.b);
                 let w = self.weigh(returns, lambda)?;
                 let g = self.aim(m, of_start(&found.taken, start, sizes.b), returns, &w);
+                // Only the plain cost can leave the bounds; from beyond them no candidate would differ.
                 for (m, g) in m.iter_mut().zip(g) {
-                    *m = (1.0 - c.step) * *m + c.step * g;
+                    *m =
+                        ((1.0 - c.step) * *m + c.step * g).clamp(-c.samples.limit, c.samples.limit);
                 }
                 weighted.push(w);
             }
@@ -191,7 +193,7 @@ impl MirrorDescent {
         let Some((found, weighted)) = last else {
             return Err(Error::config("planner.iterations", "expected at least 1, got 0"));
         };
-        problem.planned(&sizes, c.samples.limit, &mean, &found, &weighted, model_steps)
+        problem.planned(&sizes, &c.samples, &mean, &found, &weighted, model_steps)
     }
 }
 

@@ -28,7 +28,7 @@ pub use population::{MemberChoice, SamplesConfig};
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::objective::{Actions, HStep, Normals};
+use crate::objective::{Actions, HStep, Noise, Normals};
 use crate::policy::Policy;
 use crate::rng::Key;
 use crate::shape::{self, Spec};
@@ -72,6 +72,8 @@ pub struct Plan {
     pub around_policy: bool,
     /// The noise of the policy that the plan goes around; zeros where that is its mode.
     pub policy_noise: Normals,
+    /// Which member of the model stepped the candidates.
+    pub members: MemberChoice,
     /// The limit that actions were clipped to.
     pub limit: f64,
     /// The last candidates' actions `[B,K,N,A]`, particles averaged.
@@ -100,6 +102,17 @@ impl Plan {
             true => Actions::Perturbed { policy, delta: &self.mean, limit: self.limit },
             false => Actions::Open(&self.actions),
         }
+    }
+
+    /// The noise of a rollout that follows the plan through the model, with the members chosen as for
+    /// the candidates: row `i` is start state `i`, and `key` is fresh.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] from candle.
+    pub fn noise(&self, key: Key) -> Result<Noise> {
+        let one = SamplesConfig { count: 1, members: self.members, ..SamplesConfig::default() };
+        let fresh = one.noise(0..self.actions.dim(0)?, key);
+        Ok(Noise { policy: self.policy_noise.clone(), ..fresh })
     }
 
     /// The first actions `[B,A]`.
@@ -132,7 +145,9 @@ pub trait Planner: Send + Sync {
     fn plan(&self, problem: &Problem, key: Key) -> Result<Plan>;
 }
 
-/// A plan moved one step ahead, `[B,N,A]`: the last action is repeated.
+/// A plan moved one step ahead, `[B,N,A]`; the step that comes into view starts at zero, as in PETS's
+/// code. (Repeating the last action would carry an action on its bound along: CEM's deviation there
+/// is no more than half the distance to the bound, so such an action cannot come back.)
 ///
 /// # Errors
 /// [`Error::Shape`] for another number of dimensions, or no action.
@@ -141,7 +156,7 @@ pub fn shifted(mean: &Tensor) -> Result<Tensor> {
         &[_, n, _] if n > 0 => n,
         dims => return Err(Error::shape("mean of a plan", "[B,N,A], N > 0", dims)),
     };
-    let last = mean.narrow(1, n - 1, 1)?;
+    let last = mean.narrow(1, n - 1, 1)?.zeros_like()?;
     Ok(Tensor::cat(&[&mean.narrow(1, 1, n - 1)?, &last], 1)?)
 }
 

@@ -143,7 +143,7 @@ impl Mppi {
         };
         self.warn_of_collapse(&weighted);
         let limit = c.samples.limit;
-        let mut plan = problem.planned(&sizes, limit, &mean, &found, &weighted, 0)?;
+        let mut plan = problem.planned(&sizes, &c.samples, &mean, &found, &weighted, 0)?;
         if let Base::Policy { policy, .. } = problem.base {
             plan.around_policy = true;
             plan.policy_noise = problem.policy_noise(key, 1);
@@ -196,13 +196,13 @@ const COLLAPSED: f64 = 1.5;
 /// Fewer candidates than this are not meant to be averaged.
 const MANY: usize = 8;
 
-/// The temperature for the returns of one start state; equal returns have no spread, and then every
-/// temperature gives the same.
+/// The temperature for the returns of one start state. Equal returns have no spread, and then every
+/// temperature above 0 gives the same weights; the smallest keeps the value at those returns.
 fn temperature(lambda: f64, kind: TemperatureKind, returns: &[f64]) -> f64 {
     match kind {
         TemperatureKind::Absolute => lambda,
         TemperatureKind::Spread => match weights::spread(returns) {
-            0.0 => lambda.max(1.0),
+            0.0 => lambda * f64::MIN_POSITIVE.sqrt(),
             spread => lambda * spread,
         },
     }

@@ -47,12 +47,22 @@ impl Default for SamplesConfig {
     }
 }
 
+/// More rollouts a start state than any memory here holds.
+const MOST_ROWS: usize = 100_000_000;
+
 impl SamplesConfig {
     /// # Errors
     /// [`Error::Config`] naming the key below `section`.
     pub fn validate(&self, section: &str) -> Result<()> {
         crate::check::at_least(&format!("{section}.samples.count"), self.count, 1)?;
         crate::check::at_least(&format!("{section}.samples.particles"), self.particles, 1)?;
+        if self.count.checked_mul(self.particles).is_none_or(|rows| rows > MOST_ROWS) {
+            let problem = format!(
+                "expected at most {MOST_ROWS} rollouts a start state, got {} of {} particles",
+                self.count, self.particles
+            );
+            return Err(Error::config(format!("{section}.samples.count"), problem));
+        }
         match self.limit > 0.0 {
             true => Ok(()),
             false => {
@@ -281,7 +291,13 @@ impl Problem<'_> {
             Base::Policy { policy, .. } => {
                 let zero = sizes.spec.zeros((sizes.b, sizes.n, sizes.a))?;
                 let normals = self.policy_noise(key, 1);
-                to_f64(&self.actions_around(policy, &zero, &normals, f64::INFINITY, model_steps)?)
+                let base =
+                    self.actions_around(policy, &zero, &normals, f64::INFINITY, model_steps)?;
+                // A rollout that a poor model lets run away says nothing from there on.
+                Ok(to_f64(&base)?
+                    .into_iter()
+                    .map(|a| if a.is_finite() { a } else { 0.0 })
+                    .collect())
             }
         }
     }
@@ -306,13 +322,14 @@ impl Problem<'_> {
     pub(super) fn planned(
         &self,
         sizes: &Sizes,
-        limit: f64,
+        samples: &SamplesConfig,
         mean: &[f64],
         last: &Population,
         weighted: &[weights::Weighted],
         model_steps: u64,
     ) -> Result<Plan> {
-        let Sizes { b, k, n, a, ref spec } = *sizes;
+        let &Sizes { b, k, n, a, ref spec } = sizes;
+        let limit = samples.limit;
         let column = |f: fn(&weights::Weighted) -> f64| -> Result<Tensor> {
             spec.tensor(&weighted.iter().map(f).collect::<Vec<_>>(), b)
         };
@@ -323,6 +340,7 @@ impl Problem<'_> {
             mean,
             around_policy: false,
             policy_noise: Normals::Zero,
+            members: samples.members,
             limit,
             samples: spec.tensor(&last.taken, (b, k, n, a))?,
             returns: spec.tensor(&last.returns, (b, k))?,

@@ -13,7 +13,7 @@ use crate::rng::Key;
 use crate::schedule::Schedule;
 use crate::shape::Spec;
 
-/// What a way of acting carries from step to step; row `i` belongs to episode `i`.
+/// What a way of acting carries from step to step; a row belongs to a running episode.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     /// The mean of the last plan `[B,N,A]`; `None` at the start of an episode.
@@ -41,7 +41,7 @@ pub struct Moment {
     pub step: u64,
     /// False in evaluation.
     pub explore: bool,
-    /// The noise; row `i` is that of episode `i`.
+    /// The noise; row `i` belongs to row `i` of the observations.
     pub key: Key,
 }
 
@@ -156,16 +156,13 @@ impl PlanFirst {
     }
 }
 
-/// A plan `[B,N,A]` brought to `n` actions: cut off, or its last action repeated.
+/// A plan `[B,N,A]` brought to `n` actions: cut off, or zeros behind it.
 fn of_length(plan: &Tensor, n: usize) -> Result<Tensor> {
     let (_, have, _) = plan.dims3()?;
     if have >= n {
         return Ok(plan.narrow(1, 0, n)?.contiguous()?);
     }
-    let last = plan.narrow(1, have - 1, 1)?;
-    let parts: Vec<&Tensor> =
-        std::iter::once(plan).chain(std::iter::repeat_n(&last, n - have)).collect();
-    Ok(Tensor::cat(&parts, 1)?)
+    Ok(plan.pad_with_zeros(1, 0, n - have)?)
 }
 
 impl Behave for PlanFirst {

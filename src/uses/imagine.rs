@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
-use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};
+use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
 use crate::parts::Parts;
 use crate::planner::{Base, Planner, Problem};
 use crate::replay::{Replay, Rows};
@@ -277,7 +277,12 @@ impl Imagine for Planned {
     fn validate(&self) -> Result<()> {
         let c = &self.config;
         c.horizon.validate("imagine.horizon", 1.0, 1000.0)?;
+        // With the horizon of at most 1,000, what is held can be counted.
         c.starts.validate("imagine.starts", 1.0, 1e9)?;
+        if c.retain_rounds > 1_000_000 {
+            let problem = format!("expected at most 1,000,000, got {}", c.retain_rounds);
+            return Err(crate::Error::config("imagine.retain_rounds", problem));
+        }
         c.real_ratio.validate("imagine.real_ratio", 0.0, 1.0)?;
         crate::check::at_least("imagine.retain_rounds", c.retain_rounds, 1)?;
         self.planner.validate("planner")
@@ -319,12 +324,7 @@ impl Imagine for Planned {
             left -= n;
             let s0 = real.sample(n, rng, spec)?.obs;
             let plan = self.planner.plan(&Problem { objective, s0: &s0, base }, rng.key())?;
-            let key = rng.key();
-            let noise = Noise {
-                policy: plan.policy_noise.clone(),
-                model: Normals::Key(key.fork("model")),
-                member: Members::Key(key.fork("member")),
-            };
+            let noise = plan.noise(rng.key())?;
             let rollout = along.rollout(&s0, plan.follow(&policy), &noise)?;
             steps += plan.model_steps + store(&rollout, model)?;
         }

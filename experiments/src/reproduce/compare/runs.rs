@@ -177,8 +177,12 @@ fn train_each(queue: &[Settings], plan: &Plan, root: &Path, job: &Job) -> anyhow
 
 fn one(settings: &Settings, figure: &str, root: &Path, job: &Job) -> anyhow::Result<()> {
     let folder = train::create(settings, root, figure)?;
-    if folder.marker() == Some(Marker::Done) && steps_done(&folder)? >= settings.run.steps {
-        return Ok(());
+    if folder.path().join("metrics.csv").exists() {
+        let (done, wanted) = (steps_done(&folder)?, settings.run.steps);
+        // A run that was to go further need not have come to its own end.
+        if done > wanted || (done == wanted && folder.marker() == Some(Marker::Done)) {
+            return Ok(());
+        }
     }
     train::execute(settings, &folder, job.stop, true)
 }
