@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("runs/new-hybrid");
     let mut trainer = Trainer::open(run, hybrid, environments, folder, "new-hybrid", &Spec::f32())?;
     let mut show = |progress: &Progress| {
-        if progress.counters.env_steps % 500 == 0
+        if progress.counters.env_steps.is_multiple_of(500)
             && let Some(r) = progress.eval_return
         {
             println!("{:>6} steps   return {r:.1}", progress.counters.env_steps);

@@ -101,7 +101,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new("runs/second-hybrid");
     let mut trainer = Trainer::open(run, hybrid, make, folder, "second-hybrid", &Spec::f32())?;
     let mut watch = |progress: &Progress| {
-        if let Some(value) = progress.eval_return.filter(|_| progress.counters.env_steps % 500 == 0)
+        if let Some(value) =
+            progress.eval_return.filter(|_| progress.counters.env_steps.is_multiple_of(500))
         {
             println!("{} steps: return {value:.1}", progress.counters.env_steps);
         }

@@ -8,7 +8,10 @@ use crate::error::{Error, Result};
 ///
 /// In a config file: a number, or `[from_step, to_step, from, to]` as in the papers' tables.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, or [from_step, to_step, from, to] in environment steps"
+)]
 pub enum Schedule {
     /// The same at every step.
     Constant(f64),

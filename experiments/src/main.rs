@@ -44,7 +44,13 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
     if let Some(n) = threads(cli)? {
         hstep::nn::pool::set_threads(n)?;
     }
-    let stop = signals::stop_flag()?;
+    let stop = match cli.command {
+        // Nothing of these is worth saving: a signal ends them as it ends any program.
+        Some(cli::Command::Eval(_) | cli::Command::Report(_) | cli::Command::List(_)) => {
+            std::sync::Arc::default()
+        }
+        _ => signals::stop_flag()?,
+    };
     commands::run(cli, &stop)
 }
 

@@ -74,9 +74,12 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
         model: agent.parts.model.is_some(),
     };
     if let [part, ..] = needs.lacking(have)[..] {
-        let problem =
-            format!("a plan by `{}` needs a {part}, and this run has none", behave.describe());
-        return Err(Error::config("plan", problem));
+        let problem = format!(
+            "`{}` needs a {part}, and this run has none; `behave.terminal=zero` needs no critic and \
+             no value, `behave.start=previous` no policy",
+            behave.describe()
+        );
+        return Err(Error::config("--plan", problem));
     }
     let label = behave.describe();
     agent.hybrid.behave = Box::new(behave);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Algorithm;
 use crate::agent::{Hybrid, LoopConfig};
 use crate::dynamics::EnsembleConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::objective::Reduce;
 use crate::parts::TemperatureConfig;
 use crate::planner::{MirrorDescent, MirrorDescentConfig};
@@ -51,7 +51,7 @@ pub struct DemorlConfig {
     /// The planned rollouts that fill `D_MPC`. Up to 10,000 start states, 5 to 15 steps: paper; the
     /// ramps: ours.
     pub imagine: PlannedConfig,
-    /// How the planner acts, where `acts` is true.
+    /// How the planner acts, where `acts` is true; `imagine` is not used then.
     pub behave: PlanConfig,
     /// Mirror descent. 100 samples, 10 % elites: paper.
     pub planner: MirrorDescentConfig,
@@ -86,6 +86,12 @@ impl Algorithm for DemorlConfig {
     ];
 
     fn compose(&self) -> Result<Hybrid> {
+        if !self.acts && self.behave != PlanConfig::default() {
+            return Err(Error::config(
+                "behave",
+                "is used only with `acts = true`, and it is false",
+            ));
+        }
         let planner = MirrorDescent::new(self.planner.clone());
         let hybrid = Hybrid::builder("M-DeMoRL", Self::CITATION)
             .actor_critic(self.gamma, &self.actor, &self.critic, &self.temperature)

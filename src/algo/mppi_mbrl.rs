@@ -10,7 +10,7 @@ use super::Algorithm;
 use crate::agent::{Hybrid, LoopConfig};
 use crate::dynamics::EnsembleConfig;
 use crate::error::Result;
-use crate::planner::{Mppi, MppiConfig};
+use crate::planner::{MemberChoice, Mppi, MppiConfig, SamplesConfig};
 use crate::schedule::Schedule;
 use crate::uses::{PlanConfig, PlanFirst};
 
@@ -31,12 +31,13 @@ pub struct MppiMbrlConfig {
 
 impl Default for MppiMbrlConfig {
     fn default() -> Self {
+        let samples = SamplesConfig { members: MemberChoice::Rollout, ..SamplesConfig::default() };
         let horizon = Schedule::Linear([5_000.0, 85_000.0, 5.0, 15.0]);
         Self {
             schedule: LoopConfig { updates_per_step: 0, ..LoopConfig::default() },
             model: EnsembleConfig::default(),
             behave: PlanConfig { horizon, gamma: 0.99, ..PlanConfig::default() },
-            planner: MppiConfig::default(),
+            planner: MppiConfig { samples, ..MppiConfig::default() },
         }
     }
 }
@@ -45,7 +46,7 @@ impl Algorithm for MppiMbrlConfig {
     const NAME: &'static str = "mppi-mbrl";
     const CITATION: &'static str = "Williams et al. 2017, Information Theoretic MPC";
     const PRESETS: &'static [(&'static str, &'static str)] =
-        &[("paper", ""), ("code", "behave.horizon = 5.0\nplanner.samples.limit = 1.4")];
+        &[("paper", ""), ("code", include_str!("presets/mppi-mbrl-code.toml"))];
 
     fn compose(&self) -> Result<Hybrid> {
         Hybrid::builder("MPPI-MBRL", Self::CITATION)

@@ -271,10 +271,10 @@ impl Planner for Cem {
         let ranges = [
             ("elites", c.elites, c.elites > 0.0 && c.elites <= 1.0, "a number in (0, 1]"),
             ("smoothing", c.smoothing, (0.0..1.0).contains(&c.smoothing), "a number in [0, 1)"),
-            ("truncation", c.truncation, c.truncation > 0.0, "a number above 0, or inf,"),
+            ("truncation", c.truncation, c.truncation > 0.0, "a number above 0, or inf"),
         ];
         if let Some((name, got, _, expected)) = ranges.into_iter().find(|(_, _, fits, _)| !fits) {
-            return Err(Error::config(key(name), format!("expected {expected} got {got}")));
+            return Err(Error::config(key(name), format!("expected {expected}, got {got}")));
         }
         check::positive(&key("noise"), c.noise)?;
         let sizes =

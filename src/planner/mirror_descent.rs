@@ -214,10 +214,10 @@ fn among_elites(of: &[f64], kind: EliteWeights, lambda: f64) -> Result<Vec<f64>>
         EliteWeights::Literal if low > 0.0 => Ok(of_finite(&|r| r)),
         EliteWeights::Literal => {
             let problem = format!(
-                "`literal` (M-DeMoRL eq. 14) divides by the sum of the elites' costs, which must \
-                 all be negative; here they go from {:.4} to {:.4}: with positive costs worse \
-                 candidates would weigh more, with mixed signs the sum passes 0. Use `shifted`, \
-                 `uniform` or `softmax`, or add a constant to the reward",
+                "`literal` (M-DeMoRL eq. 14, the preset `demorl-literal`) weighs elites by their \
+                 costs, which must all be negative (positive ones would favour the worse, mixed ones \
+                 have a sum that passes 0); here the lowest is {:.4} and the highest {:.4}: use \
+                 `shifted`, `uniform` or `softmax`",
                 -high, -low
             );
             Err(Error::config("planner.weights", problem))

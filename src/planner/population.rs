@@ -47,8 +47,8 @@ impl Default for SamplesConfig {
     }
 }
 
-/// More rollouts a start state than any memory here holds.
-const MOST_ROWS: usize = 100_000_000;
+/// Rollouts a start state at most; a block of start states is never smaller than one.
+const MOST_ROWS: usize = 1_000_000;
 
 impl SamplesConfig {
     /// # Errors
@@ -159,9 +159,19 @@ pub(super) struct Sizes {
     pub spec: Spec,
 }
 
+/// Numbers that the candidates of a start state may have: 400 MB in single precision.
+const MOST_NUMBERS: usize = 100_000_000;
+
 impl Sizes {
     pub fn of(problem: &Problem, k: usize) -> Result<Self> {
         let (b, n, a, spec) = problem.sizes()?;
+        if k.saturating_mul(n * a) > MOST_NUMBERS {
+            let problem = format!(
+                "{k} candidates of {n} actions of length {a} are more than {MOST_NUMBERS} numbers a \
+                 start state: lower the number of candidates or the horizon"
+            );
+            return Err(Error::config("planner.samples.count", problem));
+        }
         Ok(Self { b, k, n, a, spec })
     }
 
