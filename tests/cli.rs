@@ -7,6 +7,8 @@ mod bad_input;
 mod faults;
 #[path = "cli/figures.rs"]
 mod figures;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/signals.rs"]

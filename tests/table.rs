@@ -16,6 +16,7 @@ const RANDOM: u64 = 60;
 /// The paper's settings of an algorithm, cut down to a second's work.
 fn tiny(entry: &Entry) -> toml::Table {
     let mut table = entry.preset(None).unwrap();
+    let plans_alone = !table.contains_key("actor");
     let mut set = |key: &str, value: &str| {
         let section = key.split('.').next().unwrap();
         if table.contains_key(section) {
@@ -37,8 +38,10 @@ fn tiny(entry: &Entry) -> toml::Table {
     set("imagine.horizon", "2");
     set("improve.starts", "8");
     set("value.hidden", "[8]");
-    set("behave.horizon", "3");
     set("planner.samples.count", "8");
+    if plans_alone {
+        set("behave.horizon", "3");
+    }
     // A model of two epochs is wild enough for gradients beyond f32.
     set("actor.max_grad_norm", "10.0");
     table

@@ -181,10 +181,13 @@ impl MirrorDescent {
                 let returns = of_start(&found.returns, start, sizes.b);
                 let w = self.weigh(returns, lambda)?;
                 let g = self.aim(m, of_start(&found.taken, start, sizes.b), returns, &w);
-                // Only the plain cost can leave the bounds; from beyond them no candidate would differ.
+                // The plain cost can leave the bounds; from beyond them no candidate would differ.
+                let bound = match c.utility {
+                    Utility::Cost => c.samples.limit,
+                    Utility::Elites | Utility::Exponential => f64::INFINITY,
+                };
                 for (m, g) in m.iter_mut().zip(g) {
-                    *m =
-                        ((1.0 - c.step) * *m + c.step * g).clamp(-c.samples.limit, c.samples.limit);
+                    *m = ((1.0 - c.step) * *m + c.step * g).clamp(-bound, bound);
                 }
                 weighted.push(w);
             }

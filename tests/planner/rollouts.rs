@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use hstep::dynamics::{Dynamics, FnDynamics, Member, StepNoise, Transition};
-use hstep::objective::{Cost, HStep, Terminal};
+use hstep::objective::{Cost, HStep, Members, Terminal};
 use hstep::planner::{Base, MemberChoice, MirrorDescentConfig, MppiConfig, SamplesConfig, Utility};
 use hstep::rng::Key;
 use hstep::shape::Spec;
@@ -119,6 +119,17 @@ fn rollouts_step_with_the_members_that_were_asked_for() {
             want[candidate] += by_hand(&model, &from, actions, noise) / p as f64;
         }
         close(&numbers(&plan.returns), &want, 1e-12, &format!("{members:?}"));
+        // A rollout that follows the plan chooses its members in the same way, with fresh noise.
+        let follows = plan.noise(key(84)).unwrap().member;
+        let same_kind = match members {
+            MemberChoice::Step => matches!(follows, Members::Key(_)),
+            MemberChoice::Mean => matches!(follows, Members::Mean),
+            MemberChoice::Rollout | MemberChoice::Start => {
+                let fresh = |row| key(84).fork("member").uniform(row, 0);
+                matches!(follows, Members::Pinned(u) if u == [fresh(0), fresh(1)])
+            }
+        };
+        assert!(same_kind, "{members:?}");
         seen.push(want);
     }
     // No two choices are the same here.

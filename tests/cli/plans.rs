@@ -1,0 +1,71 @@
+//! Planning from the command line: at test time, and with settings that do not fit.
+
+use crate::small::{STEPS, Small, fails};
+
+#[test]
+fn a_trained_agent_is_evaluated_with_every_planner() {
+    let run = Small::finished("maac");
+    let eval = || {
+        let mut eval = crate::hstep(&["eval"]);
+        eval.arg(run.folder()).args(["--episodes", "2"]);
+        eval
+    };
+    let text = |command: &mut std::process::Command| {
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{command:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let alone = text(&mut eval());
+    assert!(!alone.contains("acting"), "{alone}");
+    for (plan, settings, acting) in [
+        ("cem", &["planner.samples.count=8"][..], "CEM K=8, 5 iterations around the policy, H=5"),
+        ("mppi", &["behave.horizon=2"], "MPPI K=100 around the policy, H=2 (min Q)"),
+        ("mirror", &["planner.elites=0.5"], "mirror descent K=100 (elites 50 %)"),
+        (
+            "gradient",
+            &["planner.steps=2", "behave.start=previous"],
+            "gradient K=4, 2 steps of Adam",
+        ),
+    ] {
+        let planned = text(eval().args(["--plan", plan]).args(settings));
+        assert!(planned.contains(acting), "{planned}");
+        // Other actions, other returns.
+        assert_ne!(planned.lines().find(|l| l.starts_with("return")), alone.lines().nth(2));
+        // The same command gives the same answer.
+        assert_eq!(planned, text(eval().args(["--plan", plan]).args(settings)));
+    }
+}
+
+#[test]
+fn plans_that_do_not_fit_are_refused_by_key() {
+    let run = Small::finished("sac");
+    let eval = |settings: &[&str]| {
+        let mut eval = crate::hstep(&["eval"]);
+        eval.arg(run.folder()).args(["--plan", "cem"]).args(settings);
+        eval
+    };
+    fails(&mut eval(&[]), 2, &["`--plan`", "needs a model", "this run has none"]);
+    for (setting, words) in [
+        ("behave.horizn=2", "did you mean `horizon`?"),
+        ("plan.horizon=2", "a plan has `behave` and `planner`"),
+        ("planner.elites=2", "`planner.elites`: expected a number in (0, 1], got 2"),
+        ("planner.samples.count=0", "`planner.samples.count`: expected at least 1"),
+        ("planner.samples.count=2000000", "expected at most 1000000 rollouts"),
+        ("behave.horizon=five", "a number, or [from_step, to_step, from, to]"),
+    ] {
+        fails(&mut eval(&[setting]), 2, &[words]);
+    }
+    for (algo, setting, words) in [
+        ("pets", "behave.horizon=0", "`behave.horizon`"),
+        ("mopac", "planner.temperature=-1", "`planner.temperature`: expected 0 or more, got -1"),
+        ("mopac", "imagine.horizon=0", "`imagine.horizon`"),
+        ("demorl", "behave.horizon=3", "used only with `acts = true`"),
+        ("demorl", "planner.step=2", "`planner.step`: expected a number in (0, 1], got 2"),
+    ] {
+        fails(&mut Small::new(algo).with(setting).train(STEPS), 2, &[words]);
+    }
+    // The pendulum's costs are positive: eq. 14 as printed cannot weigh them.
+    let literal = Small::new("demorl").with("planner.weights=\"literal\"");
+    fails(&mut literal.train(STEPS), 2, &["must all be negative", "`shifted`"]);
+    assert!(literal.file("FAILED").exists());
+}
