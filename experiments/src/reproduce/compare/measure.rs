@@ -19,9 +19,10 @@ pub fn held(points: &[(f64, f64)], level: f64) -> Option<f64> {
     points.windows(2).find(|w| w[0].1 >= level && w[1].1 >= level).map(|w| w[1].0)
 }
 
-/// The step of the first value at `level` or better.
-pub fn reached(points: &[(f64, f64)], level: f64) -> Option<f64> {
-    points.iter().find(|p| p.1 >= level).map(|p| p.0)
+/// The step of the last of the first `window` values in a row whose mean is `level` or better.
+pub fn reached(points: &[(f64, f64)], level: f64, window: usize) -> Option<f64> {
+    let mean = |w: &[(f64, f64)]| w.iter().map(|p| p.1).sum::<f64>() / w.len() as f64;
+    points.windows(window).find(|w| mean(w) >= level).and_then(|w| w.last()).map(|p| p.0)
 }
 
 /// Mean return of uniformly random actions on `env`, over fixed episodes.
@@ -57,8 +58,9 @@ mod tests {
         let curve = [(0.0, -300.0), (1.0, -150.0), (2.0, -250.0), (3.0, -199.0), (4.0, -200.0)];
         assert_eq!(held(&curve, -200.0), Some(4.0));
         assert_eq!(held(&curve[..4], -200.0), None);
-        assert_eq!(reached(&curve, -200.0), Some(1.0));
-        assert_eq!(reached(&curve, -100.0), None);
+        assert_eq!(reached(&curve, -200.0, 1), Some(1.0));
+        assert_eq!(reached(&curve, -200.0, 2), Some(2.0));
+        assert_eq!(reached(&curve, -100.0, 1), None);
         assert_eq!(last_mean(&curve, 2), -199.5);
         assert_eq!(last_mean(&curve[..1], 5), -300.0);
     }

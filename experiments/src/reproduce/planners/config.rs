@@ -22,6 +22,8 @@ pub struct Config {
     pub planner_episodes: usize,
     /// The return that is to be held, or reached in training.
     pub level: f64,
+    /// Training episodes that are averaged (rows of the metrics, one an episode in PETS's preset).
+    pub window: usize,
     /// Seeds out of all that must do it.
     pub enough: usize,
     /// Seeds of the runs, fixed before they are made.
@@ -41,6 +43,7 @@ impl Default for Config {
             planner_steps: 3_000,
             planner_episodes: 1,
             level: -200.0,
+            window: 5,
             enough: 4,
             seeds: vec![0, 1, 2, 3, 4],
             episodes: 20,
@@ -65,6 +68,7 @@ impl Config {
         check::at_least("planners", self.planners.len(), 1)?;
         check::at_least("enough", self.seeds.len(), self.enough)?;
         check::at_least("episodes", self.episodes, 1)?;
+        check::at_least("window", self.window, 1)?;
         check::at_least("planner_episodes", self.planner_episodes, 1)
     }
 

@@ -48,7 +48,7 @@ impl Comparison for Config {
 
     fn tables(&self, results: &Results) -> Result<String> {
         let mut out = Markdown::default();
-        let (level, episodes) = (self.level, self.episodes);
+        let (level, episodes, window) = (self.level, self.episodes, self.window);
         out.text(&format!(
             "Pendulum: environment steps until the second evaluation in a row of {level} or better \
              (mean of {episodes} fixed start states); - where it never was."
@@ -57,15 +57,15 @@ impl Comparison for Config {
         let when = ("held", |points: &[(f64, f64)]| held(points, level));
         held_table(&mut out, seeds, results, &self.learners(), EVALUATION, when)?;
         out.text(&format!(
-            "Pendulum: environment steps at the first row of the metrics in which the training \
-             episodes since the row before came to {level} or better on average."
+            "Pendulum: environment steps until the mean of the last {window} training episodes was \
+             {level} or better; - where it never was."
         ));
-        let when = ("reached", |points: &[(f64, f64)]| reached(points, level));
+        let when = ("reached", |points: &[(f64, f64)]| reached(points, level, window));
         held_table(&mut out, seeds, results, &self.planners(), TRAINING, when)?;
         out.text(&format!("On {} of {} seeds or more?", self.enough, seeds.len()));
         out.head(&["", "seeds", "enough"]);
         self.answers(&mut out, results, &self.learners(), EVALUATION, |c| held(c, level))?;
-        self.answers(&mut out, results, &self.planners(), TRAINING, |c| reached(c, level))?;
+        self.answers(&mut out, results, &self.planners(), TRAINING, |c| reached(c, level, window))?;
         Ok(out.finish())
     }
 }
