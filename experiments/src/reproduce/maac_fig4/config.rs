@@ -48,7 +48,7 @@ impl Default for Config {
         Self {
             algo: "maac".into(),
             envs: vec!["pendulum".into()],
-            steps: Some(2_500),
+            steps: Some(2_000),
             every: 250,
             seeds: vec![0, 1, 2, 3, 4],
             horizon: 3,

@@ -35,7 +35,7 @@ impl Default for Config {
         Self {
             algo: "maac".into(),
             envs: vec!["pendulum".into(), "cartpole-swingup".into()],
-            steps: None,
+            steps: Some(5_000),
             seeds: vec![0, 1, 2, 3, 4],
             episodes: 20,
             planner: toml::Table::new(),
