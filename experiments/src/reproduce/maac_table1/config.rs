@@ -34,7 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             algo: "maac".into(),
-            envs: vec!["pendulum".into(), "cartpole-swingup".into()],
+            envs: vec!["pendulum".into()],
             steps: Some(5_000),
             seeds: vec![0, 1, 2, 3, 4],
             episodes: 20,
