@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 use hstep::objective::{Actions, Noise};
 use hstep::planner::{
-    Base, EliteWeights, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig, Planner, Problem,
-    Utility, shifted,
+    Ascent, Base, Cem, CemConfig, EliteWeights, Gradient, GradientConfig, MirrorDescent,
+    MirrorDescentConfig, Mppi, MppiConfig, Planner, Problem, Utility, shifted,
 };
 
 use super::fixtures::*;
@@ -14,7 +14,7 @@ fn decays(iterations: usize) -> (f64, f64) {
     (0.02_f64.powf(1.0 / iterations as f64), 1e-3_f64.powf(1.0 / iterations as f64))
 }
 
-/// Every planner of the two files without a prior ratio; `curvature` is the largest of `J`'s.
+/// Every planner without a prior ratio; `curvature` is the largest of `J`'s.
 fn planners(
     count: usize,
     iterations: usize,
@@ -42,6 +42,16 @@ fn planners(
         ..annealed.clone()
     };
     let exponential = MirrorDescentConfig { utility: Utility::Exponential, ..annealed.clone() };
+    // The elites' variance shrinks on the way as well as at the goal: a wide start, smoothed.
+    let cem = CemConfig {
+        samples: samples.clone(),
+        iterations,
+        noise: 4.0 * noise,
+        truncation: f64::INFINITY,
+        smoothing: 0.5,
+        settled: 0.0,
+        ..CemConfig::default()
+    };
     let plain = MppiConfig {
         samples,
         iterations,
@@ -60,6 +70,12 @@ fn planners(
         ("cost", cost),
     ] {
         all.push((name.into(), Box::new(MirrorDescent::new(config))));
+    }
+    all.push(("cem".into(), Box::new(Cem::new(cem))));
+    for (name, ascent, steps) in [("adam", Ascent::Adam, 300), ("l-bfgs", Ascent::Lbfgs, 50)] {
+        let unclipped = super::fixtures::samples(1, 1, f64::INFINITY);
+        let config = GradientConfig { samples: unclipped, ascent, steps, ..Default::default() };
+        all.push((name.into(), Box::new(Gradient::new(config))));
     }
     all
 }
