@@ -156,6 +156,7 @@ pub mod dynamics;
 pub mod env;
 mod error;
 pub mod fault;
+pub mod forward;
 pub mod learner;
 pub mod lqr;
 pub mod metrics;

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use super::{Dynamics, EnsembleConfig, EnsembleModel, StepNoise, Transition, ensemble_model};
 use crate::env::Known;
 use crate::error::{Error, Result};
+use crate::forward::RowDynamics;
 use crate::nn::{Adam, AdamConfig, Stack};
 use crate::rng::Rng;
 use crate::shape::Spec;
@@ -183,5 +184,9 @@ impl Dynamics for Ensemble {
 
     fn step(&self, state: &Tensor, action: &Tensor, noise: &StepNoise) -> Result<Transition> {
         self.model.step(state, action, noise)
+    }
+
+    fn rows(&self) -> Option<Box<dyn RowDynamics + '_>> {
+        self.model.rows()
     }
 }

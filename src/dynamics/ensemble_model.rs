@@ -9,16 +9,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{D, Tensor};
 
+use super::ensemble_rows::EnsembleRows;
 use super::{Dynamics, EnsembleConfig, Member, Normaliser, StepNoise, Target, Transition};
 use crate::env::Known;
 use crate::error::{Error, Result};
+use crate::forward::RowDynamics;
 use crate::nn::{Params, Stack, StackConfig, softplus};
 use crate::rng::Rng;
 use crate::shape::Spec;
 
 /// Which members a [`EnsembleModel`] predicts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pick {
+pub(super) enum Pick {
     /// As [`StepNoise::member`] says, among the elites.
     Elites,
     /// Always this one.
@@ -40,10 +42,10 @@ pub struct EnsembleModel {
     pub(super) inputs: Normaliser,
     pub(super) targets: Normaliser,
     pub(super) elites: Arc<RwLock<Vec<u32>>>,
-    known: Known,
-    pick: Pick,
-    obs_dim: usize,
-    action_dim: usize,
+    pub(super) known: Known,
+    pub(super) pick: Pick,
+    pub(super) obs_dim: usize,
+    pub(super) action_dim: usize,
 }
 
 /// Mean and, where it is predicted, log-variance; both of normalised targets.
@@ -246,5 +248,9 @@ impl Dynamics for EnsembleModel {
             None => Tensor::ones(b, state.dtype(), state.device())?,
         };
         Ok(Transition { next, reward, cont })
+    }
+
+    fn rows(&self) -> Option<Box<dyn RowDynamics + '_>> {
+        Some(Box::new(EnsembleRows::new(self)?))
     }
 }

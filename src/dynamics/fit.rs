@@ -4,7 +4,7 @@ use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{self, Calibration};
-use super::loss::loss;
+use super::loss;
 use super::{Ensemble, EnsembleModel, Target};
 use crate::error::{Error, Result};
 use crate::nn::Stack;
@@ -253,17 +253,16 @@ impl Ensemble {
 
     /// One gradient step; returns the loss before it.
     fn fit_step(&mut self, x: &Tensor, y: &Tensor, epoch: usize, step: usize) -> Result<f64> {
-        let out = self.model.net.forward_each(x)?;
-        let loss = loss(&self.model, &self.model.bounds, &out, y)?;
-        let value = crate::shape::scalar(&loss)?;
+        let model = &self.model;
+        let ((value, bounds), grad) =
+            model.net.regress(x, |out| loss::gradients(model, out, y))?;
         if !value.is_finite() {
             let step = format!("epoch {epoch}, gradient step {step} of the model's fit");
             return Err(Error::NonFinite { quantity: "model loss".into(), step });
         }
-        let grads = loss.backward()?;
-        self.adam.step(&grads)?;
-        if self.model.config.probabilistic {
-            self.bounds_adam.step(&grads)?;
+        self.adam.step_flat(&grad)?;
+        if let Some(bounds) = bounds {
+            self.bounds_adam.step_grad(&bounds)?;
         }
         Ok(value)
     }

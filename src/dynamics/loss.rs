@@ -1,10 +1,10 @@
 //! The training loss of the ensemble.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::EnsembleModel;
-use crate::error::Result;
-use crate::nn::{Params, bounded_nll};
+use crate::error::{Error, Result};
+use crate::nn::{Params, bounded_nll, bounded_nll_gradients};
 use crate::shape::Ops;
 
 /// The loss of `out` `[E,B,2T]` (or `[E,B,T]`) against normalised targets `[E,B,T]`: a scalar.
@@ -31,6 +31,32 @@ pub(super) fn loss(
     Ok((fit + (width * model.config.logvar_bound_coef)?)?)
 }
 
+/// [`loss`] as a number, with its gradients at `out` and, for probabilistic members, at the bounds.
+pub(super) fn gradients(
+    model: &EnsembleModel,
+    out: &Tensor,
+    target: &Tensor,
+) -> Result<((f64, Option<Tensor>), Tensor)> {
+    let spec = model.net.spec();
+    if model.config.probabilistic && spec.ops == Ops::Fused && spec.device.is_cpu() {
+        let (fit, d_out, d_bounds) = bounded_nll_gradients(out, &model.bounds, target)?;
+        let (bounds, coef) = (model.bounds.to_flat()?, model.config.logvar_bound_coef);
+        let t = bounds.len() / 2;
+        // Laid out as max, then min.
+        let sign = |i| if i < t { 1.0 } else { -1.0 };
+        let width: f64 = bounds.iter().enumerate().map(|(i, b)| sign(i) * b).sum();
+        let pull: Vec<f64> = (0..2 * t).map(|i| sign(i) * coef).collect();
+        let d_bounds = (d_bounds + spec.tensor(&pull, 2 * t)?)?;
+        return Ok(((fit + coef * width, Some(d_bounds)), d_out));
+    }
+    let out = Var::from_tensor(&out.detach())?;
+    let value = loss(model, &model.bounds, out.as_tensor(), target)?;
+    let grads = value.backward()?;
+    let none = || Error::config("model loss", "does not depend on the outputs");
+    let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
+    Ok(((crate::shape::scalar(&value)?, model.bounds.grad(&grads)?), d_out))
+}
+
 /// [`bounded_nll`] through plain candle operations.
 fn plain_nll(
     model: &EnsembleModel,
@@ -47,8 +73,6 @@ fn plain_nll(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
-
     use super::*;
     use crate::dynamics::EnsembleConfig;
     use crate::env::Known;

@@ -4,6 +4,7 @@ mod calibration;
 mod ensemble;
 mod ensemble_config;
 mod ensemble_model;
+mod ensemble_rows;
 mod fit;
 mod loss;
 mod normaliser;
@@ -20,6 +21,7 @@ pub use simulated::{FnDynamics, SimulatedDynamics};
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::forward::RowDynamics;
 use crate::shape::Spec;
 
 /// Which member of a model takes a row's step.
@@ -96,4 +98,10 @@ pub trait Dynamics: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] for states or actions of another shape.
     fn step(&self, state: &Tensor, action: &Tensor, noise: &StepNoise) -> Result<Transition>;
+
+    /// The same step on plain rows of `f32`, for rollouts without gradients, where it has that form
+    /// and its state is the observation.
+    fn rows(&self) -> Option<Box<dyn RowDynamics + '_>> {
+        None
+    }
 }

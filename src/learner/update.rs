@@ -53,11 +53,15 @@ pub(super) fn update_parts(
 /// `1/2 sum_e mean (Q_e(s,a) - y)^2`.
 fn update_critic(parts: &mut Parts, batch: &Batch, y: &Tensor, log: &mut Log) -> Result<()> {
     let Some(critic) = &mut parts.critic else { return Ok(()) };
-    let q = critic.q.online.q_tracked(&batch.obs, &batch.action)?;
-    let loss = (q.broadcast_sub(y)?.sqr()?.mean(1)?.sum(0)? * 0.5)?;
-    log.mean("critic_loss", finite_scalar(&loss, "critic loss")?);
-    log.mean("q_mean", shape::scalar(&q.detach().mean_all()?)?);
-    critic.adam.step(&loss.backward()?)
+    let ((loss, mean), grad) = critic.q.online.regress(&batch.obs, &batch.action, |q| {
+        let error = q.broadcast_sub(y)?;
+        let loss = (error.sqr()?.mean(1)?.sum(0)? * 0.5)?;
+        let gradient = (error / y.dim(0)?.max(1) as f64)?;
+        Ok(((finite_scalar(&loss, "critic loss")?, shape::scalar(&q.mean_all()?)?), gradient))
+    })?;
+    log.mean("critic_loss", loss);
+    log.mean("q_mean", mean);
+    critic.adam.step_flat(&grad)
 }
 
 /// `1/2 mean (V(s) - (min_e Q'_e(s,a) - alpha log pi(a|s)))^2`, `a ~ pi(s)`, on the target critic.

@@ -4,11 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{self, AdamStep, Real};
+use super::fused::Grad;
+use super::fused::pass::cut;
+use super::fused::with_slices;
+use super::kernel::{self, AdamStep, Pair, Real};
 use super::params::{Params, check_finite};
+use super::pool;
 use crate::error::{Error, Result};
 use crate::shape::{Ops, Spec, to_f64};
 
@@ -138,33 +142,72 @@ impl Adam {
     /// infinite; nothing is changed then.
     pub fn step_grad(&mut self, grad: &Tensor) -> Result<()> {
         crate::shape::exact(grad, &[self.params.len()], "gradient of Adam")?;
-        let step = || format!("optimiser step {}", self.steps + 1);
-        check_finite(grad, "gradient", step())?;
-        // A square that overflows would leave its parameter standing still for ever.
-        if grad.dtype() == DType::F32 && grad.elem_count() > 0 {
-            let largest = crate::shape::scalar(&grad.abs()?.max(0)?)?;
-            if largest * largest > f64::from(f32::MAX) {
-                let quantity = format!("square of the gradient's largest entry, {largest:e},");
-                return Err(Error::NonFinite { quantity, step: step() });
-            }
-        }
-        self.steps += 1;
         let grad = grad.detach().contiguous()?;
+        if let Moments::Plain(..) = self.moments {
+            return self.step_plain(&grad);
+        }
+        match grad.dtype() {
+            DType::F32 => with_slices([&grad], |[grad]| self.step_slice::<f32>(grad))?,
+            _ => with_slices([&grad], |[grad]| self.step_slice::<f64>(grad))?,
+        }
+    }
+
+    /// One step along a gradient of [`super::Stack::regress`].
+    ///
+    /// # Errors
+    /// As [`Adam::step_grad`].
+    pub(crate) fn step_flat(&mut self, grad: &Grad) -> Result<()> {
+        match grad {
+            Grad::F32(grad) if matches!(self.moments, Moments::F32(..)) => self.step_slice(grad),
+            Grad::F64(grad) if matches!(self.moments, Moments::F64(..)) => self.step_slice(grad),
+            _ => self.step_grad(&grad.tensor(self.params.var().device())?),
+        }
+    }
+
+    fn step_slice<T: Real>(&mut self, grad: &[T]) -> Result<()> {
+        if grad.len() != self.params.len() {
+            let expected = format!("[{}]", self.params.len());
+            return Err(Error::shape("gradient of Adam", expected, [grad.len()]));
+        }
+        let largest = T::from_magnitude(kernel::largest(grad));
+        self.check_size(largest, T::MAX)?;
+        self.steps += 1;
         let theta = self.params.var().as_tensor();
         let (segments, config, steps) = (&self.segments, &self.config, self.steps);
-        match &mut self.moments {
-            Moments::F32(m, v) => {
-                let moments = RefCell::new((m.as_mut_slice(), v.as_mut_slice()));
-                theta.inplace_op2(&grad, &FusedStep { moments, segments, config, steps })?;
-            }
-            Moments::F64(m, v) => {
-                let moments = RefCell::new((m.as_mut_slice(), v.as_mut_slice()));
-                theta.inplace_op2(&grad, &FusedStep { moments, segments, config, steps })?;
-            }
-            Moments::Plain(m, v) => {
-                let next = plain_step(theta, m, v, &grad, segments, config, steps)?;
-                self.params.var().set(&next)?;
-            }
+        let moments = match &mut self.moments {
+            Moments::F32(m, v) => T::moments(Pair::F32(m, v)),
+            Moments::F64(m, v) => T::moments(Pair::F64(m, v)),
+            Moments::Plain(..) => None,
+        };
+        let Some(moments) = moments else {
+            return Err(Error::config("gradient", "its number type is not that of the parameters"));
+        };
+        let moments = RefCell::new(moments);
+        Ok(theta.inplace_op1(&FusedStep { moments, grad, segments, config, steps })?)
+    }
+
+    fn step_plain(&mut self, grad: &Tensor) -> Result<()> {
+        check_finite(grad, "gradient", format!("optimiser step {}", self.steps + 1))?;
+        if grad.dtype() == DType::F32 && grad.elem_count() > 0 {
+            self.check_size(crate::shape::scalar(&grad.abs()?.max(0)?)?, f64::from(f32::MAX))?;
+        }
+        let Moments::Plain(m, v) = &mut self.moments else { return Ok(()) };
+        self.steps += 1;
+        let theta = self.params.var().as_tensor();
+        let next = plain_step(theta, m, v, grad, &self.segments, &self.config, self.steps)?;
+        Ok(self.params.var().set(&next)?)
+    }
+
+    /// Refuses a gradient whose largest entry is not finite, or has a square beyond `max`: its
+    /// parameter would stand still for ever.
+    fn check_size(&self, largest: f64, max: f64) -> Result<()> {
+        let step = format!("optimiser step {}", self.steps + 1);
+        if !largest.is_finite() {
+            return Err(Error::NonFinite { quantity: "gradient".into(), step });
+        }
+        if largest * largest > max {
+            let quantity = format!("square of the gradient's largest entry, {largest:e},");
+            return Err(Error::NonFinite { quantity, step });
         }
         Ok(())
     }
@@ -283,49 +326,56 @@ fn correction(beta: f64, steps: u64) -> f64 {
 
 struct FusedStep<'a, T> {
     moments: RefCell<(&'a mut [T], &'a mut [T])>,
+    grad: &'a [T],
     segments: &'a [Segment],
     config: &'a AdamConfig,
     steps: u64,
 }
 
+/// Parameters that are one task.
+const CHUNK: usize = 1 << 15;
+
 impl<T: Real> FusedStep<'_, T> {
-    fn apply(&self, theta: &mut [T], grad: &[T]) {
+    fn apply(&self, theta: &mut [T]) {
         let mut moments = self.moments.borrow_mut();
         let (m, v) = &mut *moments;
-        for &Segment { start, end, weight_decay } in self.segments {
-            let range = start..end;
+        // Consecutive chunks, none across a border between two decays.
+        let chunks: Vec<Segment> = (self.segments.iter())
+            .flat_map(|s| {
+                let starts = (s.start..s.end).step_by(CHUNK);
+                starts.map(|start| Segment { start, end: (start + CHUNK).min(s.end), ..*s })
+            })
+            .collect();
+        let lengths = || chunks.iter().map(|s| s.end - s.start);
+        let (theta, m, v) = (cut(theta, lengths()), cut(m, lengths()), cut(v, lengths()));
+        let tasks: Vec<_> = chunks.iter().zip(theta).zip(m.into_iter().zip(v)).collect();
+        let (parallel, config, steps, grad) =
+            (tasks.len() > 3, self.config, self.steps, self.grad);
+        pool::for_each(tasks, parallel, |((segment, theta), (m, v))| {
             let step = AdamStep {
-                lr: T::from_f64(self.config.lr),
-                beta1: T::from_f64(self.config.beta1),
-                beta2: T::from_f64(self.config.beta2),
-                eps: T::from_f64(self.config.eps),
-                correction1: T::from_f64(correction(self.config.beta1, self.steps)),
-                correction2: T::from_f64(correction(self.config.beta2, self.steps)),
-                weight_decay: T::from_f64(weight_decay),
+                lr: T::from_f64(config.lr),
+                beta1: T::from_f64(config.beta1),
+                beta2: T::from_f64(config.beta2),
+                eps: T::from_f64(config.eps),
+                correction1: T::from_f64(correction(config.beta1, steps)),
+                correction2: T::from_f64(correction(config.beta2, steps)),
+                weight_decay: T::from_f64(segment.weight_decay),
             };
-            let (m, v) = (&mut m[range.clone()], &mut v[range.clone()]);
-            kernel::adam(&mut theta[range.clone()], m, v, &grad[range], step);
-        }
+            kernel::adam(theta, m, v, &grad[segment.start..segment.end], step);
+        });
     }
 }
 
-impl<T: Real> InplaceOp2 for FusedStep<'_, T> {
+impl<T: Real> InplaceOp1 for FusedStep<'_, T> {
     fn name(&self) -> &'static str {
         "adam"
     }
 
-    fn cpu_fwd(
-        &self,
-        theta: &mut CpuStorage,
-        _: &Layout,
-        grad: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let grad = &T::cpu_storage_as_slice(grad)?[layout.start_offset()..];
+    fn cpu_fwd(&self, theta: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
         T::slice_mut(theta).map_or_else(
             || candle_core::bail!("adam: the parameters changed their number type"),
             |theta| {
-                self.apply(theta, grad);
+                self.apply(theta);
                 Ok(())
             },
         )

@@ -8,9 +8,21 @@
 
 use candle_core::{CpuStorage, WithDType};
 
+use super::scratch::{Shelf, Shelved};
+
+/// Two slices of one number type.
+pub(crate) enum Pair<'a> {
+    F32(&'a mut [f32], &'a mut [f32]),
+    F64(&'a mut [f64], &'a mut [f64]),
+}
+
 /// `f32` or `f64`, with the elementary functions the activations need.
-pub(super) trait Real: WithDType + Default {
+pub(crate) trait Real: WithDType + Default {
+    /// Numbers that are ordered as the magnitudes of floats are; cheap to compare in a loop.
+    type Magnitude: Ord + Copy + Default;
     const ONE: Self;
+    /// The largest finite number.
+    const MAX: f64;
     /// `1 / (1 + exp(-self))`.
     fn sigmoid(self) -> Self;
     fn tanh(self) -> Self;
@@ -19,12 +31,35 @@ pub(super) trait Real: WithDType + Default {
     /// `ln(1 + self)` for `self` in `[0, 1]`.
     fn ln_1p_unit(self) -> Self;
     fn finite(self) -> bool;
+    /// Of the absolute value; NaN lies above infinity.
+    fn magnitude(self) -> Self::Magnitude;
+    /// The absolute value with this magnitude.
+    fn from_magnitude(magnitude: Self::Magnitude) -> f64;
+    /// Buffers of this type that nobody uses at present.
+    fn shelf() -> &'static Shelved<Self>;
+    /// The two, if they are of this type.
+    fn moments(pair: Pair<'_>) -> Option<(&mut [Self], &mut [Self])>;
     /// The numbers of a storage of this type.
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
 impl Real for f64 {
+    type Magnitude = u64;
     const ONE: Self = 1.0;
+    const MAX: f64 = f64::MAX;
+    #[inline(always)]
+    fn magnitude(self) -> u64 {
+        self.to_bits() & i64::MAX as u64
+    }
+    fn from_magnitude(magnitude: u64) -> f64 {
+        f64::from_bits(magnitude)
+    }
+    fn moments(pair: Pair<'_>) -> Option<(&mut [Self], &mut [Self])> {
+        match pair {
+            Pair::F64(a, b) => Some((a, b)),
+            Pair::F32(..) => None,
+        }
+    }
     #[inline(always)]
     fn sigmoid(self) -> Self {
         1.0 / (1.0 + (-self).exp())
@@ -49,6 +84,10 @@ impl Real for f64 {
     fn finite(self) -> bool {
         self.is_finite()
     }
+    fn shelf() -> &'static Shelved<Self> {
+        static SHELF: Shelved<f64> = Shelved::new(Shelf::new());
+        &SHELF
+    }
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {
             CpuStorage::F64(x) => Some(x),
@@ -58,7 +97,22 @@ impl Real for f64 {
 }
 
 impl Real for f32 {
+    type Magnitude = u32;
     const ONE: Self = 1.0;
+    const MAX: f64 = f32::MAX as f64;
+    #[inline(always)]
+    fn magnitude(self) -> u32 {
+        self.to_bits() & i32::MAX as u32
+    }
+    fn from_magnitude(magnitude: u32) -> f64 {
+        f64::from(f32::from_bits(magnitude))
+    }
+    fn moments(pair: Pair<'_>) -> Option<(&mut [Self], &mut [Self])> {
+        match pair {
+            Pair::F32(a, b) => Some((a, b)),
+            Pair::F64(..) => None,
+        }
+    }
     #[inline(always)]
     fn sigmoid(self) -> Self {
         1.0 / (1.0 + Real::exp(-self))
@@ -94,6 +148,10 @@ impl Real for f32 {
     #[inline(always)]
     fn finite(self) -> bool {
         self.is_finite()
+    }
+    fn shelf() -> &'static Shelved<Self> {
+        static SHELF: Shelved<f32> = Shelved::new(Shelf::new());
+        &SHELF
     }
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {
@@ -133,7 +191,7 @@ fn exp_parts(x: f32) -> (f32, f32) {
 macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
-        pub(super) fn $name<T: Real>($($arg: $ty),*) $(-> $out)? {
+        pub(crate) fn $name<T: Real>($($arg: $ty),*) $(-> $out)? {
             #[inline(always)]
             fn body<T: Real>($($arg: $ty),*) $(-> $out)? $body
             #[cfg(target_arch = "x86_64")]
@@ -250,6 +308,13 @@ vectorised! {
 }
 
 vectorised! {
+    /// The largest magnitude.
+    fn largest(x: &[T]) -> T::Magnitude {
+        x.iter().fold(T::Magnitude::default(), |m, x| m.max(x.magnitude()))
+    }
+}
+
+vectorised! {
     /// `target <- (1 - tau) target + tau online`.
     fn polyak(target: &mut [T], online: &[T], tau: T) {
         let keep = T::ONE - tau;
@@ -276,12 +341,13 @@ vectorised! {
     fn adam(theta: &mut [T], m: &mut [T], v: &mut [T], grad: &[T], step: AdamStep<T>) {
         let AdamStep { lr, beta1, beta2, eps, correction1, correction2, weight_decay } = step;
         let (rest1, rest2) = (T::ONE - beta1, T::ONE - beta2);
+        // lr (m / c1) / (sqrt(v / c2) + eps) with one division an element.
+        let (rate, root) = (lr / correction1, T::ONE / correction2.sqrt());
         for (((theta, m), v), g) in theta.iter_mut().zip(m).zip(v).zip(grad) {
             let g = *g + weight_decay * *theta;
             *m = beta1 * *m + rest1 * g;
             *v = beta2 * *v + rest2 * (g * g);
-            let (m_hat, v_hat) = (*m / correction1, *v / correction2);
-            *theta -= lr * m_hat / (v_hat.sqrt() + eps);
+            *theta -= rate * *m / (v.sqrt() * root + eps);
         }
     }
 }
@@ -294,6 +360,39 @@ fn softplus<T: Real>(x: T) -> (T, T) {
     let share = T::ONE / (T::ONE + e);
     let tail = e.ln_1p_unit();
     if positive { (x + tail, share) } else { (tail, e * share) }
+}
+
+vectorised! {
+    /// `x <- tanh(x)`.
+    fn tanh_all(x: &mut [T]) {
+        x.iter_mut().for_each(|x| *x = x.tanh());
+    }
+}
+
+vectorised! {
+    /// `x <- x + exp(log_std) eps`, the log standard deviations kept in `[low, high]`.
+    fn add_scaled_noise(x: &mut [T], log_std: &[T], eps: &[T], low: T, high: T) {
+        for ((x, log_std), eps) in x.iter_mut().zip(log_std).zip(eps) {
+            let above = if *log_std < low { low } else { *log_std };
+            let within = if above > high { high } else { above };
+            *x += within.exp() * *eps;
+        }
+    }
+}
+
+vectorised! {
+    /// `x <- ln(1 + exp(x))`.
+    fn softplus_values(x: &mut [T]) {
+        x.iter_mut().for_each(|x| *x = softplus(*x).0);
+    }
+}
+
+vectorised! {
+    /// `x <- exp(x / 2)`.
+    fn exp_half(x: &mut [T]) {
+        let two = T::ONE + T::ONE;
+        x.iter_mut().for_each(|x| *x = (*x / two).exp());
+    }
 }
 
 /// What one member of [`super::nll`] reads and writes.
@@ -385,19 +484,25 @@ struct View<'a, T> {
     column: usize,
 }
 
-/// `out [m,n] <- a [m,k] b [k,n]`, added to what is there if `accumulate`.
+impl<T> View<'_, T> {
+    /// Whether a matrix `[rows,columns]` lies within the data.
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0
+            || columns == 0
+            || (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+    }
+}
+
+/// `out [m,n] <- a [m,k] b [k,n]`.
 fn product<T: Real>(
     out: &mut [T],
-    accumulate: bool,
     (m, k, n): (usize, usize, usize),
     a: &View<T>,
     b: &View<T>,
 ) {
-    assert!(out.len() == m * n && a.data.len() == m * k && b.data.len() == k * n, "matrix product");
-    let alpha = if accumulate { T::ONE } else { T::default() };
-    // SAFETY: the three slices hold exactly the matrices described (checked above; the two callers'
-    // strides are those of a dense matrix or its transpose), `out` is not aliased, and T is f32
-    // or f64, which gemm supports.
+    assert!(out.len() == m * n && a.holds(m, k) && b.holds(k, n), "matrix product");
+    // SAFETY: the three matrices lie within their slices (checked above), `out` is dense, written
+    // whole and not aliased, and T is f32 or f64, which gemm supports.
     unsafe {
         gemm::gemm(
             m,
@@ -406,14 +511,14 @@ fn product<T: Real>(
             out.as_mut_ptr(),
             1,
             n as isize,
-            accumulate,
+            false,
             a.data.as_ptr(),
             a.column as isize,
             a.row as isize,
             b.data.as_ptr(),
             b.column as isize,
             b.row as isize,
-            alpha,
+            T::default(),
             T::ONE,
             false,
             false,
@@ -426,19 +531,20 @@ fn product<T: Real>(
 /// `out [m,n] <- x [m,k] w [k,n]`.
 pub(super) fn x_w<T: Real>(out: &mut [T], x: &[T], w: &[T], m: usize, k: usize, n: usize) {
     let (a, b) = (View { data: x, row: k, column: 1 }, View { data: w, row: n, column: 1 });
-    product(out, false, (m, k, n), &a, &b);
+    product(out, (m, k, n), &a, &b);
 }
 
 /// `out [m,k] <- dz [m,n] w^T [n,k]`: the gradient of the input.
 pub(super) fn dz_wt<T: Real>(out: &mut [T], dz: &[T], w: &[T], m: usize, k: usize, n: usize) {
     let (a, b) = (View { data: dz, row: n, column: 1 }, View { data: w, row: 1, column: n });
-    product(out, false, (m, n, k), &a, &b);
+    product(out, (m, n, k), &a, &b);
 }
 
-/// `out [k,n] <- out + x^T [k,m] dz [m,n]`: the gradient of the weights.
-pub(super) fn add_xt_dz<T: Real>(out: &mut [T], x: &[T], dz: &[T], m: usize, k: usize, n: usize) {
+/// `out [j,n] <- x^T dz [m,n]`, where `x` has `m` rows of length `k` and the first `j` columns are
+/// meant: the gradient of `j` rows of the weights.
+pub(super) fn xt_dz<T: Real>(out: &mut [T], x: &[T], dz: &[T], m: usize, k: usize, n: usize) {
     let (a, b) = (View { data: x, row: 1, column: k }, View { data: dz, row: n, column: 1 });
-    product(out, true, (k, m, n), &a, &b);
+    product(out, (out.len() / n, m, n), &a, &b);
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, bail};
 
-use super::fused::slice;
+use super::fused::{slice, with_slices};
 use super::kernel::{self, Nll, Real};
 use super::{Params, pool};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Numbers above which the members are shared among threads.
 const PARALLEL_FROM: usize = 50_000;
@@ -24,6 +24,42 @@ pub(crate) fn bounded_nll(out: &Tensor, bounds: &Params, target: &Tensor) -> Res
     let op = NllOp { dims: (e, b, t), grads: OnceLock::new() };
     let (out, target) = (out.contiguous()?, target.detach().contiguous()?);
     Ok(out.apply_op3(&bounds.theta(), &target, op)?)
+}
+
+/// [`bounded_nll`] without a graph: the loss, and its gradients at `out` and at the bounds `[2T]`.
+pub(crate) fn bounded_nll_gradients(
+    out: &Tensor,
+    bounds: &Params,
+    target: &Tensor,
+) -> Result<(f64, Tensor, Tensor)> {
+    let (e, b, t) = target.dims3()?;
+    crate::shape::exact(out, &[e, b, 2 * t], "output of the ensemble")?;
+    let op = NllOp { dims: (e, b, t), grads: OnceLock::new() };
+    let (out, target) = (out.contiguous()?, target.contiguous()?);
+    let theta = bounds.var().as_detached_tensor();
+    let loss = match out.dtype() {
+        DType::F32 => with_slices([&out, &theta, &target], |[o, b, t]| op.run::<f32>(o, b, t))?,
+        _ => with_slices([&out, &theta, &target], |[o, b, t]| op.run::<f64>(o, b, t))?,
+    };
+    let device = out.device();
+    let tensor = |storage: CpuStorage, like: &Tensor| -> Result<Tensor> {
+        Ok(match storage {
+            CpuStorage::F32(x) => Tensor::from_vec(x, like.shape(), device)?,
+            CpuStorage::F64(x) => Tensor::from_vec(x, like.shape(), device)?,
+            _ => return Err(Error::config("dtype", "expected f32 or f64")),
+        })
+    };
+    let loss = match loss {
+        CpuStorage::F32(x) => x.first().map(|x| f64::from(*x)),
+        CpuStorage::F64(x) => x.first().copied(),
+        _ => None,
+    };
+    match (loss, op.grads.into_inner()) {
+        (Some(loss), Some((d_out, d_bounds))) => {
+            Ok((loss, tensor(d_out, &out)?, tensor(d_bounds, &theta)?))
+        }
+        _ => Err(Error::config("model loss", "gave no value")),
+    }
 }
 
 struct NllOp {

@@ -7,6 +7,7 @@ use std::f64::consts::{LN_2, TAU};
 
 use candle_core::{D, DType, Tensor};
 
+use super::kernel;
 use crate::error::Result;
 
 /// `log(1 + exp(x))` of every element, without overflow, with gradient `1 / (1 + exp(-x))`.
@@ -39,6 +40,15 @@ pub fn sample(mean: &Tensor, log_std: &Tensor, eps: &Tensor) -> Result<(Tensor, 
     crate::shape::exact(eps, mean.dims(), "noise of a squashed Gaussian")?;
     let u = (mean + (log_std.exp()? * eps)?)?;
     Ok((u.tanh()?, density(&u, eps, log_std)?))
+}
+
+/// Actions from means (in `action`), in place: `tanh(mean + exp(log_std) eps)`, or `tanh(mean)`
+/// without noise; the log standard deviations are kept within their bounds.
+pub(crate) fn act(action: &mut [f32], log_std: &[f32], eps: Option<&[f32]>, bounds: (f64, f64)) {
+    if let Some(eps) = eps {
+        kernel::add_scaled_noise(action, log_std, eps, bounds.0 as f32, bounds.1 as f32);
+    }
+    kernel::tanh_all(action);
 }
 
 /// Log-density `[B]` of given actions `[B,A]` under `mean` and `log_std` `[B,A]`.

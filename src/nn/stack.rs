@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::fused::Grad;
 use super::{Activation, Init, Params, fused, plain};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -155,18 +156,52 @@ impl Stack {
 
     /// The seam: everything above is shared, everything below exists twice.
     fn run(&self, x: &Tensor, route: Route) -> Result<Tensor> {
-        if x.dtype() != self.spec.dtype {
-            let problem =
-                format!("the network is {:?}, its input {:?}", self.spec.dtype, x.dtype());
-            return Err(Error::config("dtype", problem));
-        }
+        self.check_dtype(x)?;
         let x = x.contiguous()?;
-        match self.spec.ops {
-            Ops::Fused if self.spec.device.is_cpu() => {
-                fused::forward(&self.config, &self.params, &x, route)
-            }
-            _ => plain::forward(&self.config, &self.params, &x, route),
+        if self.is_fused() {
+            fused::forward(&self.config, &self.params, &x, route)
+        } else {
+            plain::forward(&self.config, &self.params, &x, route)
         }
+    }
+
+    /// The gradient of the parameters for a loss of the outputs, without a graph: `loss` gets the
+    /// outputs of `x`, shaped as [`Stack::forward`] or, for `x [E,B,D]`, [`Stack::forward_each`]
+    /// gives them (with the ensemble's axis also when it has one member), and returns what the caller
+    /// wants to keep and the loss's gradient at the outputs. Nothing flows to `x`.
+    pub(crate) fn regress<R>(
+        &self,
+        x: &Tensor,
+        loss: impl FnOnce(&Tensor) -> Result<(R, Tensor)>,
+    ) -> Result<(R, Grad)> {
+        let (e, d) = (self.config.members, self.config.input);
+        let route = match x.dims() {
+            [_, width] if *width == d => Route::Shared,
+            [members, _, width] if *members == e && *width == d => Route::Each,
+            dims => return Err(Error::shape("stack input", format!("[B,{d}] or [{e},B,{d}]"), dims)),
+        };
+        self.check_dtype(x)?;
+        let x = x.contiguous()?;
+        if self.is_fused() {
+            return fused::regress(&self.config, &self.params, &x, route, loss);
+        }
+        let y = plain::forward(&self.config, &self.params, &x, route)?;
+        let (out, dy) = loss(&y.detach())?;
+        let grads = (y * dy.detach())?.sum_all()?.backward()?;
+        let none = || Error::config("gradient", "the loss does not depend on the parameters");
+        Ok((out, Grad::Tensor(self.params.grad(&grads)?.ok_or_else(none)?)))
+    }
+
+    fn is_fused(&self) -> bool {
+        self.spec.ops == Ops::Fused && self.spec.device.is_cpu()
+    }
+
+    fn check_dtype(&self, x: &Tensor) -> Result<()> {
+        if x.dtype() == self.spec.dtype {
+            return Ok(());
+        }
+        let problem = format!("the network is {:?}, its input {:?}", self.spec.dtype, x.dtype());
+        Err(Error::config("dtype", problem))
     }
 
     /// The same stack, parameters still shared, whose parameters receive no gradient.

@@ -12,8 +12,10 @@
 //! parameters, the actions and the start state, and differentiable in all three. The parts behind
 //! [`Dynamics`], [`crate::value::Value`] and [`Critic`] are frozen by contract and get no gradient.
 
+mod forward;
 mod inputs;
 
+pub use forward::Returns;
 pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
 
 use candle_core::{D, Tensor};

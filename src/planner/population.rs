@@ -241,14 +241,14 @@ impl Problem<'_> {
                 Actions::Perturbed { policy, delta: &sequences, limit }
             }
         };
-        let rollout = self.objective.rollout(&s0, actions, &noise)?;
-        *model_steps += (rollout.horizon() * rows) as u64;
-        if let Around::Policy(..) = around {
-            let visited = Tensor::stack(&rollout.actions, 1)?.reshape((b * k, p, n * a))?;
-            taken = to_f64(&visited.mean(1)?)?;
+        let around_policy = matches!(around, Around::Policy(..));
+        let found = self.objective.returns(&s0, actions, &noise, around_policy)?;
+        *model_steps += (self.objective.horizon * rows) as u64;
+        if let Some(visited) = found.actions {
+            taken = mean_of_particles(&visited, p, n * a);
         }
-        let score = to_f64(&self.objective.score(&rollout)?)?;
-        let returns = score
+        let returns = found
+            .returns
             .chunks(p)
             .map(|of_particles| of_particles.iter().sum::<f64>() / p as f64)
             .map(|r| if r.is_finite() { r } else { f64::NEG_INFINITY })
@@ -361,6 +361,17 @@ impl Problem<'_> {
             model_steps,
         })
     }
+}
+
+/// The mean over each `p` consecutive sequences of length `width`.
+fn mean_of_particles(x: &[f32], p: usize, width: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; x.len() / p.max(1)];
+    for (mean, of_particles) in mean.chunks_mut(width.max(1)).zip(x.chunks(p * width.max(1))) {
+        for x in of_particles.chunks(width.max(1)) {
+            mean.iter_mut().zip(x).for_each(|(m, x)| *m += f64::from(*x) / p as f64);
+        }
+    }
+    mean
 }
 
 /// `sum_k w_k x_k` of one start state's candidates `[K,width]`.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActionSample, Policy};
 use crate::error::{Error, Result};
+use crate::forward::{RowPolicy, Workspace};
+use crate::nn::tile::PackedNet;
 use crate::nn::{Activation, AdamConfig, Init, Stack, StackConfig, squashed};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
@@ -143,5 +145,32 @@ impl Policy for SquashedGaussian {
     fn log_prob(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
         let (mean, log_std) = self.head(obs)?;
         squashed::log_prob(&mean, &log_std, action)
+    }
+
+    fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
+        let net = PackedNet::new(&self.net)?;
+        Some(Box::new(GaussianRows { net, actions: self.actions, log_std: self.log_std }))
+    }
+}
+
+struct GaussianRows {
+    net: PackedNet,
+    actions: usize,
+    log_std: (f64, f64),
+}
+
+impl RowPolicy for GaussianRows {
+    fn act(&self, obs: &[f32], eps: Option<&[f32]>, action: &mut [f32], work: &mut Workspace) {
+        let a = self.actions;
+        let n = action.len() / a.max(1);
+        work.output.resize(2 * n * a, 0.0);
+        self.net.forward(0, n, obs, &mut work.output, &mut work.room);
+        // Means and log standard deviations apart, so that the costly functions run over long arrays.
+        work.head.clear();
+        for (head, action) in work.output.chunks_exact(2 * a).zip(action.chunks_exact_mut(a)) {
+            action.copy_from_slice(&head[..a]);
+            work.head.extend_from_slice(&head[a..]);
+        }
+        squashed::act(action, &work.head, eps, self.log_std);
     }
 }

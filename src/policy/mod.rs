@@ -9,6 +9,7 @@ pub use linear::Linear;
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::forward::RowPolicy;
 
 /// Actions and how likely they were.
 #[derive(Debug, Clone)]
@@ -42,4 +43,10 @@ pub trait Policy: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] for observations or actions of another shape.
     fn log_prob(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor>;
+
+    /// The same policy on plain rows of `f32`, for rollouts without gradients, where it has that
+    /// form.
+    fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
+        None
+    }
 }

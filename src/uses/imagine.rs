@@ -181,7 +181,8 @@ impl Imagine for Branched {
             let n = left.min(BLOCK);
             left -= n;
             let s0 = real.sample(n, rng, spec)?.obs;
-            let rollout = hstep.rollout(&s0, Actions::Policy(&policy), &Noise::key(rng.key()))?;
+            let noise = Noise::key(rng.key());
+            let rollout = hstep.rollout_forward(&s0, Actions::Policy(&policy), &noise)?;
             steps += store(&rollout, model)?;
         }
         Ok(steps)
@@ -325,7 +326,7 @@ impl Imagine for Planned {
             let s0 = real.sample(n, rng, spec)?.obs;
             let plan = self.planner.plan(&Problem { objective, s0: &s0, base }, rng.key())?;
             let noise = plan.noise(rng.key())?;
-            let rollout = along.rollout(&s0, plan.follow(&policy), &noise)?;
+            let rollout = along.rollout_forward(&s0, plan.follow(&policy), &noise)?;
             steps += plan.model_steps + store(&rollout, model)?;
         }
         Ok(steps)

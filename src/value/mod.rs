@@ -9,6 +9,7 @@ pub use network::{CriticConfig, Network, QNet, Targeted, VNet};
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::forward::{RowCritic, RowValue};
 
 /// A state value `V(s)`: observations `[B,O]` to `[B]`.
 ///
@@ -19,6 +20,12 @@ pub trait Value: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] for observations of another width.
     fn value(&self, obs: &Tensor) -> Result<Tensor>;
+
+    /// The same value on plain rows of `f32`, for rollouts without gradients, where it has that
+    /// form.
+    fn rows(&self) -> Option<Box<dyn RowValue + '_>> {
+        None
+    }
 }
 
 /// An ensemble of action values `Q_e(s, a)`: observations `[B,O]` and actions `[B,A]` to `[E,B]`.
@@ -33,4 +40,10 @@ pub trait Critic: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] for observations or actions of another shape.
     fn q(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor>;
+
+    /// The same critic on plain rows of `f32`, for rollouts without gradients, where it has that
+    /// form.
+    fn rows(&self) -> Option<Box<dyn RowCritic + '_>> {
+        None
+    }
 }

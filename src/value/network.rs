@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Critic, Value};
 use crate::error::{Error, Result};
-use crate::nn::{Activation, AdamConfig, Init, Stack, StackConfig, polyak};
+use crate::forward::{RowCritic, RowValue, Workspace};
+use crate::nn::tile::PackedNet;
+use crate::nn::{Activation, AdamConfig, Grad, Init, Stack, StackConfig, polyak};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
@@ -106,6 +108,22 @@ impl QNet {
         self.forward(&self.net, obs, action)
     }
 
+    /// The gradient of the parameters for a loss of Q `[E,B]`: `loss` returns what the caller wants
+    /// to keep and the loss's gradient at Q.
+    pub(crate) fn regress<R>(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        loss: impl FnOnce(&Tensor) -> Result<(R, Tensor)>,
+    ) -> Result<(R, Grad)> {
+        let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
+        shape::exact(action, &[b, self.actions], "actions of the critic")?;
+        self.net.regress(&Tensor::cat(&[obs, action], 1)?, |q| {
+            let (out, dq) = loss(&q.squeeze(2)?)?;
+            Ok((out, dq.unsqueeze(2)?))
+        })
+    }
+
     fn forward(&self, net: &Stack, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
         let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
         shape::exact(action, &[b, self.actions], "actions of the critic")?;
@@ -121,6 +139,36 @@ impl Critic for QNet {
 
     fn q(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
         self.forward(&self.net.frozen(), obs, action)
+    }
+
+    fn rows(&self) -> Option<Box<dyn RowCritic + '_>> {
+        let net = PackedNet::new(&self.net)?;
+        Some(Box::new(QRows { net, members: self.members(), obs_dim: self.obs_dim }))
+    }
+}
+
+struct QRows {
+    net: PackedNet,
+    members: usize,
+    obs_dim: usize,
+}
+
+impl RowCritic for QRows {
+    fn members(&self) -> usize {
+        self.members
+    }
+
+    fn q(&self, obs: &[f32], action: &[f32], out: &mut [f32], work: &mut Workspace) {
+        let (n, o) = (out.len() / self.members, self.obs_dim);
+        let a = self.net.input - o;
+        work.input.clear();
+        for i in 0..n {
+            work.input.extend_from_slice(&obs[i * o..][..o]);
+            work.input.extend_from_slice(&action[i * a..][..a]);
+        }
+        for (m, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
+            self.net.forward(m, n, &work.input, out, &mut work.room);
+        }
     }
 }
 
@@ -156,6 +204,18 @@ impl VNet {
 impl Value for VNet {
     fn value(&self, obs: &Tensor) -> Result<Tensor> {
         self.forward(&self.net.frozen(), obs)
+    }
+
+    fn rows(&self) -> Option<Box<dyn RowValue + '_>> {
+        Some(Box::new(VRows(PackedNet::new(&self.net)?)))
+    }
+}
+
+struct VRows(PackedNet);
+
+impl RowValue for VRows {
+    fn value(&self, obs: &[f32], out: &mut [f32], work: &mut Workspace) {
+        self.0.forward(0, out.len(), obs, out, &mut work.room);
     }
 }
 

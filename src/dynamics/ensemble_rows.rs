@@ -1,0 +1,217 @@
+//! The ensemble on plain rows: what planning and imagining step with.
+
+use candle_core::{Device, Tensor};
+
+use super::ensemble_model::Pick;
+use super::{EnsembleModel, Target};
+use crate::error::{Error, Result};
+use crate::forward::{RowDynamics, RowMembers, StepIn, StepOut, Workspace};
+use crate::nn::tile::PackedNet;
+use crate::nn::{exp_half, softplus_values};
+
+/// Rows that go through a member's layers together: their activations stay in the second cache.
+const TILE: usize = 96;
+
+pub(super) struct EnsembleRows<'a> {
+    model: &'a EnsembleModel,
+    net: PackedNet,
+    elites: Vec<u32>,
+    /// Mean and standard deviation of inputs and of targets.
+    inputs: (Vec<f32>, Vec<f32>),
+    targets: (Vec<f32>, Vec<f32>),
+    /// `max` and `min`.
+    bounds: (Vec<f32>, Vec<f32>),
+}
+
+impl<'a> EnsembleRows<'a> {
+    pub fn new(model: &'a EnsembleModel) -> Option<Self> {
+        let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let moments = |(mean, std)| (narrow(mean), narrow(std));
+        // Laid out as `max`, then `min`.
+        let mut max = narrow(model.bounds.to_flat().ok()?);
+        let min = max.split_off(model.target_dim());
+        Some(Self {
+            net: PackedNet::new(&model.net)?,
+            elites: model.elites(),
+            inputs: moments(model.inputs.moments().ok()?),
+            targets: moments(model.targets.moments().ok()?),
+            bounds: (max, min),
+            model,
+        })
+    }
+
+    /// Standardised inputs of these rows, `[rows,O+A]`.
+    fn gather(&self, rows: &[u32], given: &StepIn, input: &mut Vec<f32>) {
+        let (o, a) = (self.model.obs_dim, self.model.action_dim);
+        let (mean, std) = &self.inputs;
+        input.clear();
+        for row in rows.iter().map(|row| *row as usize) {
+            let state = given.state[row * o..][..o].iter();
+            let raw = state.chain(&given.action[row * a..][..a]);
+            input.extend(raw.zip(mean).zip(std).map(|((x, m), s)| (x - m) / s));
+        }
+    }
+
+    /// Writes what the raw targets `[T]` of a row say into the results.
+    fn put(&self, row: usize, target: &[f32], given: &StepIn, out: &mut StepOut) {
+        let o = self.model.obs_dim;
+        let (state, next) = (&given.state[row * o..][..o], &mut out.next[row * o..][..o]);
+        match self.model.config.target {
+            Target::Change => {
+                for ((next, s), d) in next.iter_mut().zip(state).zip(target) {
+                    *next = s + d;
+                }
+            }
+            Target::Next => next.copy_from_slice(&target[..o]),
+        }
+        if let Some(reward) = target.get(o) {
+            out.reward[row] = *reward;
+        }
+    }
+
+    /// Rows of one member: mean and noise of the raw targets.
+    fn of_member(
+        &self,
+        member: u32,
+        rows: &[u32],
+        given: &StepIn,
+        out: &mut StepOut,
+        work: &mut Workspace,
+    ) {
+        let t = self.model.target_dim();
+        let (mean, scale) = &self.targets;
+        for rows in rows.chunks(TILE) {
+            let n = rows.len();
+            self.gather(rows, given, &mut work.input);
+            work.output.resize(n * self.net.output, 0.0);
+            self.net.forward(member as usize, n, &work.input, &mut work.output, &mut work.room);
+            let noise = given.normal.filter(|_| self.model.config.probabilistic);
+            if noise.is_some() {
+                self.deviations(&work.output, &mut work.head);
+            }
+            for (i, (row, head)) in rows.iter().zip(work.output.chunks_exact_mut(self.net.output)).enumerate() {
+                let (row, head) = (*row as usize, &mut head[..t]);
+                for ((x, m), s) in head.iter_mut().zip(mean).zip(scale) {
+                    *x = *x * s + m;
+                }
+                if let Some(eps) = noise {
+                    let (std, eps) = (&work.head[i * t..][..t], &eps[row * t..][..t]);
+                    for (((x, std), s), eps) in head.iter_mut().zip(std).zip(scale).zip(eps) {
+                        *x += std * s * eps;
+                    }
+                }
+                self.put(row, head, given, out);
+            }
+        }
+    }
+
+    /// Standard deviations `[n,T]` of normalised targets from the network's outputs `[n,2T]`.
+    fn deviations(&self, output: &[f32], std: &mut Vec<f32>) {
+        let t = self.model.target_dim();
+        let (max, min) = &self.bounds;
+        std.clear();
+        for head in output.chunks_exact(2 * t) {
+            std.extend(max.iter().zip(&head[t..]).map(|(max, raw)| max - raw));
+        }
+        softplus_values(std);
+        for row in std.chunks_exact_mut(t) {
+            row.iter_mut().zip(max.iter().zip(min)).for_each(|(v, (max, min))| *v = max - *v - min);
+        }
+        softplus_values(std);
+        for row in std.chunks_exact_mut(t) {
+            row.iter_mut().zip(min).for_each(|(v, min)| *v += min);
+        }
+        exp_half(std);
+    }
+
+    /// The mean over the elites, without noise.
+    fn mean(&self, n: usize, given: &StepIn, out: &mut StepOut, work: &mut Workspace) {
+        let t = self.model.target_dim();
+        let (mean, scale) = &self.targets;
+        let all: Vec<u32> = (0..n as u32).collect();
+        for rows in all.chunks(TILE) {
+            let n = rows.len();
+            self.gather(rows, given, &mut work.input);
+            work.output.resize(n * self.net.output, 0.0);
+            work.head.clear();
+            work.head.resize(n * t, 0.0);
+            for member in &self.elites {
+                let member = *member as usize;
+                self.net.forward(member, n, &work.input, &mut work.output, &mut work.room);
+                let heads = work.output.chunks_exact(self.net.output);
+                for (sum, head) in work.head.chunks_exact_mut(t).zip(heads) {
+                    sum.iter_mut().zip(head).for_each(|(sum, x)| *sum += x);
+                }
+            }
+            let count = self.elites.len().max(1) as f32;
+            for (row, sum) in rows.iter().zip(work.head.chunks_exact_mut(t)) {
+                for ((x, m), s) in sum.iter_mut().zip(mean).zip(scale) {
+                    *x = *x / count * s + m;
+                }
+                self.put(*row as usize, sum, given, out);
+            }
+        }
+    }
+
+    /// What is known of reward and continuation.
+    fn known(&self, n: usize, given: &StepIn, out: &mut StepOut) -> Result<()> {
+        let (known, o, a) = (&self.model.known, self.model.obs_dim, self.model.action_dim);
+        let reward = known.reward.as_ref().filter(|_| !self.model.config.learn_reward);
+        out.cont.fill(1.0);
+        if reward.is_none() && known.continuation.is_none() {
+            return Ok(());
+        }
+        let tensor = |x: &[f32], width| Tensor::from_slice(x, (n, width), &Device::Cpu);
+        let (state, action) = (tensor(given.state, o)?, tensor(given.action, a)?);
+        let next = tensor(out.next, o)?;
+        let flat = |t: Tensor| -> Result<Vec<f32>> {
+            crate::shape::exact(&t, &[n], "known reward or continuation")?;
+            Ok(t.to_vec1()?)
+        };
+        if let Some(reward) = reward {
+            out.reward.copy_from_slice(&flat(reward(&state, &action, &next)?)?);
+        }
+        if let Some(continuation) = &known.continuation {
+            out.cont.copy_from_slice(&flat(continuation(&state, &action, &next)?)?);
+        }
+        Ok(())
+    }
+}
+
+impl RowDynamics for EnsembleRows<'_> {
+    fn step(&self, given: StepIn, mut out: StepOut, work: &mut Workspace) -> Result<()> {
+        let n = out.reward.len();
+        let one = match (self.model.pick, given.member) {
+            (Pick::Mean, _) | (Pick::Elites, RowMembers::Mean) => {
+                self.mean(n, &given, &mut out, work);
+                return self.known(n, &given, &mut out);
+            }
+            (Pick::Member(m), _) => Some(m),
+            (Pick::Elites, RowMembers::Best) => Some(self.elites.first().copied().unwrap_or(0)),
+            (Pick::Elites, RowMembers::Rows(_)) => None,
+        };
+        let mut order = std::mem::take(&mut work.order);
+        order.clear();
+        match (one, given.member) {
+            (None, RowMembers::Rows(u)) => {
+                if u.len() != n {
+                    return Err(Error::shape("member noise", format!("[{n}]"), [u.len()]));
+                }
+                let elites = self.elites.len();
+                let of_row = |u: &f64| ((u * elites as f64) as usize).min(elites - 1);
+                for (i, member) in self.elites.iter().enumerate() {
+                    order.clear();
+                    let own = u.iter().zip(0u32..).filter(|(u, _)| of_row(u) == i);
+                    order.extend(own.map(|(_, row)| row));
+                    self.of_member(*member, &order, &given, &mut out, work);
+                }
+            }
+            (member, _) => {
+                order.extend(0..n as u32);
+                self.of_member(member.unwrap_or(0), &order, &given, &mut out, work);
+            }
+        }
+        work.order = order;
+        self.known(n, &given, &mut out)
+    }
+}

@@ -1,0 +1,364 @@
+//! Dense stacks forward only: weights packed once, then used for many blocks of rows.
+//!
+//! What a row becomes does not depend on the rows beside it: every output is one chain of
+//! multiply-adds over the inputs in their order, whatever the block. So planning many start states
+//! at once and one by one are bit-equal. Bias and activation are applied while a tile of the
+//! product is still in registers.
+//!
+//! `f32`, or products of numbers rounded to bfloat16 with sums in `f32` ([`Precision::Bf16`]).
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+mod portable;
+
+use candle_core::DType;
+
+use super::fused::pass::Net;
+use super::kernel::After;
+use super::{Stack, pool};
+use crate::error::Result;
+use crate::shape::Precision;
+
+/// Sixteen numbers, aligned to a cache line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Lane([f32; 16]);
+
+/// Sixteen pairs of bfloat16 numbers, aligned to a cache line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Pairs([[u16; 2]; 16]);
+
+/// Weights `[k,n]` in panels of 32 columns (the last of 16 where no more are left), each a row of
+/// the panel after the other.
+#[derive(Debug)]
+enum Panels {
+    F32(Vec<Lane>),
+    /// Two rows of the weights interleaved; an odd last row with zeros.
+    Bf16(Vec<Pairs>),
+}
+
+/// First column and width in lanes of 16 of every panel.
+fn panels(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n).step_by(32).map(move |column| (column, if n - column > 16 { 2 } else { 1 }))
+}
+
+/// One layer of one member.
+#[derive(Debug)]
+struct Layer {
+    k: usize,
+    n: usize,
+    panels: Panels,
+    bias: Vec<f32>,
+    after: After,
+}
+
+/// Rounds to the nearest bfloat16, ties to even.
+fn bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+impl Layer {
+    fn new(w: &[f32], bias: &[f32], k: usize, n: usize, after: After, precision: Precision) -> Self {
+        let panels = match precision {
+            Precision::F32 => Panels::F32(pack(w, k, n)),
+            Precision::Bf16 => Panels::Bf16(pack_pairs(w, k, n)),
+        };
+        Self { k, n, panels, bias: bias.to_vec(), after }
+    }
+}
+
+fn pack(w: &[f32], k: usize, n: usize) -> Vec<Lane> {
+    let mut out = Vec::with_capacity(k * n.div_ceil(16));
+    for (column, lanes) in panels(n) {
+        for row in w.chunks_exact(n) {
+            for l in 0..lanes {
+                let from = column + 16 * l;
+                let valid = 16.min(n - from);
+                let mut lane = Lane::default();
+                lane.0[..valid].copy_from_slice(&row[from..from + valid]);
+                out.push(lane);
+            }
+        }
+    }
+    debug_assert_eq!(out.len(), panels(n).map(|(_, lanes)| lanes * k).sum::<usize>());
+    out
+}
+
+fn pack_pairs(w: &[f32], k: usize, n: usize) -> Vec<Pairs> {
+    let mut out = Vec::with_capacity(k.div_ceil(2) * n.div_ceil(16));
+    for (column, lanes) in panels(n) {
+        for rows in w.chunks(2 * n) {
+            for l in 0..lanes {
+                let from = column + 16 * l;
+                let mut pairs = Pairs::default();
+                for (j, pair) in pairs.0.iter_mut().enumerate().take(16.min(n - from)) {
+                    for (half, row) in pair.iter_mut().zip(rows.chunks_exact(n)) {
+                        *half = bf16(row[from + j]);
+                    }
+                }
+                out.push(pairs);
+            }
+        }
+    }
+    out
+}
+
+/// All members of a stack, packed.
+#[derive(Debug)]
+pub(crate) struct PackedNet {
+    members: Vec<Vec<Layer>>,
+    pub input: usize,
+    pub output: usize,
+    widest: usize,
+}
+
+/// Room for one block's hidden activations.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Two halves, for the layers in turn.
+    hidden: [Vec<f32>; 2],
+    /// The same rounded to bfloat16, in pairs along a row.
+    rounded: Vec<[u16; 2]>,
+}
+
+impl PackedNet {
+    /// The parameters of `stack` as they are now, in its own precision; `None` unless they are
+    /// `f32` on the CPU.
+    pub fn new(stack: &Stack) -> Option<Self> {
+        let spec = stack.spec();
+        match (spec.dtype, spec.device.is_cpu()) {
+            (DType::F32, true) => Self::with_precision(stack, spec.precision).ok(),
+            _ => None,
+        }
+    }
+
+    fn with_precision(stack: &Stack, precision: Precision) -> Result<Self> {
+        let net = Net::new(stack.config());
+        let theta = stack.params().var().as_detached_tensor();
+        let members = super::fused::with_slices([&theta], |[theta]: [&[f32]; 1]| {
+            let mut members: Vec<Vec<Layer>> = (0..net.members).map(|_| Vec::new()).collect();
+            let tasks = members.iter_mut().enumerate().collect();
+            pool::for_each(tasks, theta.len() > 1 << 16, |(m, layers): (usize, &mut Vec<Layer>)| {
+                layers.extend(net.layers.iter().map(|l| {
+                    let (w, b) = (l.weights(theta, m), l.biases(theta, m));
+                    Layer::new(w, b, l.d, l.o, l.after, precision)
+                }));
+            });
+            members
+        })?;
+        let widest = net.layers.iter().map(|l| l.d.max(l.o)).max().unwrap_or(0);
+        Ok(Self { members, input: net.input(), output: net.output(), widest })
+    }
+
+    /// Rows `x` `[n,input]` through member `member` into `y` `[n,output]`.
+    pub fn forward(&self, member: usize, n: usize, x: &[f32], y: &mut [f32], room: &mut Room) {
+        let layers = &self.members[member];
+        for half in &mut room.hidden {
+            if half.len() < n * self.widest {
+                half.resize(n * self.widest, 0.0);
+            }
+        }
+        let [mut from, mut to] = std::mem::take(&mut room.hidden);
+        for (l, layer) in layers.iter().enumerate() {
+            let input = if l == 0 { &x[..n * layer.k] } else { &from[..n * layer.k] };
+            let last = l + 1 == layers.len();
+            let out = if last { &mut y[..n * layer.n] } else { &mut to[..n * layer.n] };
+            layer.apply(n, input, out, &mut room.rounded);
+            std::mem::swap(&mut from, &mut to);
+        }
+        room.hidden = [from, to];
+    }
+}
+
+impl Layer {
+    /// `out [m,n] <- f(x [m,k] w + b)`.
+    fn apply(&self, m: usize, x: &[f32], out: &mut [f32], rounded: &mut Vec<[u16; 2]>) {
+        assert!(x.len() == m * self.k && out.len() == m * self.n, "a layer's rows");
+        match &self.panels {
+            Panels::F32(panels) => {
+                #[cfg(target_arch = "x86_64")]
+                if x86::detected() {
+                    x86::layer(self, panels, m, x, out);
+                    return;
+                }
+                portable::layer(self, panels, m, x, out);
+            }
+            Panels::Bf16(panels) => {
+                round(x, self.k, rounded);
+                #[cfg(target_arch = "x86_64")]
+                if x86::bf16_detected() {
+                    x86::layer_bf16(self, panels, m, rounded, out);
+                    return;
+                }
+                portable::layer_bf16(self, panels, m, rounded, out);
+            }
+        }
+    }
+}
+
+/// Rows of length `k` as pairs of bfloat16; an odd last number with a zero.
+fn round(x: &[f32], k: usize, out: &mut Vec<[u16; 2]>) {
+    let pairs = k.div_ceil(2);
+    let rows = x.len().checked_div(k).unwrap_or(0);
+    out.clear();
+    out.resize(rows * pairs, [0; 2]);
+    for (row, out) in x.chunks_exact(k).zip(out.chunks_exact_mut(pairs)) {
+        #[cfg(target_arch = "x86_64")]
+        if x86::bf16_detected() {
+            x86::round(row, out);
+            continue;
+        }
+        for (pair, out) in row.chunks(2).zip(out) {
+            *out = [bf16(pair[0]), pair.get(1).map_or(0, |x| bf16(*x))];
+        }
+    }
+}
+
+/// Whether this processor multiplies bfloat16 numbers in hardware.
+#[must_use]
+pub fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::bf16_detected()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Tensor;
+
+    use super::*;
+    use crate::nn::{Activation, Init, StackConfig};
+    use crate::rng::Rng;
+    use crate::shape::{Spec, to_f64};
+
+    fn stack(hidden: &[usize], output: usize, activation: Activation) -> Stack {
+        let config = StackConfig {
+            input: 23,
+            hidden: hidden.to_vec(),
+            output,
+            activation,
+            members: 3,
+            init: Init::GlorotUniform,
+        };
+        Stack::new(&config, &mut Rng::new(4), &Spec::f32()).unwrap()
+    }
+
+    fn rows(n: usize) -> (Tensor, Vec<f32>) {
+        let x = Rng::new(n as u64).normals((n, 23), &Spec::f32()).unwrap();
+        let flat = x.flatten_all().unwrap().to_vec1().unwrap();
+        (x, flat)
+    }
+
+    fn through(net: &PackedNet, member: usize, n: usize, x: &[f32]) -> Vec<f32> {
+        let mut y = vec![f32::NAN; n * net.output];
+        net.forward(member, n, x, &mut y, &mut Room::default());
+        y
+    }
+
+    #[test]
+    fn a_packed_net_is_the_stack_it_was_made_of() {
+        for activation in [Activation::Relu, Activation::Tanh, Activation::Swish] {
+            for (hidden, output) in [(vec![200, 65], 36), (vec![33], 1), (vec![], 16)] {
+                let stack = stack(&hidden, output, activation);
+                let net = PackedNet::with_precision(&stack, Precision::F32).unwrap();
+                for n in [1, 2, 13, 50, 131] {
+                    let (x, flat) = rows(n);
+                    let want = stack.forward(&x).unwrap();
+                    for m in 0..3 {
+                        let want = to_f64(&want.get(m).unwrap()).unwrap();
+                        let scale = want.iter().fold(0f64, |s, w| s.max(w.abs()));
+                        for (got, want) in through(&net, m, n, &flat).iter().zip(&want) {
+                            // Sums of up to 200 rounded terms.
+                            assert!((f64::from(*got) - want).abs() < 1e-5 * scale, "{got} {want}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_rows_beside_it() {
+        let stack = stack(&[200, 40], 36, Activation::Swish);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let net = PackedNet::with_precision(&stack, precision).unwrap();
+            let (_, flat) = rows(97);
+            let all = through(&net, 1, 97, &flat);
+            for n in [1, 2, 3, 7, 11, 12, 30] {
+                for first in (0..97 - n).step_by(5) {
+                    let part = through(&net, 1, n, &flat[first * 23..][..n * 23]);
+                    assert_eq!(part, all[first * 36..][..n * 36], "{n} rows from {first}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_portable_kernels_agree_with_this_processors() {
+        let stack = stack(&[70], 36, Activation::Tanh);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let net = PackedNet::with_precision(&stack, precision).unwrap();
+            let layer = &net.members[0][0];
+            let (_, x) = rows(21);
+            let (mut here, mut portable) = (vec![0.0; 21 * 70], vec![0.0; 21 * 70]);
+            layer.apply(21, &x, &mut here, &mut Vec::new());
+            match &layer.panels {
+                Panels::F32(w) => portable::body(layer, w, 21, &x, &mut portable, false),
+                Panels::Bf16(w) => {
+                    let mut pairs = Vec::new();
+                    round(&x, 23, &mut pairs);
+                    portable::layer_bf16(layer, w, 21, &pairs, &mut portable);
+                }
+            }
+            for (a, b) in here.iter().zip(&portable) {
+                assert!((a - b).abs() < 3e-6, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn bfloat16_is_within_its_precision() {
+        let stack = stack(&[200, 200], 36, Activation::Swish);
+        let exact = PackedNet::with_precision(&stack, Precision::F32).unwrap();
+        let rounded = PackedNet::with_precision(&stack, Precision::Bf16).unwrap();
+        let (_, x) = rows(100);
+        let (a, b) = (through(&exact, 0, 100, &x), through(&rounded, 0, 100, &x));
+        let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|x| x * x).sum::<f32>().sqrt();
+        let error = norm(&mut a.iter().zip(&b).map(|(a, b)| a - b));
+        let share = error / norm(&mut a.iter().copied());
+        // bfloat16 keeps 8 bits: 2^-9 a rounding, and three layers of them.
+        assert!(share > 1e-4 && share < 1e-2, "{share}");
+    }
+
+    #[test]
+    fn rounding_to_bfloat16_is_to_the_nearest_and_keeps_nan() {
+        assert_eq!(bf16(1.0), 0x3f80);
+        assert_eq!(bf16(f32::from_bits(0x3f80_8000)), 0x3f80, "a tie goes to even");
+        assert_eq!(bf16(f32::from_bits(0x3f81_8000)), 0x3f82, "a tie goes to even");
+        assert_eq!(bf16(f32::from_bits(0x3f80_8001)), 0x3f81);
+        assert!(f32::from_bits(u32::from(bf16(f32::NAN)) << 16).is_nan());
+        assert_eq!(bf16(f32::INFINITY), 0x7f80);
+    }
+
+    #[test]
+    fn nan_goes_through() {
+        for activation in [Activation::Relu, Activation::Tanh, Activation::Swish] {
+            let net = PackedNet::with_precision(&stack(&[20], 3, activation), Precision::F32).unwrap();
+            let (_, mut x) = rows(4);
+            x[23 + 5] = f32::NAN;
+            let y = through(&net, 0, 4, &x);
+            assert!(y[..3].iter().chain(&y[6..]).all(|y| y.is_finite()));
+            assert!(y[3..6].iter().all(|y| y.is_nan()), "{activation:?}");
+        }
+    }
+}
