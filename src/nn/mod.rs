@@ -22,7 +22,7 @@ mod store;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;
-pub(crate) use nll::bounded_nll;
+pub use nll::bounded_nll;
 pub(crate) use params::check_finite;
 pub use params::{Params, Slot, polyak};
 pub use squashed::softplus;
