@@ -186,6 +186,20 @@ impl Key {
         }
     }
 
+    /// Many rows.
+    pub fn fill_rows(&self, rows: impl IntoIterator<Item = usize>, width: usize, step: usize, out: &mut [f32]) {
+        let mut one = vec![0.0; width];
+        for (row, out) in rows.into_iter().zip(out.chunks_mut(width.max(1))) {
+            self.fill_normals(row, step, &mut one);
+            out.iter_mut().zip(&one).for_each(|(o, x)| *o = *x as f32);
+        }
+    }
+
+    /// Many rows.
+    pub fn fill_uniforms(&self, rows: impl IntoIterator<Item = usize>, step: usize, out: &mut [f64]) {
+        out.iter_mut().zip(rows).for_each(|(o, row)| *o = self.uniform(row, step));
+    }
+
     /// One uniform number in `[0, 1)` of row `row` at step `step`.
     #[must_use]
     pub fn uniform(&self, row: usize, step: usize) -> f64 {

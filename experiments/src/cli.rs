@@ -41,6 +41,8 @@ pub enum Command {
     Reproduce(Reproduce),
     /// List what there is.
     List(List),
+    /// Measure how fast the parts of training run on this machine.
+    Bench(Bench),
 }
 
 /// `hstep train ALGO --env ENV [key=value ...]` or `hstep train FILE.toml [key=value ...]`
@@ -123,6 +125,31 @@ pub struct Reproduce {
     /// Settings, for example `gamma=0.9`.
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// `hstep bench [WORKLOAD...]`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// a: SAC update; b: model training step; c10k, c100k: branched rollouts; d100, d500, d64: MPPI
+    /// plans; e5, e10: actor step through the model; limit: matrix products alone. All when left
+    /// out.
+    #[arg(value_name = "WORKLOAD")]
+    pub workloads: Vec<String>,
+    /// Seconds to measure each workload for.
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Number type of the networks in rollouts.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub precision: Precision,
+}
+
+/// Number type of the networks in rollouts that need no gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Single precision.
+    F32,
+    /// Products of numbers rounded to bfloat16, added up in single precision.
+    Bf16,
 }
 
 /// `hstep list algos|envs|figures`

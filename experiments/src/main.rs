@@ -1,5 +1,6 @@
 //! The command line of hstep: train, resume, evaluate, report, reproduce.
 
+mod bench;
 mod cli;
 mod commands;
 mod exit;
@@ -46,9 +47,12 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
     }
     let stop = match cli.command {
         // Nothing of these is worth saving: a signal ends them as it ends any program.
-        Some(cli::Command::Eval(_) | cli::Command::Report(_) | cli::Command::List(_)) => {
-            std::sync::Arc::default()
-        }
+        Some(
+            cli::Command::Eval(_)
+            | cli::Command::Report(_)
+            | cli::Command::List(_)
+            | cli::Command::Bench(_),
+        ) => std::sync::Arc::default(),
         _ => signals::stop_flag()?,
     };
     commands::run(cli, &stop)

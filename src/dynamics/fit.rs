@@ -219,7 +219,8 @@ impl Ensemble {
                 let rows: Vec<&[usize]> = index.iter().map(|i| &i[at..end]).collect();
                 let (x, y) = train.batch(&rows, &self.model.net)?;
                 steps += 1;
-                sum += self.fit_step(&x, &y, epochs, steps)?;
+                let loss = self.fit_step(&x, &y);
+                sum += loss.map_err(|error| step_at(error, epochs, steps))?;
                 if steps == max_steps {
                     break;
                 }
@@ -251,13 +252,23 @@ impl Ensemble {
         super::Dynamics::action_dim(&self.model)
     }
 
-    /// One gradient step; returns the loss before it.
-    fn fit_step(&mut self, x: &Tensor, y: &Tensor, epoch: usize, step: usize) -> Result<f64> {
-        let model = &self.model;
-        let ((value, bounds), grad) =
-            model.net.regress(x, |out| loss::gradients(model, out, y))?;
+    /// One gradient step of every member, and of the bounds, on rows that are given: normalised
+    /// inputs `x` `[E,B,O+A]` and normalised targets `y` `[E,B,T]`. Returns the loss before it.
+    ///
+    /// [`Ensemble::fit`] is many of these on bootstrapped rows; normalisers and elites are its
+    /// business, not this one's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for inputs or targets of another shape, [`Error::NonFinite`] when the loss
+    /// is not finite.
+    pub fn fit_step(&mut self, x: &Tensor, y: &Tensor) -> Result<f64> {
+        let (model, t) = (&self.model, self.model.target_dim());
+        let ((value, bounds), grad) = model.net.regress(x, |out| {
+            crate::shape::exact(y, &[out.dim(0)?, out.dim(1)?, t], "targets of the model")?;
+            loss::gradients(model, out, y)
+        })?;
         if !value.is_finite() {
-            let step = format!("epoch {epoch}, gradient step {step} of the model's fit");
+            let step = "a gradient step of the model".into();
             return Err(Error::NonFinite { quantity: "model loss".into(), step });
         }
         self.adam.step_flat(&grad)?;
@@ -265,6 +276,17 @@ impl Ensemble {
             self.bounds_adam.step_grad(&bounds)?;
         }
         Ok(value)
+    }
+}
+
+/// Says which step of a fit met a non-finite number.
+fn step_at(error: Error, epoch: usize, step: usize) -> Error {
+    match error {
+        Error::NonFinite { quantity, .. } => {
+            let step = format!("epoch {epoch}, gradient step {step} of the model's fit");
+            Error::NonFinite { quantity, step }
+        }
+        other => other,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::nn::Adam;
 use crate::parts::{Actor, CriticPart, Model, Parts, Temperature, ValuePart};
 use crate::policy::SquashedGaussian;
-use crate::replay::{Replay, TransitionRow};
+use crate::replay::{Batch, Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
 use crate::train::{Log, Phase, Stopwatch};
@@ -267,16 +267,26 @@ impl Agent {
         Ok(())
     }
 
-    /// One gradient step: critic, value, policy, temperature, target networks.
+    /// One gradient step on a batch drawn from both buffers.
     fn update(&mut self, log: &mut Log) -> Result<()> {
         let ratio = self.hybrid.imagine.real_ratio(self.counters.env_steps);
         let n = self.hybrid.schedule.batch;
         let rng = &mut self.streams.update;
         let batch = Replay::mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
         let key = rng.key();
+        self.gradient_step(&batch, key, log)
+    }
+
+    /// One gradient step of every part on a batch `[n,..]` that is given: critic, value, policy,
+    /// temperature, then the target networks. All noise comes from `key`; losses go into `log`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a batch of another environment, [`Error::NonFinite`] naming the loss
+    /// and the step.
+    pub fn gradient_step(&mut self, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
         self.counters.grad_steps += 1;
         let model_steps =
-            step_at(update_parts(&self.hybrid, &mut self.parts, &batch, key, log), &self.counters)?;
+            step_at(update_parts(&self.hybrid, &mut self.parts, batch, key, log), &self.counters)?;
         self.counters.model_steps += model_steps;
         Ok(())
     }

@@ -18,9 +18,14 @@ const PARALLEL_FROM: usize = 50_000;
 
 /// The loss of `out` `[E,B,2T]` against `target` `[E,B,T]`: a scalar, with gradients to `out` and to
 /// `bounds`, whose flat tensor holds `max` `[T]`, then `min` `[T]`. On the CPU only.
-pub(crate) fn bounded_nll(out: &Tensor, bounds: &Params, target: &Tensor) -> Result<Tensor> {
+///
+/// # Errors
+/// [`crate::Error::Shape`] when outputs, bounds and targets do not fit, [`crate::Error::Tensor`] on
+/// another device or for another number type than `f32` and `f64`.
+pub fn bounded_nll(out: &Tensor, bounds: &Params, target: &Tensor) -> Result<Tensor> {
     let (e, b, t) = target.dims3()?;
     crate::shape::exact(out, &[e, b, 2 * t], "output of the ensemble")?;
+    crate::shape::exact(&bounds.theta(), &[2 * t], "bounds of the log-variance")?;
     let op = NllOp { dims: (e, b, t), grads: OnceLock::new() };
     let (out, target) = (out.contiguous()?, target.detach().contiguous()?);
     Ok(out.apply_op3(&bounds.theta(), &target, op)?)

@@ -110,8 +110,7 @@ impl Plan {
     /// # Errors
     /// [`Error::Tensor`] from candle.
     pub fn noise(&self, key: Key) -> Result<Noise> {
-        let one = SamplesConfig { count: 1, members: self.members, ..SamplesConfig::default() };
-        let fresh = one.noise(0..self.actions.dim(0)?, key);
+        let fresh = SamplesConfig::noise_of_one(self.members, self.actions.dim(0)?, key);
         Ok(Noise { policy: self.policy_noise.clone(), ..fresh })
     }
 

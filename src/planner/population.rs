@@ -25,6 +25,10 @@ pub enum MemberChoice {
     Start,
     /// The mean over the members, without noise.
     Mean,
+    /// All of them, without noise: of `n` members, particle `p` of `P` keeps member
+    /// `floor((p + 1/2) n / P)`. With as many particles as elites a candidate goes through each
+    /// once, best first; a multiple of that goes through each equally often.
+    Every,
 }
 
 /// How many candidates there are and how they are rolled out.
@@ -85,6 +89,19 @@ impl SamplesConfig {
         }
     }
 
+    /// The noise of one rollout a start state that follows a plan. A rollout cannot go through every
+    /// member: where the candidates did, it keeps one of them, drawn at random.
+    pub(super) fn noise_of_one(members: MemberChoice, starts: usize, key: Key) -> Noise {
+        let one = Self { count: 1, members, ..Self::default() };
+        match members {
+            MemberChoice::Every => {
+                let kept = Self { members: MemberChoice::Rollout, ..one };
+                Noise { model: Normals::Zero, ..kept.noise(0..starts, key) }
+            }
+            _ => one.noise(0..starts, key),
+        }
+    }
+
     /// The noise of these rows of a population's rollouts; `key` is the iteration's.
     pub(super) fn noise(&self, rows: Range<usize>, key: Key) -> Noise {
         let wide = key.spread(self.rows());
@@ -99,10 +116,16 @@ impl SamplesConfig {
                 Members::Pinned(rows.clone().map(|row| key.uniform(row, 0)).collect())
             }
             MemberChoice::Mean => Members::Mean,
+            MemberChoice::Every => {
+                let p = self.particles;
+                // The middle of a member's share of [0, 1), where no rounding can reach another.
+                let middle = |row: usize| ((row % p) as f64 + 0.5) / p as f64;
+                Members::Pinned(rows.clone().map(middle).collect())
+            }
         };
         // Dynamics without members know no mean; without noise holds for them, too.
         let model = match self.members {
-            MemberChoice::Mean => Normals::Zero,
+            MemberChoice::Mean | MemberChoice::Every => Normals::Zero,
             _ => Normals::Key(wide.fork("model").skip(rows.start)),
         };
         Noise { policy: Normals::Zero, model, member }

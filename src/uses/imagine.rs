@@ -9,7 +9,7 @@ use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
 use crate::parts::Parts;
 use crate::planner::{Base, Planner, Problem};
 use crate::replay::{Replay, Rows};
-use crate::rng::Rng;
+use crate::rng::{Key, Rng};
 use crate::schedule::Schedule;
 use crate::shape::Spec;
 
@@ -134,8 +134,26 @@ impl BranchedConfig {
 #[derive(Debug, Clone)]
 pub struct Branched(pub BranchedConfig);
 
-/// Rows rolled out at once: bounds the memory of 100,000 start states.
-const BLOCK: usize = 10_000;
+/// Start states that [`Branched`] rolls out at once: bounds the memory of 100,000.
+pub const BRANCH_ROWS: usize = 10_000;
+
+/// `horizon` steps of the policy's samples through the model from `s0` `[B,S]`, a random member a
+/// row and step: one block of [`Branched`].
+///
+/// # Errors
+/// [`crate::Error::Composition`] without a policy or a model, [`crate::Error::Shape`] for start
+/// states that do not fit.
+pub fn branch(parts: &Parts, s0: &Tensor, horizon: usize, key: Key) -> Result<Rollout> {
+    let policy = parts.policy()?.frozen();
+    let hstep = HStep {
+        dynamics: Some(parts.model()?.dynamics()),
+        terminal: Terminal::Zero,
+        horizon,
+        gamma: parts.gamma,
+        cost: Cost::NONE,
+    };
+    hstep.rollout_forward(s0, Actions::Policy(&policy), &Noise::key(key))
+}
 
 impl Imagine for Branched {
     fn describe(&self) -> String {
@@ -167,22 +185,14 @@ impl Imagine for Branched {
         rng: &mut Rng,
         spec: &Spec,
     ) -> Result<u64> {
-        let policy = parts.policy()?.frozen();
-        let hstep = HStep {
-            dynamics: Some(parts.model()?.dynamics()),
-            terminal: Terminal::Zero,
-            horizon: self.0.horizon.count_at(step),
-            gamma: parts.gamma,
-            cost: Cost::NONE,
-        };
+        let horizon = self.0.horizon.count_at(step);
         let mut left = self.0.starts;
         let mut steps = 0;
         while left > 0 {
-            let n = left.min(BLOCK);
+            let n = left.min(BRANCH_ROWS);
             left -= n;
             let s0 = real.sample(n, rng, spec)?.obs;
-            let noise = Noise::key(rng.key());
-            let rollout = hstep.rollout_forward(&s0, Actions::Policy(&policy), &noise)?;
+            let rollout = branch(parts, &s0, horizon, rng.key())?;
             steps += store(&rollout, model)?;
         }
         Ok(steps)

@@ -122,6 +122,15 @@ impl Pathwise {
         let rollout = hstep.rollout(&s0, Actions::Policy(policy), noise)?;
         Ok((hstep.score(&rollout)?.mean_all()?.neg()?, rollout))
     }
+
+    /// One gradient step of the policy from start states `[B,S]`, with noise that is given.
+    ///
+    /// # Errors
+    /// As [`Improve::improve`].
+    pub fn step(&self, parts: &mut Parts, s0: &Tensor, noise: &Noise) -> Result<Improvement> {
+        let (loss, rollout) = self.loss(parts, s0, noise)?;
+        descend(parts, &loss, &rollout)
+    }
 }
 
 impl Improve for Pathwise {
@@ -139,8 +148,7 @@ impl Improve for Pathwise {
 
     fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {
         let s0 = starts(batch, self.0.starts)?;
-        let (loss, rollout) = self.loss(parts, &s0, &Noise::key(key))?;
-        descend(parts, &loss, &rollout).map(Some)
+        self.step(parts, &s0, &Noise::key(key)).map(Some)
     }
 }
 

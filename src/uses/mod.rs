@@ -15,8 +15,12 @@ mod plan;
 mod target;
 
 pub use behave::{Acted, Behave, Memory, Moment, PlanConfig, PlanFirst, PlanStart, PolicySample};
-pub use imagine::{Branched, BranchedConfig, Imagine, NoImagination, Planned, PlannedConfig};
-pub use improve::{Improve, Pathwise, PathwiseConfig, ScoreFunction, ScoreFunctionConfig};
+pub use imagine::{
+    BRANCH_ROWS, Branched, BranchedConfig, Imagine, NoImagination, Planned, PlannedConfig, branch,
+};
+pub use improve::{
+    Improve, Improvement, Pathwise, PathwiseConfig, ScoreFunction, ScoreFunctionConfig,
+};
 pub use plan::PlanTerminal;
 pub use target::{Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config};
 

@@ -57,9 +57,13 @@ fn many_start_states_at_once_are_planned_as_one_by_one() {
         gamma: 0.9,
         cost: Cost::NONE,
     };
-    for members in
-        [MemberChoice::Step, MemberChoice::Rollout, MemberChoice::Start, MemberChoice::Mean]
-    {
+    for members in [
+        MemberChoice::Step,
+        MemberChoice::Rollout,
+        MemberChoice::Start,
+        MemberChoice::Mean,
+        MemberChoice::Every,
+    ] {
         // 280 rollouts a start state: 58 start states are rolled out at once (16,384 rows), so the
         // 64 are two blocks.
         let samples = SamplesConfig { members, ..samples(140, 2, 1.0) };

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use hstep::dynamics::{Dynamics, FnDynamics, Member, StepNoise, Transition};
-use hstep::objective::{Cost, HStep, Members, Terminal};
+use hstep::objective::{Cost, HStep, Members, Noise, Normals, Terminal};
 use hstep::planner::{Base, MemberChoice, MirrorDescentConfig, MppiConfig, SamplesConfig, Utility};
 use hstep::rng::Key;
 use hstep::shape::Spec;
@@ -86,9 +86,13 @@ fn rollouts_step_with_the_members_that_were_asked_for() {
     let (model, b, k, p) = (ensemble(&[7], &Spec::f64()), 2, 6, 2);
     let s0 = normals(82, &[b, OBS]);
     let mut seen = Vec::new();
-    for members in
-        [MemberChoice::Step, MemberChoice::Rollout, MemberChoice::Start, MemberChoice::Mean]
-    {
+    for members in [
+        MemberChoice::Step,
+        MemberChoice::Rollout,
+        MemberChoice::Start,
+        MemberChoice::Mean,
+        MemberChoice::Every,
+    ] {
         let config = MppiConfig {
             samples: SamplesConfig { members, ..samples(k, p, 1.0) },
             ..Default::default()
@@ -109,6 +113,10 @@ fn rollouts_step_with_the_members_that_were_asked_for() {
                     MemberChoice::Mean => {
                         return StepNoise { normal: None, member: Member::Mean };
                     }
+                    MemberChoice::Every => {
+                        let u = ((row % p) as f64 + 0.5) / p as f64;
+                        return StepNoise { normal: None, member: Member::Rows(vec![u]) };
+                    }
                 };
                 let width = model.noise_dim();
                 let normal = each.fork("model").normals(row, 1, width, t, &spec).unwrap();
@@ -120,23 +128,41 @@ fn rollouts_step_with_the_members_that_were_asked_for() {
         }
         close(&numbers(&plan.returns), &want, 1e-12, &format!("{members:?}"));
         // A rollout that follows the plan chooses its members in the same way, with fresh noise.
-        let follows = plan.noise(key(84)).unwrap().member;
+        let Noise { member: follows, model: normals, .. } = plan.noise(key(84)).unwrap();
         let same_kind = match members {
             MemberChoice::Step => matches!(follows, Members::Key(_)),
             MemberChoice::Mean => matches!(follows, Members::Mean),
-            MemberChoice::Rollout | MemberChoice::Start => {
+            MemberChoice::Rollout | MemberChoice::Start | MemberChoice::Every => {
                 let fresh = |row| key(84).fork("member").uniform(row, 0);
                 matches!(follows, Members::Pinned(u) if u == [fresh(0), fresh(1)])
             }
         };
         assert!(same_kind, "{members:?}");
+        let free = matches!(members, MemberChoice::Mean | MemberChoice::Every);
+        assert_eq!(free, matches!(normals, Normals::Zero), "{members:?}");
         seen.push(want);
     }
     // No two choices are the same here.
-    for i in 0..4 {
+    for i in 0..seen.len() {
         for j in 0..i {
             assert!(seen[i] != seen[j]);
         }
+    }
+}
+
+#[test]
+fn every_elite_steps_a_candidate_once_when_there_are_as_many_particles() {
+    let (model, k) = (ensemble(&[7], &Spec::f64()), 5);
+    let (s0, elites) = (normals(85, &[1, OBS]), model.elites());
+    let choice = SamplesConfig { members: MemberChoice::Every, ..samples(k, elites.len(), 1.0) };
+    let config = MppiConfig { samples: choice, ..MppiConfig::default() };
+    let plan = mppi(&config, over(&model), &s0, Base::Zero, key(86));
+    let quiet = |_| StepNoise { normal: None, member: Member::Best };
+    for (x, r) in numbers(&plan.samples).chunks(H * ACT).zip(numbers(&plan.returns)) {
+        let of = |m: &u32| by_hand(&model.member(*m as usize).unwrap(), &s0, x, quiet);
+        let mean = elites.iter().map(of).sum::<f64>() / elites.len() as f64;
+        // The same sums in another order.
+        close(&[r], &[mean], 1e-12, "return");
     }
 }
 

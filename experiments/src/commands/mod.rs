@@ -12,6 +12,7 @@ use hstep::env::native;
 use hstep::{algo, config};
 use toml::Table;
 
+use crate::bench;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
 use crate::output::say;
 use crate::reproduce::{self, Effort, Job};
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::List(args)) => list(args),
+        Some(Command::Bench(args)) => bench::run(args),
     }
 }
 

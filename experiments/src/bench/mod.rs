@@ -1,0 +1,105 @@
+//! `hstep bench`: how fast the parts of training run, in the format of the programs that run the
+//! same work in other tools (`benches/peers`).
+
+mod limit;
+mod work;
+mod workload;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use hstep::Error;
+use hstep::nn::pool;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::cli::{Bench, Precision};
+use crate::output::say;
+use work::Work;
+use workload::{LIMIT, Workload};
+
+/// Seconds of a window; the median and the best of their rates are reported.
+const WINDOW: f64 = 0.25;
+/// Most seconds of warming up.
+const WARM_UP: f64 = 0.5;
+/// Calls of warming up at least.
+const WARM_UP_CALLS: usize = 2;
+
+/// Measures what was asked for.
+///
+/// # Errors
+/// [`Error::Config`] for an unknown workload, a time that is not positive, or a precision that the
+/// workload does not have.
+pub fn run(args: &Bench) -> Result<()> {
+    if !(args.seconds.is_finite() && args.seconds > 0.0) {
+        let problem = format!("expected a number above 0, got {}", args.seconds);
+        return Err(Error::config("--seconds", problem).into());
+    }
+    let wanted = workload::find(&args.workloads)?;
+    let contender = match args.precision {
+        Precision::F32 => "hstep",
+        Precision::Bf16 => {
+            let problem = "expected f32: there is no bf16 rollout in this build";
+            return Err(Error::config("--precision", problem).into());
+        }
+    };
+    let threads = pool::threads();
+    let alone = !wanted.is_empty() && !args.workloads.iter().any(|name| name == LIMIT);
+    let limit = limit::gflops(threads, args.seconds * if alone { 0.5 } else { 1.0 });
+    say!("LIMIT t{threads} gflops {limit:.1}")?;
+    for (name, workload) in wanted {
+        let rates = measure(work::work(workload)?, workload, args.seconds)?;
+        let Rates { median, best, per_cpu } = rates;
+        say!(
+            "RESULT {name} {contender} t{threads} med {median:.3} best {best:.3} \
+             percpu {per_cpu:.3}"
+        )?;
+        let gflops = median * workload.flops() / 1e9;
+        say!("FRACTION {name} t{threads} {:.3} gflops {gflops:.1}", gflops / limit)?;
+    }
+    Ok(())
+}
+
+/// Units of work a second.
+struct Rates {
+    /// The middle window (the upper one of two).
+    median: f64,
+    /// The best window.
+    best: f64,
+    /// A second of the processors, all windows together.
+    per_cpu: f64,
+}
+
+/// Repeats `work` for `seconds` after warming up.
+fn measure(mut work: Work, workload: Workload, seconds: f64) -> Result<Rates> {
+    repeat(&mut work, WARM_UP.min(seconds), WARM_UP_CALLS)?;
+    let units = workload.units() as f64;
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let (mut windows, mut calls) = (Vec::new(), 0);
+    while windows.is_empty() || start.elapsed().as_secs_f64() < seconds {
+        let window = Instant::now();
+        let n = repeat(&mut work, WINDOW.min(seconds), 1)?;
+        windows.push(n as f64 * units / window.elapsed().as_secs_f64());
+        calls += n;
+    }
+    // A clock that has not moved yet would make the rate infinite.
+    let per_cpu = calls as f64 * units / (cpu_seconds() - cpu).max(1e-9);
+    windows.sort_by(f64::total_cmp);
+    let best = windows.last().copied().unwrap_or(f64::NAN);
+    Ok(Rates { median: windows[windows.len() / 2], best, per_cpu })
+}
+
+/// Calls `work` until `seconds` have passed and it was called `calls` times; says how often it was.
+fn repeat(work: &mut Work, seconds: f64, calls: usize) -> Result<usize> {
+    let (start, mut done) = (Instant::now(), 0);
+    while done < calls || start.elapsed().as_secs_f64() < seconds {
+        work()?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// Seconds that the processors have worked for this process.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
+}

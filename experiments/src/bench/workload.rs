@@ -1,0 +1,157 @@
+//! The nine workloads: their names and sizes, and how much arithmetic each needs.
+
+use hstep::suggest::nearest;
+use hstep::{Error, Result};
+
+/// Observations and actions, as in HalfCheetah.
+pub const OBS: usize = 17;
+/// See [`OBS`].
+pub const ACT: usize = 6;
+/// Rows of a training batch, and start states of an actor step.
+pub const BATCH: usize = 256;
+/// Hidden layers of policy, critics and value (ReLU).
+pub const HIDDEN: [usize; 2] = [256, 256];
+/// Members of the model.
+pub const MEMBERS: usize = 7;
+/// Hidden layers of the model (swish).
+pub const MODEL_HIDDEN: [usize; 4] = [200; 4];
+/// What the model predicts: the change of the observation, and the reward.
+pub const TARGETS: usize = OBS + 1;
+/// Model steps of a plan.
+pub const PLAN_HORIZON: usize = 15;
+
+/// A piece of work whose rate is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// One update of SAC.
+    Update,
+    /// One training step of the ensemble.
+    Fit,
+    /// One-step branched rollouts from so many states.
+    Branch(usize),
+    /// MPPI plans.
+    Plan {
+        /// Candidates a start state.
+        samples: usize,
+        /// Start states planned from at once.
+        starts: usize,
+    },
+    /// One actor step through so many model steps.
+    Actor(usize),
+}
+
+/// Every workload by its name.
+pub const ALL: [(&str, Workload); 9] = [
+    ("a", Workload::Update),
+    ("b", Workload::Fit),
+    ("c10k", Workload::Branch(10_000)),
+    ("c100k", Workload::Branch(100_000)),
+    ("d100", Workload::Plan { samples: 100, starts: 1 }),
+    ("d500", Workload::Plan { samples: 500, starts: 1 }),
+    ("d64", Workload::Plan { samples: 100, starts: 64 }),
+    ("e5", Workload::Actor(5)),
+    ("e10", Workload::Actor(10)),
+];
+
+/// What `hstep bench limit` measures alone.
+pub const LIMIT: &str = "limit";
+
+/// The workloads called `names`, with their names; all of them where there is no name.
+///
+/// # Errors
+/// [`Error::Config`] naming the workloads there are.
+pub fn find(names: &[String]) -> Result<Vec<(&'static str, Workload)>> {
+    if names.is_empty() {
+        return Ok(ALL.to_vec());
+    }
+    let known = || ALL.iter().map(|(name, _)| *name).chain([LIMIT]);
+    let mut found = Vec::new();
+    for name in names.iter().filter(|name| *name != LIMIT) {
+        match ALL.iter().find(|(known, _)| known == name) {
+            Some(workload) => found.push(*workload),
+            None => {
+                let all = known().collect::<Vec<_>>().join(", ");
+                let near = nearest(name, known())
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                let problem = format!("there is no workload `{name}`; there are: {all}{near}");
+                return Err(Error::config("workload", problem));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Multiply-adds of a row through a dense stack.
+fn dense(input: usize, hidden: &[usize], output: usize) -> f64 {
+    let inputs = std::iter::once(input).chain(hidden.iter().copied());
+    let outputs = hidden.iter().copied().chain(std::iter::once(output));
+    inputs.zip(outputs).map(|(d, o)| (d * o) as f64).sum()
+}
+
+impl Workload {
+    /// Units of work in one call: transitions, plans, or steps.
+    pub fn units(self) -> usize {
+        match self {
+            Self::Update | Self::Fit | Self::Actor(_) => 1,
+            Self::Branch(rows) => rows,
+            Self::Plan { starts, .. } => starts,
+        }
+    }
+
+    /// Floating-point operations of the matrix products that a unit of work cannot do without: two
+    /// a multiply-add. A backward pass costs a forward pass for the parameters and one for the
+    /// inputs, less the first layer where nobody asks for the gradient of the inputs.
+    pub fn flops(self) -> f64 {
+        let rows = BATCH as f64;
+        let policy = dense(OBS, &HIDDEN, 2 * ACT);
+        let policy_first = (OBS * HIDDEN[0]) as f64;
+        let critic = 2.0 * dense(OBS + ACT, &HIDDEN, 1);
+        let critic_first = 2.0 * ((OBS + ACT) * HIDDEN[0]) as f64;
+        let value = dense(OBS, &HIDDEN, 1);
+        let member = dense(OBS + ACT, &MODEL_HIDDEN, 2 * TARGETS);
+        let member_first = ((OBS + ACT) * MODEL_HIDDEN[0]) as f64;
+        let multiply_adds = match self {
+            Self::Update => {
+                let target = policy + critic;
+                let critics = 3.0 * critic - critic_first;
+                // Through the critics to the action, then to the policy's parameters.
+                let actor = 2.0 * critic + 3.0 * policy - policy_first;
+                rows * (target + critics + actor)
+            }
+            Self::Fit => MEMBERS as f64 * rows * (3.0 * member - member_first),
+            // One member a row: what the others would say is not needed.
+            Self::Branch(_) => policy + member,
+            Self::Plan { samples, .. } => {
+                (samples * MEMBERS) as f64 * (PLAN_HORIZON as f64 * member + value)
+            }
+            Self::Actor(horizon) => {
+                let h = horizon as f64;
+                let actor = 3.0 * (h + 1.0) * policy - policy_first;
+                rows * (actor + 2.0 * h * member + 2.0 * critic)
+            }
+        };
+        2.0 * multiply_adds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_counted_from_the_shapes() {
+        // 23 x 200 + 3 x 200 x 200 + 200 x 36 and 17 x 256 + 256 x 256 + 256 x 12 multiply-adds.
+        let (member, policy) = (131_800.0, 72_960.0);
+        assert_eq!(Workload::Branch(10).flops(), 2.0 * (member + policy));
+        let value = 17.0 * 256.0 + 65_536.0 + 256.0;
+        let plan = Workload::Plan { samples: 100, starts: 1 }.flops();
+        assert_eq!(plan, 2.0 * 700.0 * (15.0 * member + value));
+        assert_eq!(plan, Workload::Plan { samples: 100, starts: 64 }.flops());
+        assert_eq!(Workload::Fit.flops(), 2.0 * 7.0 * 256.0 * (3.0 * member - 4_600.0));
+        // Without a model step it is SAC's actor step, a part of its update.
+        assert!(Workload::Actor(0).flops() < Workload::Update.flops());
+        let more = Workload::Actor(10).flops() - Workload::Actor(5).flops();
+        assert_eq!(more, 2.0 * 256.0 * 5.0 * (3.0 * policy + 2.0 * member));
+    }
+}

@@ -1,0 +1,63 @@
+//! `hstep bench`: what it prints and what it refuses. Nothing here looks at how fast anything is.
+
+use crate::{refused_with, run};
+
+/// Standard output of a short measurement.
+fn bench(args: &[&str]) -> String {
+    let out = run(&[&["bench", "--seconds", "0.01", "--threads", "2"], args].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// The numbers of a line whose words are `words`, with `#` for a number.
+fn numbers(line: &str, words: &str) -> Vec<f64> {
+    let (got, want): (Vec<_>, Vec<_>) = (line.split(' ').collect(), words.split(' ').collect());
+    assert_eq!(got.len(), want.len(), "{line}");
+    let mut numbers = Vec::new();
+    for (got, want) in got.iter().zip(want) {
+        match want {
+            "#" => numbers.push(got.parse().unwrap()),
+            _ => assert_eq!(*got, want, "{line}"),
+        }
+    }
+    numbers
+}
+
+#[test]
+fn every_workload_prints_its_rates_and_its_share_of_the_limit() {
+    let text = bench(&[]);
+    let mut lines = text.lines();
+    let limit = numbers(lines.next().unwrap(), "LIMIT t2 gflops #")[0];
+    assert!(limit > 0.0, "{text}");
+    for name in ["a", "b", "c10k", "c100k", "d100", "d500", "d64", "e5", "e10"] {
+        let words = format!("RESULT {name} hstep t2 med # best # percpu #");
+        let rates = numbers(lines.next().unwrap(), &words);
+        assert!(rates.iter().all(|rate| *rate > 0.0) && rates[1] >= rates[0], "{text}");
+        let fraction = numbers(lines.next().unwrap(), &format!("FRACTION {name} t2 # gflops #"));
+        // Both are rounded where they are printed.
+        let rounded = 0.0006 + 0.06 / limit * (1.0 + fraction[0]);
+        assert!((fraction[0] - fraction[1] / limit).abs() < rounded, "{text}");
+    }
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn the_limit_can_be_measured_alone() {
+    assert_eq!(bench(&["limit"]).lines().count(), 1);
+    // The numbers of one workload and no others.
+    assert_eq!(bench(&["a", "limit"]).lines().count(), 3);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let all = "there is no workload `d1000`; there are: a, b, c10k, c100k, d100, d500, d64, e5, \
+               e10, limit; did you mean `d100`?";
+    refused_with(&["bench", "a", "d1000"], 2, all);
+    for seconds in ["0", "-1", "nan", "inf"] {
+        let words = "`--seconds`: expected a number above 0";
+        refused_with(&["bench", "a", &format!("--seconds={seconds}")], 2, words);
+    }
+    let words = "`--precision`: expected f32: there is no bf16 rollout in this build";
+    refused_with(&["bench", "c10k", "--precision", "bf16"], 2, words);
+    refused_with(&["bench", "c10k", "--precision", "f16"], 2, "possible values: f32, bf16");
+}
