@@ -39,6 +39,10 @@ pub(crate) trait Real: WithDType + Default {
     fn shelf() -> &'static Shelved<Self>;
     /// The two, if they are of this type.
     fn moments(pair: Pair<'_>) -> Option<(&mut [Self], &mut [Self])>;
+    /// The same slice, if this is `f32`.
+    fn as_f32(x: &[Self]) -> Option<&[f32]>;
+    /// The same slice, if this is `f32`.
+    fn as_f32_mut(x: &mut [Self]) -> Option<&mut [f32]>;
     /// The numbers of a storage of this type.
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
@@ -87,6 +91,12 @@ impl Real for f64 {
     fn shelf() -> &'static Shelved<Self> {
         static SHELF: Shelved<f64> = Shelved::new(Shelf::new());
         &SHELF
+    }
+    fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+    fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
     }
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {
@@ -152,6 +162,12 @@ impl Real for f32 {
     fn shelf() -> &'static Shelved<Self> {
         static SHELF: Shelved<f32> = Shelved::new(Shelf::new());
         &SHELF
+    }
+    fn as_f32(x: &[Self]) -> Option<&[f32]> {
+        Some(x)
+    }
+    fn as_f32_mut(x: &mut [Self]) -> Option<&mut [f32]> {
+        Some(x)
     }
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {

@@ -11,6 +11,7 @@
 //! keeps `h_l` where weights need a gradient and `f'(z_l)` where anything does.
 
 pub(crate) mod pass;
+mod product;
 pub(crate) mod rows;
 
 use std::sync::OnceLock;

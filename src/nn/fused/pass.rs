@@ -3,7 +3,9 @@
 use super::super::kernel::{self, After, Real};
 use super::super::scratch::Scratch;
 use super::super::stack::StackConfig;
+use super::super::tile::Packed;
 use super::super::{Activation, pool};
+use super::product;
 use super::rows::{Block, Rows};
 
 /// Multiply-adds below which starting threads costs more than it gains.
@@ -139,18 +141,47 @@ impl Net {
         let kept = pieces(&mut tape.h, &widths, &rows.blocks);
         let slopes = pieces(&mut tape.slope, &widths, &rows.blocks);
         let tasks = rows.blocks.iter().zip(outputs).zip(kept.into_iter().zip(slopes)).collect();
-        pool::for_each(tasks, self.parallel(rows), |((block, y), (mut h, mut slope))| {
+        let parallel = self.parallel(rows);
+        let packed = self.packed(rows, theta, parallel, false);
+        pool::for_each(tasks, parallel, |((block, y), (mut h, mut slope))| {
             let x = &x[block.x * self.input()..][..block.n * self.input()];
-            self.forward_block(theta, block, x, y, &mut h, &mut slope);
+            self.forward_block(theta, &packed[block.member], block, x, y, &mut h, &mut slope);
         });
         (rows.scatter(y, self.output()), tape)
     }
 
+    /// Each member's weights, packed where its rows go through tiles; for the backward pass from
+    /// the last layer on.
+    fn packed<T: Real>(
+        &self,
+        rows: &Rows,
+        theta: &[T],
+        parallel: bool,
+        backward: bool,
+    ) -> Vec<Vec<Option<Packed>>> {
+        let empty = || self.layers.iter().map(|_| None).collect();
+        let mut all: Vec<Vec<Option<Packed>>> = rows.members.iter().map(|_| empty()).collect();
+        let used = rows.members.iter().zip(&mut all);
+        let used = used.filter(|(own, _)| product::tiles::<T>(own.n)).flat_map(|(own, packed)| {
+            self.layers.iter().zip(packed).map(|(layer, packed)| (own.member, layer, packed))
+        });
+        pool::for_each(used.collect(), parallel, |(member, layer, packed)| {
+            let w = layer.weights(theta, member);
+            *packed = match backward {
+                true => product::pack_transposed(layer, w),
+                false => product::pack(layer, w),
+            };
+        });
+        all
+    }
+
     /// One block through all layers; hidden outputs go to `h` and slopes to `slope` where there
     /// are such.
+    #[allow(clippy::too_many_arguments)]
     fn forward_block<T: Real>(
         &self,
         theta: &[T],
+        packed: &[Option<Packed>],
         block: &Block,
         x: &[T],
         y: &mut [T],
@@ -160,15 +191,15 @@ impl Net {
         let n = block.n;
         let mut own = [Scratch::take(0), Scratch::take(0)];
         for (l, layer) in self.layers.iter().enumerate() {
-            let (w, b) = (layer.weights(theta, block.member), layer.biases(theta, block.member));
+            let numbers = (layer.weights(theta, block.member), layer.biases(theta, block.member));
+            let packed = packed[l].as_ref();
             if l + 1 == self.layers.len() {
                 let input: &[T] = match (l, h.last()) {
                     (0, _) => x,
                     (_, Some(last)) => last,
                     _ => &own[0],
                 };
-                kernel::x_w(y, input, w, n, layer.d, layer.o);
-                kernel::activate(layer.after, y, b, &mut []);
+                product::forward(y, input, layer, numbers, packed, &mut []);
                 return;
             }
             let (below, here) = h.split_at_mut(l.min(h.len()));
@@ -186,12 +217,11 @@ impl Net {
                     to
                 }
             };
-            kernel::x_w(z, input, w, n, layer.d, layer.o);
             let slope: &mut [T] = match slope.get_mut(l) {
                 Some(slope) => slope,
                 None => &mut [],
             };
-            kernel::activate(layer.after, z, b, slope);
+            product::forward(z, input, layer, numbers, packed, slope);
         }
     }
 
@@ -218,10 +248,11 @@ impl Net {
         let dx_width = if wanted.dx { input } else { 0 };
         let dx_pieces = cut(&mut dx, rows.blocks.iter().map(|b| b.n * dx_width));
         let dz_pieces = pieces(&mut dz, &widths, &rows.blocks);
+        let packed = self.packed(rows, theta, parallel, true);
         let tasks = rows.blocks.iter().zip(dx_pieces).zip(dz_pieces).collect();
         pool::for_each(tasks, parallel, |((block, dx), mut dz)| {
             let dy = &dy[block.y * output..][..block.n * output];
-            self.backward_block(theta, block, tape, dy, dx, &mut dz);
+            self.backward_block(theta, &packed[block.member], block, tape, dy, dx, &mut dz);
         });
         let dx = wanted.dx.then(|| rows.scatter(sum_repeats(dx, rows.repeats), input));
         let dw = wanted.dw.then(|| {
@@ -234,9 +265,11 @@ impl Net {
 
     /// `dz_{l-1} = (dz_l W_l^T) f'(z_{l-1})` down to `dx`; the hidden ones go to `kept` where there
     /// is room.
+    #[allow(clippy::too_many_arguments)]
     fn backward_block<T: Real>(
         &self,
         theta: &[T],
+        packed: &[Option<Packed>],
         block: &Block,
         tape: &Tape<T>,
         dy: &[T],
@@ -257,7 +290,7 @@ impl Net {
             };
             if l == 0 {
                 if !dx.is_empty() {
-                    kernel::dz_wt(dx, dz, w, n, layer.d, layer.o);
+                    product::backward(dx, dz, layer, w, packed[l].as_ref(), None);
                 }
                 return;
             }
@@ -268,9 +301,8 @@ impl Net {
                     to
                 }
             };
-            kernel::dz_wt(next, dz, w, n, layer.d, layer.o);
             let slope = &tape.slope[l - 1][block.y * layer.d..][..n * layer.d];
-            kernel::multiply(next, slope);
+            product::backward(next, dz, layer, w, packed[l].as_ref(), Some(slope));
         }
     }
 
@@ -314,7 +346,7 @@ impl Net {
             if own.n == 0 {
                 dw.fill(T::default());
             } else {
-                kernel::xt_dz(dw, &input[first..], dz, own.n, layer.d, layer.o);
+                product::gradient(dw, &input[first..], dz, layer.d, layer.o);
             }
             if let Some(db) = db {
                 db.fill(T::default());

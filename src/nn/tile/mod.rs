@@ -15,36 +15,103 @@ use candle_core::DType;
 
 use super::fused::pass::Net;
 use super::kernel::After;
+use super::scratch::Scratch;
 use super::{Stack, pool};
 use crate::error::Result;
 use crate::shape::Precision;
-
-/// Sixteen numbers, aligned to a cache line.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C, align(64))]
-struct Lane([f32; 16]);
 
 /// Sixteen pairs of bfloat16 numbers, aligned to a cache line.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 struct Pairs([[u16; 2]; 16]);
 
-/// Weights `[k,n]` in panels of 32 columns (the last of 16 where no more are left), each a row of
-/// the panel after the other.
-#[derive(Debug)]
-enum Panels {
-    F32(Vec<Lane>),
-    /// Two rows of the weights interleaved; an odd last row with zeros.
-    Bf16(Vec<Pairs>),
-}
-
 /// First column and width in lanes of 16 of every panel.
 fn panels(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).step_by(32).map(move |column| (column, if n - column > 16 { 2 } else { 1 }))
 }
 
+/// The right-hand side `[k,n]` of a product, in panels of 32 columns (the last of 16 where no more
+/// are left), each a row of the panel after the other, missing columns zero.
+pub(crate) struct Packed {
+    buffer: Scratch<f32>,
+    /// Where the first cache line begins.
+    start: usize,
+    len: usize,
+}
+
+impl Packed {
+    fn room(k: usize, n: usize) -> Self {
+        let len = panels(n).map(|(_, lanes)| 16 * lanes * k).sum();
+        let buffer = Scratch::take(len + 16);
+        let start = buffer.as_ptr().align_offset(64).min(16);
+        Self { buffer, start, len }
+    }
+
+    pub fn panels(&self) -> &[f32] {
+        &self.buffer[self.start..][..self.len]
+    }
+
+    /// Of a matrix `[k,n]`.
+    pub fn new(w: &[f32], k: usize, n: usize) -> Self {
+        let mut packed = Self::room(k, n);
+        let mut out = packed.buffer[packed.start..][..packed.len].chunks_exact_mut(16);
+        for (column, lanes) in panels(n) {
+            for row in w.chunks_exact(n) {
+                for (l, lane) in out.by_ref().take(lanes).enumerate() {
+                    let from = column + 16 * l;
+                    match row.get(from..from + 16) {
+                        Some(whole) => lane.copy_from_slice(whole),
+                        None => {
+                            lane.fill(0.0);
+                            lane[..n - from].copy_from_slice(&row[from..]);
+                        }
+                    }
+                }
+            }
+        }
+        packed
+    }
+
+    /// Of the transpose of a matrix `[n,k]`; where [`fast`] holds.
+    #[cfg(target_arch = "x86_64")]
+    pub fn transposed(w: &[f32], k: usize, n: usize) -> Self {
+        let mut packed = Self::room(k, n);
+        x86::pack_transposed(w, k, n, &mut packed.buffer[packed.start..][..packed.len]);
+        packed
+    }
+
+    /// Of the transpose of a matrix `[n,k]`; where [`fast`] holds.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn transposed(w: &[f32], k: usize, n: usize) -> Self {
+        let rows: Vec<f32> = (0..k).flat_map(|p| (0..n).map(move |j| w[j * k + p])).collect();
+        Self::new(&rows, k, n)
+    }
+}
+
+/// Whether this processor has tiles that beat the general matrix product, with bias, activation and
+/// slope along the way.
+pub(crate) fn fast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::detected()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Finish, Rows, product};
+
+/// Weights in the form that the precision asks for.
+enum Panels {
+    F32(Packed),
+    /// Two rows of the weights interleaved; an odd last row with zeros.
+    Bf16(Vec<Pairs>),
+}
+
 /// One layer of one member.
-#[derive(Debug)]
 struct Layer {
     k: usize,
     n: usize,
@@ -65,28 +132,11 @@ fn bf16(x: f32) -> u16 {
 impl Layer {
     fn new(w: &[f32], bias: &[f32], k: usize, n: usize, after: After, precision: Precision) -> Self {
         let panels = match precision {
-            Precision::F32 => Panels::F32(pack(w, k, n)),
+            Precision::F32 => Panels::F32(Packed::new(w, k, n)),
             Precision::Bf16 => Panels::Bf16(pack_pairs(w, k, n)),
         };
         Self { k, n, panels, bias: bias.to_vec(), after }
     }
-}
-
-fn pack(w: &[f32], k: usize, n: usize) -> Vec<Lane> {
-    let mut out = Vec::with_capacity(k * n.div_ceil(16));
-    for (column, lanes) in panels(n) {
-        for row in w.chunks_exact(n) {
-            for l in 0..lanes {
-                let from = column + 16 * l;
-                let valid = 16.min(n - from);
-                let mut lane = Lane::default();
-                lane.0[..valid].copy_from_slice(&row[from..from + valid]);
-                out.push(lane);
-            }
-        }
-    }
-    debug_assert_eq!(out.len(), panels(n).map(|(_, lanes)| lanes * k).sum::<usize>());
-    out
 }
 
 fn pack_pairs(w: &[f32], k: usize, n: usize) -> Vec<Pairs> {
@@ -109,7 +159,6 @@ fn pack_pairs(w: &[f32], k: usize, n: usize) -> Vec<Pairs> {
 }
 
 /// All members of a stack, packed.
-#[derive(Debug)]
 pub(crate) struct PackedNet {
     members: Vec<Vec<Layer>>,
     pub input: usize,
@@ -180,19 +229,24 @@ impl Layer {
     fn apply(&self, m: usize, x: &[f32], out: &mut [f32], rounded: &mut Vec<[u16; 2]>) {
         assert!(x.len() == m * self.k && out.len() == m * self.n, "a layer's rows");
         match &self.panels {
-            Panels::F32(panels) => {
+            Panels::F32(packed) => {
                 #[cfg(target_arch = "x86_64")]
                 if x86::detected() {
-                    x86::layer(self, panels, m, x, out);
+                    let finish = Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let rows = Rows { data: x, row: self.k, step: 1 };
+                    product(out, (m, self.k, self.n), rows, packed.panels(), finish);
                     return;
                 }
-                portable::layer(self, panels, m, x, out);
+                portable::layer(self, packed.panels(), m, x, out);
             }
             Panels::Bf16(panels) => {
                 round(x, self.k, rounded);
                 #[cfg(target_arch = "x86_64")]
                 if x86::bf16_detected() {
-                    x86::layer_bf16(self, panels, m, rounded, out);
+                    let finish = Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let k = self.k.div_ceil(2);
+                    let rows = Rows { data: rounded, row: k, step: 1 };
+                    x86::product_bf16(out, (m, k, self.n), rows, panels, finish);
                     return;
                 }
                 portable::layer_bf16(self, panels, m, rounded, out);
@@ -313,7 +367,7 @@ mod tests {
             let (mut here, mut portable) = (vec![0.0; 21 * 70], vec![0.0; 21 * 70]);
             layer.apply(21, &x, &mut here, &mut Vec::new());
             match &layer.panels {
-                Panels::F32(w) => portable::body(layer, w, 21, &x, &mut portable, false),
+                Panels::F32(w) => portable::body(layer, w.panels(), 21, &x, &mut portable, false),
                 Panels::Bf16(w) => {
                     let mut pairs = Vec::new();
                     round(&x, 23, &mut pairs);
@@ -322,6 +376,68 @@ mod tests {
             }
             for (a, b) in here.iter().zip(&portable) {
                 assert!((a - b).abs() < 3e-6, "{a} {b}");
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn packed_products_of_any_layout_are_products() {
+        if !fast() {
+            return;
+        }
+        let mut rng = Rng::new(9);
+        for (m, k, n) in [(1, 1, 1), (5, 17, 33), (12, 40, 16), (29, 16, 64), (128, 23, 200)] {
+            let mut numbers = |len: usize| -> Vec<f32> {
+                (0..len).map(|_| rng.normal() as f32).collect()
+            };
+            let (a, w, bias, times) = (numbers(m * k), numbers(k * n), numbers(n), numbers(m * n));
+            let mut want = vec![0f64; m * n];
+            for (i, j, p) in (0..m * n * k).map(|x| (x / (n * k), x / k % n, x % k)) {
+                want[i * n + j] += f64::from(a[i * k + p]) * f64::from(w[p * n + j]);
+            }
+            let transpose = |x: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                (0..columns * rows).map(|i| x[i % rows * columns + i / rows]).collect()
+            };
+            let (at, wt) = (transpose(&a, m, k), transpose(&w, k, n));
+            let close = |got: &[f32], want: &dyn Fn(usize) -> f64| {
+                for (i, got) in got.iter().enumerate() {
+                    let want = want(i);
+                    assert!((f64::from(*got) - want).abs() < 2e-5 * (1.0 + want.abs()), "{got} {want}");
+                }
+            };
+            let mut out = vec![f32::NAN; m * n];
+            for packed in [Packed::new(&w, k, n), Packed::transposed(&wt, k, n)] {
+                for rows in [Rows { data: &a, row: k, step: 1 }, Rows { data: &at, row: 1, step: m }] {
+                    product(&mut out, (m, k, n), rows, packed.panels(), Finish::Plain);
+                    close(&out, &|i| want[i]);
+                    let finish = Finish::Times(&times);
+                    product(&mut out, (m, k, n), rows, packed.panels(), finish);
+                    close(&out, &|i| want[i] * f64::from(times[i]));
+                }
+                for after in [After::Linear, After::Relu, After::Tanh, After::Swish] {
+                    let mut slope = vec![f32::NAN; m * n];
+                    let finish = Finish::Activate { bias: &bias, after, slope: Some(&mut slope) };
+                    let rows = Rows { data: &a, row: k, step: 1 };
+                    product(&mut out, (m, k, n), rows, packed.panels(), finish);
+                    let z = |i: usize| want[i] + f64::from(bias[i % n]);
+                    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+                    close(&out, &|i| match after {
+                        After::Linear => z(i),
+                        After::Relu => z(i).max(0.0),
+                        After::Tanh => z(i).tanh(),
+                        After::Swish => z(i) * sigmoid(z(i)),
+                    });
+                    close(&slope, &|i| match after {
+                        After::Linear => 1.0,
+                        After::Relu => f64::from(z(i) > 0.0),
+                        After::Tanh => 1.0 - z(i).tanh().powi(2),
+                        After::Swish => {
+                            let s = sigmoid(z(i));
+                            s + z(i) * s * (1.0 - s)
+                        }
+                    });
+                }
             }
         }
     }

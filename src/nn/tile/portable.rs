@@ -1,7 +1,7 @@
 //! The tile kernel for any processor: fixed arrays that the compiler keeps in registers.
 
 use super::super::kernel::{After, Real};
-use super::{Lane, Layer, Pairs, panels};
+use super::{Layer, Pairs, panels};
 
 /// Rows of a tile.
 const ROWS: usize = 4;
@@ -52,7 +52,7 @@ fn tile(
 }
 
 /// `out [m,n] <- f(x [m,k] w + b)`.
-pub fn layer(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32]) {
+pub fn layer(layer: &Layer, weights: &[f32], m: usize, x: &[f32], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if super::x86::avx2_layer(layer, weights, m, x, out) {
         return;
@@ -62,7 +62,7 @@ pub fn layer(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f3
 
 /// [`layer`], with fused multiply-adds where the processor has them.
 #[inline(always)]
-pub fn body(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32], fma: bool) {
+pub fn body(layer: &Layer, weights: &[f32], m: usize, x: &[f32], out: &mut [f32], fma: bool) {
     let (k, mut at) = (layer.k, 0);
     for (column, lanes) in panels(layer.n) {
         for l in 0..lanes {
@@ -72,7 +72,7 @@ pub fn body(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32
             for first in (0..m).step_by(ROWS) {
                 let rows = ROWS.min(m - first);
                 tile(layer, out, (first, rows), column + 16 * l, k, |acc, row, p| {
-                    let (x, w) = (x[row * k + p], &weights[at + p * lanes + l].0);
+                    let (x, w) = (x[row * k + p], &weights[16 * (at + p * lanes + l)..][..16]);
                     for (acc, w) in acc.iter_mut().zip(w) {
                         *acc = if fma { x.mul_add(*w, *acc) } else { x * w + *acc };
                     }

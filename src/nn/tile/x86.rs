@@ -9,7 +9,7 @@
 use std::arch::x86_64::*;
 
 use super::super::kernel::After;
-use super::{Lane, Layer, Pairs, panels, portable};
+use super::{Layer, Pairs, panels, portable};
 
 /// Whether the `f32` kernel may run.
 pub fn detected() -> bool {
@@ -25,9 +25,9 @@ pub fn bf16_detected() -> bool {
 }
 
 /// [`portable::layer`] compiled for AVX2 with fused multiply-add; `false` where that is missing.
-pub fn avx2_layer(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32]) -> bool {
+pub fn avx2_layer(layer: &Layer, weights: &[f32], m: usize, x: &[f32], out: &mut [f32]) -> bool {
     #[target_feature(enable = "avx2,fma")]
-    fn compiled(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32]) {
+    fn compiled(layer: &Layer, weights: &[f32], m: usize, x: &[f32], out: &mut [f32]) {
         portable::body(layer, weights, m, x, out, true);
     }
     if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
@@ -38,42 +38,111 @@ pub fn avx2_layer(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mu
     true
 }
 
-/// `out [m,n] <- f(x [m,k] w + b)`.
-pub fn layer(layer: &Layer, weights: &[Lane], m: usize, x: &[f32], out: &mut [f32]) {
-    check::<f32, Lane>(layer, layer.k, weights, m, x, out);
-    // SAFETY: the processor was asked (`detected`, by the caller's dispatch and here), and the
-    // lengths are those that the tiles read and write.
+/// What becomes of a sum before it is stored.
+pub enum Finish<'a> {
+    /// Nothing.
+    Plain,
+    /// `f(z + bias)`, and its slope `f'(z + bias)` where it is asked for.
+    Activate { bias: &'a [f32], after: After, slope: Option<&'a mut [f32]> },
+    /// The product with a number each.
+    Times(&'a [f32]),
+}
+
+/// A matrix read in place: element `(i, p)` is `data[i row + p step]`.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, X> {
+    pub data: &'a [X],
+    pub row: usize,
+    pub step: usize,
+}
+
+/// `out [m,n] <- finish(a [m,k] w [k,n])`, `w` packed.
+pub fn product(
+    out: &mut [f32],
+    (m, k, n): (usize, usize, usize),
+    a: Rows<f32>,
+    w: &[f32],
+    finish: Finish,
+) {
+    let at = Place::new(out, (m, k, n), &a, w.len() / 16, finish);
     assert!(detected(), "AVX-512 is missing");
-    unsafe { run::<Single>(layer, layer.k, weights.as_ptr().cast(), m, x.as_ptr().cast(), out) }
+    // SAFETY: the processor was asked, and `Place::new` checked every length.
+    unsafe { run(&at, m, a.data.as_ptr().cast(), w.as_ptr().cast(), out) }
 }
 
-/// The same with products of bfloat16 numbers; `x` in pairs, rows of `ceil(k/2)`.
-pub fn layer_bf16(layer: &Layer, weights: &[Pairs], m: usize, x: &[[u16; 2]], out: &mut [f32]) {
-    let k = layer.k.div_ceil(2);
-    check(layer, k, weights, m, x, out);
+/// The same with products of bfloat16 numbers: `k` pairs a sum.
+pub fn product_bf16(
+    out: &mut [f32],
+    (m, k, n): (usize, usize, usize),
+    a: Rows<[u16; 2]>,
+    w: &[Pairs],
+    finish: Finish,
+) {
+    let at = Place::new(out, (m, k, n), &a, w.len(), finish);
     assert!(bf16_detected(), "AVX-512 bfloat16 is missing");
-    // SAFETY: as in `layer`; a pair is 32 bits without any requirement of alignment beyond u16's,
-    // and it is read unaligned.
-    unsafe { run_bf16(layer, k, weights.as_ptr().cast(), m, x.as_ptr().cast(), out) }
+    // SAFETY: as in `product`; a pair is 32 bits, and is read unaligned.
+    unsafe { run_bf16(&at, m, a.data.as_ptr().cast(), w.as_ptr().cast(), out) }
 }
 
-/// Every length that the tiles rely on.
-fn check<X, W>(layer: &Layer, k: usize, weights: &[W], m: usize, x: &[X], out: &[f32]) {
-    let lanes: usize = panels(layer.n).map(|(_, lanes)| lanes).sum();
-    assert!(
-        weights.len() == lanes * k
-            && x.len() == m * k
-            && out.len() == m * layer.n
-            && layer.bias.len() == layer.n,
-        "lengths of a packed layer"
-    );
+/// What every tile needs to know.
+struct Place {
+    k: usize,
+    n: usize,
+    row: usize,
+    step: usize,
+    after: After,
+    /// Null, or `[n]`.
+    bias: *const f32,
+    /// Null, or `[m,n]`: where slopes go.
+    slope: *mut f32,
+    /// Null, or `[m,n]`: factors.
+    times: *const f32,
 }
 
-/// One term of the sums in a register: what is read from a row of `x`, and how it is multiplied.
+impl Place {
+    /// Checks every length that the tiles rely on.
+    fn new<X>(
+        out: &[f32],
+        (m, k, n): (usize, usize, usize),
+        a: &Rows<X>,
+        lanes: usize,
+        finish: Finish,
+    ) -> Self {
+        let inside = m == 0 || k == 0 || (m - 1) * a.row + (k - 1) * a.step < a.data.len();
+        let packed: usize = panels(n).map(|(_, lanes)| lanes * k).sum();
+        assert!(out.len() == m * n && inside && lanes == packed, "lengths of a packed product");
+        let (mut slope_at, mut times_at) = (std::ptr::null_mut(), std::ptr::null());
+        let (mut bias_at, mut then) = (std::ptr::null(), After::Linear);
+        match finish {
+            Finish::Plain => {}
+            Finish::Activate { bias, after, slope } => {
+                assert!(bias.len() == n, "biases of a packed product");
+                (bias_at, then) = (bias.as_ptr(), after);
+                if let Some(slope) = slope {
+                    assert!(slope.len() == m * n, "slopes of a packed product");
+                    slope_at = slope.as_mut_ptr();
+                }
+            }
+            Finish::Times(factors) => {
+                assert!(factors.len() == m * n, "factors of a packed product");
+                times_at = factors.as_ptr();
+            }
+        }
+        Self {
+            k,
+            n,
+            row: a.row,
+            step: a.step,
+            after: then,
+            bias: bias_at,
+            slope: slope_at,
+            times: times_at,
+        }
+    }
+}
+
+/// One term of the sums: how an element of `a`, in all lanes, and a lane of `w` are multiplied.
 trait Term {
-    /// # Safety
-    /// `x` points at a readable element; the processor has the features.
-    unsafe fn splat(x: *const u32) -> __m512i;
     /// # Safety
     /// The processor has the features.
     unsafe fn add(acc: __m512, x: __m512i, w: __m512i) -> __m512;
@@ -82,11 +151,6 @@ trait Term {
 struct Single;
 
 impl Term for Single {
-    #[inline(always)]
-    unsafe fn splat(x: *const u32) -> __m512i {
-        // SAFETY: as the trait says.
-        unsafe { _mm512_set1_epi32(x.read_unaligned().cast_signed()) }
-    }
     #[inline(always)]
     unsafe fn add(acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: as the trait says.
@@ -98,11 +162,6 @@ struct Double;
 
 impl Term for Double {
     #[inline(always)]
-    unsafe fn splat(x: *const u32) -> __m512i {
-        // SAFETY: as the trait says.
-        unsafe { _mm512_set1_epi32(x.read_unaligned().cast_signed()) }
-    }
-    #[inline(always)]
     unsafe fn add(acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: as the trait says; both types are 512 bits without invalid values.
         unsafe {
@@ -113,53 +172,33 @@ impl Term for Double {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
-unsafe fn run<T: Term>(
-    layer: &Layer,
-    k: usize,
-    w: *const u32,
-    m: usize,
-    x: *const u32,
-    out: &mut [f32],
-) {
+unsafe fn run(at: &Place, m: usize, a: *const u32, w: *const u32, out: &mut [f32]) {
     // SAFETY: the caller checked the lengths.
-    unsafe { tiles::<T>(layer, k, w, m, x, out) }
+    unsafe { tiles::<Single>(at, m, a, w, out) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")]
-unsafe fn run_bf16(
-    layer: &Layer,
-    k: usize,
-    w: *const u32,
-    m: usize,
-    x: *const u32,
-    out: &mut [f32],
-) {
+unsafe fn run_bf16(at: &Place, m: usize, a: *const u32, w: *const u32, out: &mut [f32]) {
     // SAFETY: the caller checked the lengths.
-    unsafe { tiles::<Double>(layer, k, w, m, x, out) }
+    unsafe { tiles::<Double>(at, m, a, w, out) }
 }
 
 /// All tiles: a panel of the weights stays in the first cache while the rows go by.
 #[inline(always)]
-unsafe fn tiles<T: Term>(
-    layer: &Layer,
-    k: usize,
-    mut w: *const u32,
-    m: usize,
-    x: *const u32,
-    out: &mut [f32],
-) {
-    let at = Place { k, n: layer.n, bias: &layer.bias, after: layer.after };
-    for (column, lanes) in panels(layer.n) {
+unsafe fn tiles<T: Term>(at: &Place, m: usize, a: *const u32, mut w: *const u32, out: &mut [f32]) {
+    for (column, lanes) in panels(at.n) {
         let mut row = 0;
-        // SAFETY: rows `row..row + MR` exist, and the panel has `k * lanes` lanes from `w` on.
         macro_rules! rows {
             ($($count:literal),*) => {$(
                 while m - row >= $count {
+                    let first = row * at.n + column;
+                    // SAFETY: rows `row..row + $count` exist, and the panel has `k * lanes` lanes
+                    // from `w` on.
                     unsafe {
-                        let (x, out) = (x.add(row * k), out.as_mut_ptr().add(row * layer.n + column));
+                        let (a, out) = (a.add(row * at.row), out.as_mut_ptr().add(first));
                         match lanes {
-                            2 => tile::<T, $count, 2>(&at, x, w, out, column),
-                            _ => tile::<T, $count, 1>(&at, x, w, out, column),
+                            2 => tile::<T, $count, 2>(at, a, w, out, first, column),
+                            _ => tile::<T, $count, 1>(at, a, w, out, first, column),
                         }
                     }
                     row += $count;
@@ -168,52 +207,102 @@ unsafe fn tiles<T: Term>(
         }
         rows!(12, 8, 4, 2, 1);
         // SAFETY: the next panel, or one past the last.
-        w = unsafe { w.add(16 * k * lanes) };
+        w = unsafe { w.add(16 * at.k * lanes) };
     }
 }
 
-struct Place<'a> {
-    k: usize,
-    n: usize,
-    bias: &'a [f32],
-    after: After,
-}
-
-/// `MR` rows by `16 NV` columns.
+/// `MR` rows by `16 NV` columns; `first` is the place of `out` in the whole.
 #[inline(always)]
 unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
     at: &Place,
-    x: *const u32,
+    mut a: *const u32,
     mut w: *const u32,
     out: *mut f32,
+    first: usize,
     column: usize,
 ) {
-    // SAFETY: `MR` rows of `at.k` elements from `x`, `at.k * NV` lanes from `w`, `MR` rows of `at.n`
-    // numbers from `out - column`; columns beyond `at.n` are masked out.
+    // SAFETY: `MR` rows of `at.k` elements from `a` at their strides, `at.k * NV` lanes from `w`,
+    // `MR` rows of `at.n` numbers from `out`; columns beyond `at.n` are masked out.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); NV]; MR];
-        for p in 0..at.k {
+        for _ in 0..at.k {
             let mut row = [_mm512_setzero_si512(); NV];
             for (j, lane) in row.iter_mut().enumerate() {
-                *lane = _mm512_load_si512(w.add(16 * j).cast());
+                *lane = _mm512_loadu_si512(w.add(16 * j).cast());
             }
             for (i, acc) in acc.iter_mut().enumerate() {
-                let x = T::splat(x.add(i * at.k + p));
+                let x = _mm512_set1_epi32(a.add(i * at.row).read_unaligned().cast_signed());
                 for (acc, lane) in acc.iter_mut().zip(row) {
                     *acc = T::add(*acc, x, lane);
                 }
             }
-            w = w.add(16 * NV);
+            (a, w) = (a.wrapping_add(at.step), w.add(16 * NV));
         }
         for j in 0..NV {
-            let first = column + 16 * j;
-            let mask = ((1u32 << 16.min(at.n - first)) - 1) as u16;
-            let bias = _mm512_maskz_loadu_ps(mask, at.bias.as_ptr().add(first));
+            let mask = ((1u32 << 16.min(at.n - column - 16 * j)) - 1) as u16;
+            if !at.times.is_null() {
+                for (i, acc) in acc.iter().enumerate() {
+                    let place = i * at.n + 16 * j;
+                    let by = _mm512_maskz_loadu_ps(mask, at.times.add(first + place));
+                    _mm512_mask_storeu_ps(out.add(place), mask, _mm512_mul_ps(acc[j], by));
+                }
+                continue;
+            }
+            let bias = match at.bias.is_null() {
+                true => _mm512_setzero_ps(),
+                false => _mm512_maskz_loadu_ps(mask, at.bias.add(column + 16 * j)),
+            };
             for (i, acc) in acc.iter().enumerate() {
-                let z = activate(at.after, _mm512_add_ps(acc[j], bias));
-                _mm512_mask_storeu_ps(out.add(i * at.n + 16 * j), mask, z);
+                let (place, z) = (i * at.n + 16 * j, _mm512_add_ps(acc[j], bias));
+                if at.slope.is_null() {
+                    _mm512_mask_storeu_ps(out.add(place), mask, activate(at.after, z));
+                } else {
+                    let (h, slope) = activate_with_slope(at.after, z);
+                    _mm512_mask_storeu_ps(out.add(place), mask, h);
+                    _mm512_mask_storeu_ps(at.slope.add(first + place), mask, slope);
+                }
             }
         }
+    }
+}
+
+/// `f(z)` and `f'(z)`.
+#[inline(always)]
+unsafe fn activate_with_slope(after: After, z: __m512) -> (__m512, __m512) {
+    // SAFETY: the processor has AVX-512.
+    unsafe {
+        let one = _mm512_set1_ps(1.0);
+        match after {
+            After::Linear => (z, one),
+            After::Relu => {
+                // The slope at 0 is 0; NaN is not below it.
+                let positive = _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(z, _mm512_setzero_ps());
+                (activate(after, z), _mm512_maskz_mov_ps(positive, one))
+            }
+            After::Tanh => {
+                let h = activate(after, z);
+                (h, _mm512_fnmadd_ps(h, h, one))
+            }
+            After::Swish => {
+                let s = sigmoid(z);
+                let h = _mm512_mul_ps(z, s);
+                (h, _mm512_fmadd_ps(h, _mm512_sub_ps(one, s), s))
+            }
+        }
+    }
+}
+
+/// `1 / (1 + exp(-z))`.
+#[inline(always)]
+unsafe fn sigmoid(z: __m512) -> __m512 {
+    // SAFETY: the processor has AVX-512.
+    unsafe {
+        let one = _mm512_set1_ps(1.0);
+        let (scale, p) = exp_parts(_mm512_sub_ps(_mm512_setzero_ps(), z));
+        let d = _mm512_add_ps(one, _mm512_fmadd_ps(scale, p, scale));
+        // A 14-bit estimate and one Newton step: twice as fast as a division, right to 1e-7.
+        let y = _mm512_rcp14_ps(d);
+        _mm512_fmadd_ps(y, _mm512_fnmadd_ps(d, y, one), y)
     }
 }
 
@@ -227,11 +316,7 @@ unsafe fn activate(after: After, z: __m512) -> __m512 {
             After::Linear => z,
             // The second operand is returned when one is NaN.
             After::Relu => _mm512_max_ps(_mm512_setzero_ps(), z),
-            After::Swish => {
-                let (scale, p) = exp_parts(_mm512_sub_ps(_mm512_setzero_ps(), z));
-                let e = _mm512_fmadd_ps(scale, p, scale);
-                _mm512_div_ps(z, _mm512_add_ps(one, e))
-            }
+            After::Swish => _mm512_mul_ps(z, sigmoid(z)),
             After::Tanh => {
                 // tanh(x) = e / (e + 2), e = exp(2x) - 1; beyond 10 the quotient rounds to 1.
                 let limit = _mm512_set1_ps(10.0);
@@ -287,4 +372,80 @@ pub fn round(x: &[f32], out: &mut [[u16; 2]]) {
     assert!(out.len() == x.len().div_ceil(2) && bf16_detected(), "rounding a row");
     // SAFETY: the processor was asked, and the lengths were checked, in the line above.
     unsafe { compiled(x, out) }
+}
+
+/// Packs the transpose: `w` is `[n,k]`, the panels are those of `[k,n]`.
+pub fn pack_transposed(w: &[f32], k: usize, n: usize, out: &mut [f32]) {
+    assert!(w.len() == k * n && detected(), "packing a transpose");
+    let packed: usize = panels(n).map(|(_, lanes)| 16 * lanes * k).sum();
+    assert!(out.len() == packed, "packing a transpose");
+    // SAFETY: the processor was asked and the lengths checked in the lines above.
+    unsafe { transposed(w, k, n, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn transposed(w: &[f32], k: usize, n: usize, out: &mut [f32]) {
+    let mut panel = 0;
+    for (column, lanes) in panels(n) {
+        for l in 0..lanes {
+            let first = column + 16 * l;
+            let valid = 16.min(n - first);
+            for p in (0..k).step_by(16) {
+                let steps = 16.min(k - p);
+                // SAFETY: rows `first..first + valid` of `w` have `steps` numbers from `p` on (the
+                // rest is masked out), and the panel has `lanes` lanes for each of `k` steps.
+                unsafe {
+                    let mask = ((1u32 << steps) - 1) as u16;
+                    let mut r = [_mm512_setzero_ps(); 16];
+                    for (i, r) in r.iter_mut().enumerate().take(valid) {
+                        *r = _mm512_maskz_loadu_ps(mask, w.as_ptr().add((first + i) * k + p));
+                    }
+                    let t = transpose(r);
+                    for (i, t) in t.iter().enumerate().take(steps) {
+                        let at = panel + ((p + i) * lanes + l) * 16;
+                        _mm512_storeu_ps(out.as_mut_ptr().add(at), *t);
+                    }
+                }
+            }
+        }
+        panel += 16 * lanes * k;
+    }
+}
+
+/// The transpose of sixteen rows of sixteen.
+#[inline(always)]
+unsafe fn transpose(r: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: the processor has AVX-512.
+    unsafe {
+        let mut a = r;
+        // Pairs of rows, then fours, within blocks of four columns.
+        for i in (0..16).step_by(2) {
+            (a[i], a[i + 1]) =
+                (_mm512_unpacklo_ps(r[i], r[i + 1]), _mm512_unpackhi_ps(r[i], r[i + 1]));
+        }
+        let mut b = a;
+        let (low, high) = (
+            |x, y| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))),
+            |x, y| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))),
+        );
+        for i in (0..16).step_by(4) {
+            b[i] = low(a[i], a[i + 2]);
+            b[i + 1] = high(a[i], a[i + 2]);
+            b[i + 2] = low(a[i + 1], a[i + 3]);
+            b[i + 3] = high(a[i + 1], a[i + 3]);
+        }
+        // b[4g + c] holds, in block q, rows 4g..4g+4 of column 4q + c: gather the blocks.
+        let mut t = r;
+        for c in 0..4 {
+            let x = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[c], b[4 + c]);
+            let y = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[c], b[4 + c]);
+            let z = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[8 + c], b[12 + c]);
+            let u = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[8 + c], b[12 + c]);
+            t[c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(x, z);
+            t[8 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(x, z);
+            t[4 + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(y, u);
+            t[12 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(y, u);
+        }
+        t
+    }
 }
