@@ -14,11 +14,11 @@ mod kernel;
 mod nll;
 mod params;
 mod plain;
-pub mod pool;
 pub mod squashed;
 mod stack;
 mod store;
 
+pub use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;
