@@ -165,6 +165,7 @@ pub mod objective;
 pub mod parts;
 pub mod planner;
 pub mod policy;
+pub mod pool;
 pub mod replay;
 pub mod rng;
 pub mod schedule;
@@ -174,5 +175,6 @@ pub mod suggest;
 pub mod train;
 pub mod uses;
 pub mod value;
+mod vectorised;
 
 pub use error::{Error, Result};

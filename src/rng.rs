@@ -3,6 +3,12 @@
 //!
 //! candle's CPU generator cannot be seeded, so nothing in this library uses it.
 
+mod chacha;
+mod gaussian;
+mod key;
+
+pub use key::Key;
+
 use candle_core::Tensor;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -40,6 +46,10 @@ impl Rng {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    fn from_key(seed: [u8; 32]) -> Self {
+        Self(ChaCha8Rng::from_seed(seed))
+    }
+
     /// An independent stream for `name`.
     ///
     /// It depends on this stream's seed and on the name, never on how much was drawn so far: adding
@@ -57,7 +67,7 @@ impl Rng {
     pub fn key(&mut self) -> Key {
         let mut seed = [0; 32];
         self.0.fill_bytes(&mut seed);
-        Key { seed, first: 0, each: 1 }
+        Key::new(seed)
     }
 
     /// A uniform number in `[0, 1)`.
@@ -124,106 +134,9 @@ fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// Noise as a function of (row, step): the same numbers whatever the blocking, the order or the
-/// number of threads, and nothing stored.
-///
-/// Row `i` of a batch reads the numbers of row `first + i / each`: a block of a larger batch starts
-/// at its own `first`, and rows that are to have common random numbers share them by `each`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    seed: [u8; 32],
-    first: usize,
-    each: usize,
-}
-
-/// Words of the ChaCha stream reserved for a row: up to 2^17 normal numbers a row and step.
-const ROW_WORDS: u128 = 1 << 19;
-
-impl Key {
-    /// An independent key for `name`.
-    #[must_use]
-    pub fn fork(&self, name: &str) -> Self {
-        Self { seed: Rng(ChaCha8Rng::from_seed(self.seed)).fork(name).key().seed, ..*self }
-    }
-
-    /// The key of the rows from `rows` on.
-    #[must_use]
-    pub fn skip(&self, rows: usize) -> Self {
-        Self { first: self.first + rows, ..*self }
-    }
-
-    /// The key for a batch with `k` rows in the place of each row of this key's batch.
-    #[must_use]
-    pub fn spread(&self, k: usize) -> Self {
-        Self { first: self.first * k, ..*self }
-    }
-
-    /// The key for a batch in which each row of this key's batch is repeated `k` times in a row;
-    /// the repeats share their numbers.
-    #[must_use]
-    pub fn shared(&self, k: usize) -> Self {
-        Self { each: self.each * k, ..*self }
-    }
-
-    fn at(&self, row: usize, step: usize) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::from_seed(self.seed);
-        rng.set_stream(step as u64);
-        rng.set_word_pos((self.first + row / self.each) as u128 * ROW_WORDS);
-        rng
-    }
-
-    /// Standard normal numbers of row `row` at step `step` (Box-Muller: a fixed number of words a
-    /// number, which a rejection method would not give).
-    pub fn fill_normals(&self, row: usize, step: usize, out: &mut [f64]) {
-        let mut rng = self.at(row, step);
-        for pair in out.chunks_mut(2) {
-            let radius = (-2.0 * (1.0 - unit(rng.next_u64())).ln()).sqrt();
-            let (sin, cos) = (std::f64::consts::TAU * unit(rng.next_u64())).sin_cos();
-            pair[0] = radius * cos;
-            if let Some(second) = pair.get_mut(1) {
-                *second = radius * sin;
-            }
-        }
-    }
-
-    /// Many rows.
-    pub fn fill_rows(&self, rows: impl IntoIterator<Item = usize>, width: usize, step: usize, out: &mut [f32]) {
-        let mut one = vec![0.0; width];
-        for (row, out) in rows.into_iter().zip(out.chunks_mut(width.max(1))) {
-            self.fill_normals(row, step, &mut one);
-            out.iter_mut().zip(&one).for_each(|(o, x)| *o = *x as f32);
-        }
-    }
-
-    /// Many rows.
-    pub fn fill_uniforms(&self, rows: impl IntoIterator<Item = usize>, step: usize, out: &mut [f64]) {
-        out.iter_mut().zip(rows).for_each(|(o, row)| *o = self.uniform(row, step));
-    }
-
-    /// One uniform number in `[0, 1)` of row `row` at step `step`.
-    #[must_use]
-    pub fn uniform(&self, row: usize, step: usize) -> f64 {
-        unit(self.at(row, step).next_u64())
-    }
-
-    /// Standard normal numbers `[B,width]` for the rows `first..first + b` at step `step`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Tensor`] when candle refuses the shape.
-    pub fn normals(
-        &self,
-        first: usize,
-        b: usize,
-        width: usize,
-        step: usize,
-        spec: &Spec,
-    ) -> Result<Tensor> {
-        let mut data = vec![0.0; b * width];
-        for (row, chunk) in data.chunks_mut(width.max(1)).enumerate() {
-            self.fill_normals(first + row, step, chunk);
-        }
-        spec.tensor(&data, (b, width))
-    }
+/// The eight words of a ChaCha key.
+fn key_words(seed: &[u8; 32]) -> [u32; 8] {
+    std::array::from_fn(|w| u32::from_le_bytes(std::array::from_fn(|i| seed[4 * w + i])))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod envs;
 mod house;
 mod learning;
 mod nn;
+mod noise;
 mod objective;
 mod planner;
 mod store;

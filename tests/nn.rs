@@ -2,6 +2,7 @@
 //! against another implementation.
 
 mod squashed;
+mod squashed_fused;
 mod store;
 
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! Loops over raw slices: matrix products, activations, Adam, Polyak averaging.
 //!
-//! The only module of `nn` with `unsafe`, for two reasons: the matrix product of the `gemm` crate
-//! takes raw pointers (the wrappers here check every length), and the loops are compiled a second
-//! time for AVX2, which may be called only after asking the processor. Both versions of a loop do
-//! the same operations in the same order (no fused multiply-add), so their results are bit-equal.
+//! The only module of `nn` with `unsafe` of its own: the matrix product of the `gemm` crate takes
+//! raw pointers (the wrappers here check every length). The loops are compiled for several vector
+//! widths, see [`crate::vectorised`].
 #![allow(unsafe_code)]
 
 use candle_core::{CpuStorage, WithDType};
 
+use crate::vectorised::vectorised;
 use super::scratch::{Shelf, Shelved};
 
 /// Two slices of one number type.
@@ -203,29 +203,6 @@ fn exp_parts(x: f32) -> (f32, f32) {
     (f32::from_bits(rounded.to_bits().wrapping_add(127) << 23), p)
 }
 
-/// Compiles a loop twice, for any x86-64 and for AVX2, and picks at run time.
-macro_rules! vectorised {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
-        $(#[$doc])*
-        pub(crate) fn $name<T: Real>($($arg: $ty),*) $(-> $out)? {
-            #[inline(always)]
-            fn body<T: Real>($($arg: $ty),*) $(-> $out)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn avx2<T: Real>($($arg: $ty),*) $(-> $out)? {
-                    body($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has just said that it has AVX2.
-                    return unsafe { avx2($($arg),*) };
-                }
-            }
-            body($($arg),*)
-        }
-    };
-}
-
 /// What follows the matrix product of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
@@ -262,7 +239,7 @@ fn each<T: Real>(
 
 vectorised! {
     /// Bias and activation of `z` `[n,O]` in place, see [`each`].
-    fn activate(after: After, z: &mut [T], bias: &[T], slope: &mut [T]) {
+    pub(super) fn activate<T: Real>(after: After, z: &mut [T], bias: &[T], slope: &mut [T]) {
         let zero = T::default();
         match after {
             After::Linear => each(z, bias, slope, |v| v, |v| (v, T::ONE)),
@@ -289,7 +266,7 @@ vectorised! {
 
 vectorised! {
     /// `x <- x * y`.
-    fn multiply(x: &mut [T], y: &[T]) {
+    pub(super) fn multiply<T: Real>(x: &mut [T], y: &[T]) {
         for (x, y) in x.iter_mut().zip(y) {
             *x *= *y;
         }
@@ -298,7 +275,7 @@ vectorised! {
 
 vectorised! {
     /// `sum <- sum + x`.
-    fn add(sum: &mut [T], x: &[T]) {
+    pub(super) fn add<T: Real>(sum: &mut [T], x: &[T]) {
         for (s, x) in sum.iter_mut().zip(x) {
             *s += *x;
         }
@@ -307,7 +284,7 @@ vectorised! {
 
 vectorised! {
     /// `sum [O] <- sum + the rows of x [n,O]`.
-    fn add_rows(sum: &mut [T], x: &[T]) {
+    pub(super) fn add_rows<T: Real>(sum: &mut [T], x: &[T]) {
         for row in x.chunks_exact(sum.len()) {
             for (s, x) in sum.iter_mut().zip(row) {
                 *s += *x;
@@ -318,21 +295,21 @@ vectorised! {
 
 vectorised! {
     /// Whether no element is NaN or infinite.
-    fn all_finite(x: &[T]) -> bool {
+    pub(super) fn all_finite<T: Real>(x: &[T]) -> bool {
         x.iter().fold(true, |ok, x| ok & x.finite())
     }
 }
 
 vectorised! {
     /// The largest magnitude.
-    fn largest(x: &[T]) -> T::Magnitude {
+    pub(crate) fn largest<T: Real>(x: &[T]) -> T::Magnitude {
         x.iter().fold(T::Magnitude::default(), |m, x| m.max(x.magnitude()))
     }
 }
 
 vectorised! {
     /// `target <- (1 - tau) target + tau online`.
-    fn polyak(target: &mut [T], online: &[T], tau: T) {
+    pub(super) fn polyak<T: Real>(target: &mut [T], online: &[T], tau: T) {
         let keep = T::ONE - tau;
         for (t, o) in target.iter_mut().zip(online) {
             *t = keep * *t + tau * *o;
@@ -354,7 +331,7 @@ pub(super) struct AdamStep<T> {
 
 vectorised! {
     /// One Adam step over flat slices of equal length.
-    fn adam(theta: &mut [T], m: &mut [T], v: &mut [T], grad: &[T], step: AdamStep<T>) {
+    pub(super) fn adam<T: Real>(theta: &mut [T], m: &mut [T], v: &mut [T], grad: &[T], step: AdamStep<T>) {
         let AdamStep { lr, beta1, beta2, eps, correction1, correction2, weight_decay } = step;
         let (rest1, rest2) = (T::ONE - beta1, T::ONE - beta2);
         // lr (m / c1) / (sqrt(v / c2) + eps) with one division an element.
@@ -380,14 +357,14 @@ fn softplus<T: Real>(x: T) -> (T, T) {
 
 vectorised! {
     /// `x <- tanh(x)`.
-    fn tanh_all(x: &mut [T]) {
+    pub(crate) fn tanh_all<T: Real>(x: &mut [T]) {
         x.iter_mut().for_each(|x| *x = x.tanh());
     }
 }
 
 vectorised! {
     /// `x <- x + exp(log_std) eps`, the log standard deviations kept in `[low, high]`.
-    fn add_scaled_noise(x: &mut [T], log_std: &[T], eps: &[T], low: T, high: T) {
+    pub(crate) fn add_scaled_noise<T: Real>(x: &mut [T], log_std: &[T], eps: &[T], low: T, high: T) {
         for ((x, log_std), eps) in x.iter_mut().zip(log_std).zip(eps) {
             let above = if *log_std < low { low } else { *log_std };
             let within = if above > high { high } else { above };
@@ -398,14 +375,14 @@ vectorised! {
 
 vectorised! {
     /// `x <- ln(1 + exp(x))`.
-    fn softplus_values(x: &mut [T]) {
+    pub(crate) fn softplus_values<T: Real>(x: &mut [T]) {
         x.iter_mut().for_each(|x| *x = softplus(*x).0);
     }
 }
 
 vectorised! {
     /// `x <- exp(x / 2)`.
-    fn exp_half(x: &mut [T]) {
+    pub(crate) fn exp_half<T: Real>(x: &mut [T]) {
         let two = T::ONE + T::ONE;
         x.iter_mut().for_each(|x| *x = (*x / two).exp());
     }
@@ -431,7 +408,7 @@ pub(super) struct Nll<'a, T> {
 
 vectorised! {
     /// `x <- ln(1 + exp(x))`, `slope <-` its derivative.
-    fn softplus_all(x: &mut [T], slope: &mut [T]) {
+    pub(super) fn softplus_all<T: Real>(x: &mut [T], slope: &mut [T]) {
         for (x, slope) in x.iter_mut().zip(slope) {
             (*x, *slope) = softplus(*x);
         }
@@ -440,7 +417,7 @@ vectorised! {
 
 vectorised! {
     /// `out <- exp(-x)`.
-    fn exp_minus(out: &mut [T], x: &[T]) {
+    pub(super) fn exp_minus<T: Real>(out: &mut [T], x: &[T]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = (T::default() - *x).exp();
         }

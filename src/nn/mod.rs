@@ -14,13 +14,13 @@ mod kernel;
 mod nll;
 mod params;
 mod plain;
-pub mod pool;
 mod scratch;
 pub mod squashed;
 mod stack;
 mod store;
 pub(crate) mod tile;
 
+pub use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use init::Init;

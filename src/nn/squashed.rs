@@ -3,12 +3,16 @@
 //! Its log-density is that of `u` less `sum log(1 - tanh(u)^2)`. The last term saturates when taken
 //! literally; `log(1 - tanh(u)^2) = 2 (ln 2 - u - softplus(-2u))` does not.
 
+mod fused;
+mod loops;
+
 use std::f64::consts::{LN_2, TAU};
 
 use candle_core::{D, DType, Tensor};
 
 use super::kernel;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::shape::{Ops, Spec};
 
 /// `log(1 + exp(x))` of every element, without overflow, with gradient `1 / (1 + exp(-x))`.
 ///
@@ -70,4 +74,67 @@ pub fn log_prob(mean: &Tensor, log_std: &Tensor, action: &Tensor) -> Result<Tens
     let u = (((&action + 1.0)?.log()? - action.affine(-1.0, 1.0)?.log()?)? * 0.5)?;
     let z = ((&u - mean)? * log_std.neg()?.exp()?)?;
     density(&u, &z, log_std)
+}
+
+/// Mean and log standard deviation `[B,A]` from the raw output `[B,2A]` of a policy's network: its
+/// first half, and its second half within `bounds`. The gradient passes the bounds on and between
+/// them and not beyond. NaN stays.
+///
+/// # Errors
+/// [`crate::Error::Shape`] when `raw` is not `[B,2A]`.
+pub fn split(raw: &Tensor, bounds: (f64, f64)) -> Result<(Tensor, Tensor)> {
+    let a = actions(raw)?;
+    let log_std = raw.narrow(1, a, a)?.contiguous()?;
+    // A selection, not a clamp: candle's clamp has derivative 1/2 at its edges. Whole tensors of
+    // bounds, because candle cannot compare an empty tensor with a number.
+    let edge = |at: f64| -> Result<Tensor> { Ok(log_std.zeros_like()?.affine(1.0, at)?) };
+    let (low, high) = (edge(bounds.0)?, edge(bounds.1)?);
+    let raised = log_std.lt(&low)?.where_cond(&low, &log_std)?;
+    let log_std = log_std.gt(&high)?.where_cond(&high, &raised)?;
+    Ok((raw.narrow(1, 0, a)?.contiguous()?, log_std))
+}
+
+/// [`sample`] from the raw output `[B,2A]` of a policy's network, split as by [`split`], with
+/// gradients to `raw` and `eps` `[B,A]`; fused or plain as `spec` says.
+///
+/// # Errors
+/// [`crate::Error::Shape`] when the shapes do not fit, [`crate::Error::Tensor`] when the number types
+/// differ.
+pub fn sample_raw(
+    raw: &Tensor,
+    bounds: (f64, f64),
+    eps: &Tensor,
+    spec: &Spec,
+) -> Result<(Tensor, Tensor)> {
+    let a = actions(raw)?;
+    crate::shape::exact(eps, &[raw.dim(0)?, a], "noise of a squashed Gaussian")?;
+    if is_fused(spec) {
+        return fused::sample(raw, eps, bounds);
+    }
+    let (mean, log_std) = split(raw, bounds)?;
+    sample(&mean, &log_std, eps)
+}
+
+/// `tanh` of the mean, `[B,A]`, from the raw output `[B,2A]` of a policy's network.
+///
+/// # Errors
+/// [`crate::Error::Shape`] when `raw` is not `[B,2A]`.
+pub fn mode_raw(raw: &Tensor, spec: &Spec) -> Result<Tensor> {
+    let a = actions(raw)?;
+    if is_fused(spec) {
+        return fused::mode(raw);
+    }
+    Ok(raw.narrow(1, 0, a)?.contiguous()?.tanh()?)
+}
+
+fn is_fused(spec: &Spec) -> bool {
+    matches!(spec.ops, Ops::Fused) && spec.device.is_cpu()
+}
+
+/// `A` of a raw output `[B,2A]`.
+fn actions(raw: &Tensor) -> Result<usize> {
+    match raw.dims() {
+        [_, width] if *width > 0 && width.is_multiple_of(2) => Ok(width / 2),
+        dims => Err(Error::shape("raw output of a policy", "[B,2A]", dims)),
+    }
 }

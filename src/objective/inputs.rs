@@ -253,7 +253,7 @@ impl Noise {
             Members::Mean => Member::Mean,
             Members::Tensor(u) => Member::Rows(shape::to_f64(&u.get(t)?)?),
             Members::Pinned(u) => Member::Rows(u.clone()),
-            Members::Key(key) => Member::Rows((0..b).map(|row| key.uniform(row, t)).collect()),
+            Members::Key(key) => Member::Rows(key.uniforms(0, b, t)),
         };
         let normal = match member {
             Member::Mean => None,

@@ -108,12 +108,11 @@ impl SamplesConfig {
         let member = match self.members {
             MemberChoice::Step => Members::Key(wide.fork("member").skip(rows.start)),
             MemberChoice::Rollout => {
-                let key = wide.fork("member");
-                Members::Pinned(rows.clone().map(|row| key.uniform(row, 0)).collect())
+                Members::Pinned(wide.fork("member").uniforms(rows.start, rows.len(), 0))
             }
             MemberChoice::Start => {
                 let key = key.fork("member").shared(self.rows());
-                Members::Pinned(rows.clone().map(|row| key.uniform(row, 0)).collect())
+                Members::Pinned(key.uniforms(rows.start, rows.len(), 0))
             }
             MemberChoice::Mean => Members::Mean,
             MemberChoice::Every => {
@@ -206,11 +205,7 @@ impl Sizes {
     /// Standard normal numbers `[B,K,NA]` of an iteration.
     pub fn normals(&self, key: Key, iteration: usize) -> Vec<f64> {
         let key = key.fork("candidates").spread(self.k);
-        let mut out = vec![0.0; self.b * self.k * self.width()];
-        for (row, numbers) in out.chunks_mut(self.width()).enumerate() {
-            key.fill_normals(row, iteration, numbers);
-        }
-        out
+        key.rows(0, self.b * self.k, self.width(), iteration)
     }
 
     pub fn tensor(&self, data: &[f64]) -> Result<Tensor> {
@@ -301,12 +296,13 @@ impl Problem<'_> {
         };
         let (rows, a) = (sizes.b * sizes.k * particles, sizes.a);
         let key = key.fork("policy").spread(sizes.k).shared(particles);
-        let mut numbers = vec![0.0; draws * rows * a];
-        for (i, eps) in numbers.chunks_mut(a).enumerate() {
-            let (draw, row) = (i / rows, i % rows);
-            if !(row / particles).is_multiple_of(sizes.k) {
-                key.fill_normals(row, draw, eps);
+        let mut numbers: Vec<f64> = Vec::with_capacity(draws * rows * a);
+        for draw in 0..draws {
+            let mut eps = key.rows(0, rows, a, draw);
+            for of_start in eps.chunks_mut(sizes.k * particles * a) {
+                of_start[..particles * a].fill(0.0);
             }
+            numbers.append(&mut eps);
         }
         Ok(Normals::Tensor(sizes.spec.tensor(&numbers, (draws, rows, a))?))
     }

@@ -117,13 +117,10 @@ impl SquashedGaussian {
         Self { net: self.net.frozen(), ..self.clone() }
     }
 
-    /// Mean and log standard deviation before squashing, `[B,A]` each.
-    fn head(&self, obs: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// Means and raw log standard deviations `[B,2A]`.
+    fn raw(&self, obs: &Tensor) -> Result<Tensor> {
         shape::rows(obs, self.net.config().input, "observations of the policy")?;
-        let out = self.net.forward(obs)?;
-        let mean = out.narrow(1, 0, self.actions)?;
-        let log_std = out.narrow(1, self.actions, self.actions)?;
-        Ok((mean.contiguous()?, log_std.contiguous()?.clamp(self.log_std.0, self.log_std.1)?))
+        self.net.forward(obs)
     }
 }
 
@@ -133,17 +130,17 @@ impl Policy for SquashedGaussian {
     }
 
     fn sample(&self, obs: &Tensor, noise: &Tensor) -> Result<ActionSample> {
-        let (mean, log_std) = self.head(obs)?;
-        let (action, log_prob) = squashed::sample(&mean, &log_std, noise)?;
+        let raw = self.raw(obs)?;
+        let (action, log_prob) = squashed::sample_raw(&raw, self.log_std, noise, self.net.spec())?;
         Ok(ActionSample { action, log_prob })
     }
 
     fn mode(&self, obs: &Tensor) -> Result<Tensor> {
-        Ok(self.head(obs)?.0.tanh()?)
+        squashed::mode_raw(&self.raw(obs)?, self.net.spec())
     }
 
     fn log_prob(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
-        let (mean, log_std) = self.head(obs)?;
+        let (mean, log_std) = squashed::split(&self.raw(obs)?, self.log_std)?;
         squashed::log_prob(&mean, &log_std, action)
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Packed {
 impl Packed {
     fn room(k: usize, n: usize) -> Self {
         let len = panels(n).map(|(_, lanes)| 16 * lanes * k).sum();
-        let buffer = Scratch::take(len + 16);
+        let buffer: Scratch<f32> = Scratch::take(len + 16);
         let start = buffer.as_ptr().align_offset(64).min(16);
         Self { buffer, start, len }
     }
