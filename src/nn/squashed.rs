@@ -85,8 +85,7 @@ pub fn log_prob(mean: &Tensor, log_std: &Tensor, action: &Tensor) -> Result<Tens
 pub fn split(raw: &Tensor, bounds: (f64, f64)) -> Result<(Tensor, Tensor)> {
     let a = actions(raw)?;
     let log_std = raw.narrow(1, a, a)?.contiguous()?;
-    // A selection, not a clamp: candle's clamp has derivative 1/2 at its edges. Whole tensors of
-    // bounds, because candle cannot compare an empty tensor with a number.
+    // A selection, not a clamp: candle's clamp has derivative 1/2 at its edges.
     let edge = |at: f64| -> Result<Tensor> { Ok(log_std.zeros_like()?.affine(1.0, at)?) };
     let (low, high) = (edge(bounds.0)?, edge(bounds.1)?);
     let raised = log_std.lt(&low)?.where_cond(&low, &log_std)?;
