@@ -157,7 +157,7 @@ mod tests {
     fn ratios_are_read_and_stand_side_by_side() {
         let text = format!(
             "{HEAD}\na,1,f32,10,2.0,1.9,2.1\na,2,f32,10,1.5,1.4,1.6\ne5,2,f32,9,0.8,0.7,0.9\n\
-             d64,2,bf16,9,1.2,1.1,1.3\n"
+             d64,2,bf16,10,1.2,1.1,1.3\n"
         );
         let rows = read_back(&text).unwrap();
         let [Some(single), Some(half)] = PRECISIONS.map(|p| figure(&rows, &p)) else { panic!() };
