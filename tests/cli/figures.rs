@@ -181,3 +181,23 @@ fn settings_of_figures_of_curves_are_checked_before_anything_is_trained() {
     let redraw = ["reproduce", "maac-fig3", "--redraw"];
     refused_with(&redraw, 2, "draw it without --redraw");
 }
+
+#[test]
+fn the_peers_are_drawn_from_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, data) = (folder.path().to_str().unwrap(), folder.path().join("data"));
+    refused_with(&["reproduce", "peers", "--out", out], 6, "summary.csv");
+    refused_with(&["reproduce", "peers", "turns=3", "--out", out], 2, "has no settings");
+    std::fs::create_dir_all(data.join("peers")).unwrap();
+    let rows = "workload,threads,precision,turns,ratio,low,high\n\
+                a,1,f32,3,1.5,1.4,1.6\na,2,f32,3,2.5,2.4,2.6\nd64,2,bf16,3,0.5,0.4,0.6\n";
+    std::fs::write(data.join("peers/summary.csv"), rows).unwrap();
+    std::fs::write(data.join("peers.md"), "| workload |\n").unwrap();
+    let text = succeeded(&run(&["reproduce", "peers", "--redraw", "--out", out]));
+    assert!(text.starts_with("| workload |\n"), "{text}");
+    assert_eq!(line(&data.join("peers.csv"), "", "2 threads"), [2.5]);
+    assert_eq!(line(&data.join("peers-bf16.csv"), "", "2 threads"), [0.5]);
+    let svg = std::fs::read_to_string(folder.path().join("peers.svg")).unwrap();
+    assert!(svg.contains("SAC update") && !svg.contains("NaN"));
+    assert!(folder.path().join("peers-bf16.png").exists());
+}

@@ -18,6 +18,8 @@ const KEY: f64 = 46.0;
 /// brown.
 const BAND: f64 = 0.08;
 const EDGE: f64 = 1.2;
+/// Opacity of a bar: its interval must be seen inside it.
+const BAR: f64 = 0.62;
 
 /// Okabe and Ito's colours, told apart by colour-blind eyes; dash and marker tell them apart in
 /// grey.
@@ -116,7 +118,12 @@ struct Entry {
 
 /// The width of a series' sample in the legend.
 fn key(series: &Series) -> f64 {
-    if series.look == Look::Line { KEY } else { 16.0 }
+    if lined(series) { KEY } else { 16.0 }
+}
+
+/// Whether its points are joined.
+fn lined(series: &Series) -> bool {
+    matches!(series.look, Look::Line | Look::Rule)
 }
 
 /// Places the legend's entries in rows no wider than the panel.
@@ -174,7 +181,7 @@ fn draw_panel<DB: DrawingBackend>(
         let at = (left + entry.x, y + (entry.row as f64 + 0.5) * ROW);
         let end = (at.0 + key(series), at.1);
         let (color, dash, _) = STYLES[series.style % STYLES.len()];
-        if series.look == Look::Line {
+        if lined(series) {
             if !series.band.is_empty() {
                 let (top, bottom) = (at.1 - 8.0, at.1 + 8.0);
                 p.rect((at.0, top), (end.0, bottom), color.mix(BAND))?;
@@ -184,7 +191,11 @@ fn draw_panel<DB: DrawingBackend>(
             }
             p.dashed(&[at, end], color, 2.6, dash)?;
         }
-        marker(p, series.style, (f64::midpoint(at.0, end.0), at.1))?;
+        match series.look {
+            Look::Rule => {}
+            Look::Bars => p.rect((at.0, at.1 - 8.0), (end.0, at.1 + 8.0), color.mix(BAR))?,
+            _ => marker(p, series.style, (f64::midpoint(at.0, end.0), at.1))?,
+        }
         p.text(&series.label, (end.0 + 8.0, at.1 + 0.35 * TEXT), Anchor::Left, TEXT, INK, false)?;
     }
     y += rows as f64 * ROW + 10.0;
@@ -238,12 +249,25 @@ fn axes<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame) -> Result<()> {
 }
 
 fn band_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
-    if series.look != Look::Line || series.band.is_empty() {
+    if series.look == Look::Bars {
+        return bars_of(p, f, series);
+    }
+    if !lined(series) || series.band.is_empty() {
         return Ok(());
     }
     let mut outline = edge(f, series, |b| b.0);
     outline.extend(edge(f, series, |b| b.1).into_iter().rev());
     p.fill(&outline, STYLES[series.style % STYLES.len()].0.mix(BAND))
+}
+
+/// Bars from zero; together those of all series fill most of a unit of the axis.
+fn bars_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    let beside = f.panel.series.iter().filter(|s| s.look == Look::Bars).count().max(1);
+    let half = 0.36 / beside as f64;
+    series.points.iter().try_for_each(|&(x, y)| {
+        let (from, to) = (f.place_clamped((x - half, 0.0)), f.place_clamped((x + half, y)));
+        p.rect((from.0, to.1), (to.0, from.1), STYLES[series.style % STYLES.len()].0.mix(BAR))
+    })
 }
 
 /// The lower or the upper edge of a band, as far as there are points.
@@ -254,15 +278,18 @@ fn edge(f: &Frame, series: &Series, pick: fn(&(f64, f64)) -> f64) -> Vec<Point> 
 
 /// Thin outlines, by which overlapping bands are told apart; upright bars of whiskers.
 fn edges_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
-    let color = STYLES[series.style % STYLES.len()].0;
+    let color = match series.look {
+        Look::Bars => INK,
+        _ => STYLES[series.style % STYLES.len()].0,
+    };
     let (low, high) = (edge(f, series, |b| b.0), edge(f, series, |b| b.1));
     match series.look {
-        Look::Line => {
+        Look::Line | Look::Rule => {
             p.stroke(&low, pale(color), EDGE)?;
             p.stroke(&high, pale(color), EDGE)
         }
         Look::Points => Ok(()),
-        Look::Whiskers => low.iter().zip(&high).try_for_each(|(&a, &b)| {
+        Look::Whiskers | Look::Bars => low.iter().zip(&high).try_for_each(|(&a, &b)| {
             p.stroke(&[a, b], color, 2.2)?;
             [a, b]
                 .iter()
@@ -282,9 +309,12 @@ fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) 
     let usable = |y: f64| y.is_finite() && (f.panel.y.scale == Scale::Linear || y > 0.0);
     let placed: Vec<Point> =
         series.points.iter().filter(|q| usable(q.1)).map(|&q| f.place(q)).collect();
-    let line = series.look == Look::Line;
+    let line = lined(series);
     for path in clipped(&placed, f.min.1, f.max.1).iter().filter(|_| line) {
         p.dashed(path, color, 2.6, dash)?;
+    }
+    if matches!(series.look, Look::Rule | Look::Bars) {
+        return Ok(());
     }
     // About eight markers a line, at other places for other styles.
     let every = if line { placed.len().div_ceil(8).max(1) } else { 1 };

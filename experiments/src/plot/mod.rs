@@ -53,6 +53,11 @@ pub enum Look {
     Points,
     /// A marker each, the band as an upright bar.
     Whiskers,
+    /// Upright bars from zero, the band as an interval at the end of each; those of all series of a
+    /// panel share a unit of its axis.
+    Bars,
+    /// A line without markers.
+    Rule,
 }
 
 /// A line with an optional band around it, or markers.
@@ -102,6 +107,17 @@ impl Series {
     ) -> Self {
         let line = Self::line(label, style, points.iter().map(|p| (p.0, p.1)).collect());
         Self { look: Look::Whiskers, band: points.iter().map(|p| p.2).collect(), ..line }
+    }
+
+    /// Upright bars with an interval each: `(x, y, (low, high))`.
+    pub fn bars(label: impl Into<String>, style: usize, points: &[(f64, f64, (f64, f64))]) -> Self {
+        Self { look: Look::Bars, ..Self::whiskers(label, style, points) }
+    }
+
+    /// The same line without markers.
+    #[must_use]
+    pub fn without_markers(self) -> Self {
+        Self { look: Look::Rule, ..self }
     }
 
     /// The same line with a band from `low` to `high` at every point.

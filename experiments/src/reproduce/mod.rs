@@ -7,6 +7,7 @@ mod maac_fig3;
 mod maac_fig4;
 mod maac_table1;
 mod native;
+mod peers;
 mod planners;
 
 use std::path::{Path, PathBuf};
@@ -120,6 +121,11 @@ pub const ALL: &[Reproduction] = &[
         name: "planners-learning",
         about: "MoPAC, M-DeMoRL and PETS on the pendulum: curves, steps to a level",
         run: compare::run::<planners::Config>,
+    },
+    Reproduction {
+        name: "peers",
+        about: "rates of the parts of training against PyTorch and JAX, as measured",
+        run: peers::run,
     },
 ];
 
