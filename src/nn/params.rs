@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
@@ -165,6 +166,36 @@ impl Params {
         Ok(self.var.set(&spec.tensor(numbers, numbers.len())?)?)
     }
 
+    /// Replaces the numbers in `ranges` of the storage order by those of `from`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the two do not have equally many numbers of one type, or a range
+    /// reaches beyond them; nothing is changed then.
+    pub fn copy_ranges(&self, from: &Self, ranges: &[Range<usize>]) -> Result<()> {
+        let n = self.len();
+        if from.len() != n || from.var.dtype() != self.var.dtype() {
+            let got = format!("[{}] of {:?}", from.len(), from.var.dtype());
+            let expected = format!("[{n}] of {:?}", self.var.dtype());
+            return Err(Error::shape("parameters to copy", expected, got));
+        }
+        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > n) {
+            return Err(Error::shape("range of parameters", format!("inside 0..{n}"), range));
+        }
+        // The in-place loop would wait for its own lock.
+        if ranges.is_empty() || self.var.id() == from.var.id() {
+            return Ok(());
+        }
+        let (to, from) = (self.var.as_tensor(), from.var.as_tensor());
+        if to.device().is_cpu() && matches!(to.dtype(), DType::F32 | DType::F64) {
+            return Ok(to.inplace_op2(from, &CopyRanges(ranges))?);
+        }
+        let (mut numbers, new) = (to_f64(&to.detach())?, to_f64(&from.detach())?);
+        for range in ranges {
+            numbers[range.clone()].copy_from_slice(&new[range.clone()]);
+        }
+        self.set_flat(&numbers)
+    }
+
     /// Every parameter as a tensor of its own, named `prefix.name`.
     ///
     /// # Errors
@@ -223,6 +254,18 @@ impl Params {
     pub fn check_finite(&self, quantity: impl Display, step: impl Display) -> Result<()> {
         check_finite(&self.var.as_detached_tensor(), quantity, step)
     }
+}
+
+/// Whether every element of `t` lies in `[-bound, bound]`; false where one is NaN.
+pub(crate) fn is_within(t: &Tensor, bound: f32) -> Result<bool> {
+    let t = t.contiguous()?;
+    let (storage, layout) = t.storage_and_layout();
+    let range = layout.start_offset()..layout.start_offset() + t.elem_count();
+    if let Storage::Cpu(CpuStorage::F32(x)) = &*storage {
+        return Ok(x[range].iter().fold(true, |ok, x| ok & (x.abs() <= bound)));
+    }
+    drop(storage);
+    Ok(to_f64(&t)?.iter().all(|x| x.abs() <= f64::from(bound)))
 }
 
 /// Fails when an element of `t` is NaN or infinite.
@@ -290,6 +333,37 @@ impl InplaceOp2 for Polyak {
             (CpuStorage::F32(t), CpuStorage::F32(o)) => kernel::polyak(t, o, self.0 as f32),
             (CpuStorage::F64(t), CpuStorage::F64(o)) => kernel::polyak(t, o, self.0),
             _ => candle_core::bail!("polyak: expected f32 or f64"),
+        }
+        Ok(())
+    }
+}
+
+struct CopyRanges<'a>(&'a [Range<usize>]);
+
+impl CopyRanges<'_> {
+    fn run<T: Copy>(&self, to: &mut [T], from: &[T]) {
+        for range in self.0 {
+            to[range.clone()].copy_from_slice(&from[range.clone()]);
+        }
+    }
+}
+
+impl InplaceOp2 for CopyRanges<'_> {
+    fn name(&self) -> &'static str {
+        "copy-ranges"
+    }
+
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        _: &Layout,
+        from: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<()> {
+        match (to, from) {
+            (CpuStorage::F32(to), CpuStorage::F32(from)) => self.run(to, from),
+            (CpuStorage::F64(to), CpuStorage::F64(from)) => self.run(to, from),
+            _ => candle_core::bail!("copy-ranges: expected two of f32 or two of f64"),
         }
         Ok(())
     }
