@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod memory;
 mod output;
 mod plot;
 mod progress;
@@ -16,6 +17,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+
+/// A training step frees and takes the same large blocks over and over; the system's allocator gives
+/// them back in between, and fresh pages cost a clearing each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     one_thread_for_candle();
@@ -46,9 +52,12 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
     }
     let stop = match cli.command {
         // Nothing of these is worth saving: a signal ends them as it ends any program.
-        Some(cli::Command::Eval(_) | cli::Command::Report(_) | cli::Command::List(_)) => {
-            std::sync::Arc::default()
-        }
+        Some(
+            cli::Command::Eval(_)
+            | cli::Command::Report(_)
+            | cli::Command::List(_)
+            | cli::Command::Memory(_),
+        ) => std::sync::Arc::default(),
         _ => signals::stop_flag()?,
     };
     commands::run(cli, &stop)

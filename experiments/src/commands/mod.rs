@@ -27,6 +27,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::List(args)) => list(args),
+        Some(Command::Memory(args)) => Ok(crate::memory::run(args.rows)?),
     }
 }
 
