@@ -17,6 +17,8 @@ mod resume;
 mod signals;
 #[path = "cli/small.rs"]
 mod small;
+#[path = "cli/speed.rs"]
+mod speed;
 #[path = "cli/words.rs"]
 mod words;
 

@@ -287,6 +287,49 @@ fn polyak_is_the_weighted_mean() {
     }
 }
 
+#[test]
+fn ranges_of_parameters_are_copied_and_no_others() {
+    for spec in [Spec::f32(), Spec::f64()] {
+        let mut rng = Rng::new(9);
+        let from = Stack::new(&config(&[2, 3, 1], Activation::Relu, 2), &mut rng, &spec).unwrap();
+        let (from, to) = (from.params(), from.params().copy().unwrap());
+        let old: Vec<f64> = (0..to.len()).map(|i| i as f64).collect();
+        to.set_flat(&old).unwrap();
+        let mut want = old.clone();
+        let new = from.to_flat().unwrap();
+        want[1..3].copy_from_slice(&new[1..3]);
+        want[7..8].copy_from_slice(&new[7..8]);
+        to.copy_ranges(from, &[1..3, 5..5, 7..8]).unwrap();
+        assert_eq!(to.to_flat().unwrap(), want);
+        // From itself: unchanged, and no deadlock.
+        to.copy_ranges(&to.clone(), &[0..1, 1..2]).unwrap();
+        let beyond = to.copy_ranges(from, &[0..1, 3..to.len() + 1]);
+        assert!(matches!(beyond, Err(Error::Shape { .. })));
+        assert_eq!(to.to_flat().unwrap(), want, "an error changed something");
+        let other = Stack::new(&config(&[2, 1], Activation::Relu, 2), &mut rng, &spec).unwrap();
+        assert!(matches!(to.copy_ranges(other.params(), &[0..1, 1..2]), Err(Error::Shape { .. })));
+    }
+}
+
+#[test]
+fn a_gradient_whose_square_overflows_is_refused() {
+    let stack = Stack::new(&config(&[2, 1], Activation::Relu, 1), &mut Rng::new(1), &Spec::f32());
+    let params = stack.unwrap().params().clone();
+    let mut adam = Adam::new(&params, &AdamConfig::default(), &[]).unwrap();
+    let (before, gradient) = (params.to_flat().unwrap(), |x: f32| {
+        Tensor::from_slice(&[0.5, x, 0.0], params.len(), &candle_core::Device::Cpu).unwrap()
+    });
+    // The root of the largest f32 is 1.8447e19.
+    for large in [1.85e19, -1.85e19, f32::INFINITY, f32::NAN] {
+        let refused = adam.step_grad(&gradient(large));
+        assert!(matches!(refused, Err(Error::NonFinite { .. })), "{large}");
+    }
+    assert_eq!((params.to_flat().unwrap(), adam.steps()), (before, 0));
+    for fits in [1.79e19, -1.79e19, 1.84e19] {
+        adam.step_grad(&gradient(fits)).unwrap();
+    }
+}
+
 /// 50 steps of a small regression with both optimisers; every parameter after every step.
 fn compare_adam(ops: Ops, decay: f64) {
     let spec = Spec::f64();

@@ -43,6 +43,17 @@ pub enum Command {
     List(List),
     /// Measure how fast the parts of training run on this machine.
     Bench(Bench),
+    /// Measure what full replay buffers cost in memory.
+    #[command(hide = true)]
+    Memory(Memory),
+}
+
+/// `hstep memory`
+#[derive(Debug, Args)]
+pub struct Memory {
+    /// Transitions in each of the two buffers.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub rows: usize,
 }
 
 /// `hstep train ALGO --env ENV [key=value ...]` or `hstep train FILE.toml [key=value ...]`

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod commands;
 mod exit;
+mod memory;
 mod output;
 mod plot;
 mod progress;
@@ -17,6 +18,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+
+/// A training step frees and takes the same large blocks over and over; the system's allocator gives
+/// them back in between, and fresh pages cost a clearing each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     one_thread_for_candle();
@@ -51,7 +57,8 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
             cli::Command::Eval(_)
             | cli::Command::Report(_)
             | cli::Command::List(_)
-            | cli::Command::Bench(_),
+            | cli::Command::Bench(_)
+            | cli::Command::Memory(_),
         ) => std::sync::Arc::default(),
         _ => signals::stop_flag()?,
     };

@@ -7,7 +7,7 @@ use super::calibration::{self, Calibration};
 use super::loss;
 use super::{Ensemble, EnsembleModel, Target};
 use crate::error::{Error, Result};
-use crate::nn::Stack;
+use crate::nn::{Params, Stack};
 use crate::rng::Rng;
 use crate::shape::to_f64;
 
@@ -56,6 +56,9 @@ struct Rows {
 impl FitData<'_> {
     fn check(&self, obs_dim: usize, action_dim: usize) -> Result<usize> {
         let n = self.reward.len();
+        if u32::try_from(n).is_err() {
+            return Err(Error::shape("model data", "at most 4,294,967,295 transitions", n));
+        }
         for (name, data, width) in [
             ("obs", self.obs, obs_dim),
             ("action", self.action, action_dim),
@@ -110,13 +113,13 @@ impl Rows {
     }
 
     /// Inputs `[E,B,D]` and targets `[E,B,T]` of one batch: for every member its own rows.
-    fn batch(&self, index: &[&[usize]], net: &Stack) -> Result<(Tensor, Tensor)> {
+    fn batch(&self, index: &[&[u32]], net: &Stack) -> Result<(Tensor, Tensor)> {
         let (e, b) = (index.len(), index.first().map_or(0, |i| i.len()));
         let gather = |data: &[f32]| {
             let width = data.len() / self.n;
             let mut picked: Vec<f32> = Vec::with_capacity(e * b * width);
             for row in index.iter().flat_map(|i| i.iter()) {
-                picked.extend_from_slice(&data[row * width..][..width]);
+                picked.extend_from_slice(&data[*row as usize * width..][..width]);
             }
             let batch = Tensor::from_vec(picked, (e, b, width), &net.spec().device)?;
             Ok::<_, Error>(batch.to_dtype(net.spec().dtype)?)
@@ -125,12 +128,13 @@ impl Rows {
     }
 }
 
-/// For every member its own `n` rows, drawn with replacement.
-fn bootstrap(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
-    (0..members).map(|_| (0..n).map(|_| rng.below(n)).collect()).collect()
+/// For every member its own `n` rows, drawn with replacement. Short numbers: with a million rows
+/// these are a sixth of the data.
+fn bootstrap(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<u32>> {
+    (0..members).map(|_| (0..n).map(|_| rng.below(n) as u32).collect()).collect()
 }
 
-fn shuffle(rows: &mut [usize], rng: &mut Rng) {
+fn shuffle(rows: &mut [u32], rng: &mut Rng) {
     for i in (1..rows.len()).rev() {
         rows.swap(i, rng.below(i + 1));
     }
@@ -140,7 +144,7 @@ fn shuffle(rows: &mut [usize], rng: &mut Rng) {
 struct Best {
     /// Holdout error a member.
     error: Vec<f64>,
-    weights: Vec<f64>,
+    weights: Params,
     /// Epochs since any member improved.
     stale: usize,
 }
@@ -148,12 +152,13 @@ struct Best {
 impl Best {
     fn new(net: &Stack) -> Result<Self> {
         let error = vec![f64::INFINITY; net.config().members];
-        Ok(Self { error, weights: net.params().to_flat()?, stale: 0 })
+        Ok(Self { error, weights: net.params().copy()?, stale: 0 })
     }
 
     /// Keeps the weights of the members whose error fell by more than the share `improvement`.
     fn update(&mut self, error: &[f64], improvement: f64, net: &Stack) -> Result<()> {
-        let (members, now) = (error.len(), net.params().to_flat()?);
+        let members = error.len();
+        let mut better = Vec::new();
         self.stale += 1;
         for (m, (new, best)) in error.iter().zip(&mut self.error).enumerate() {
             if *new >= *best * (1.0 - improvement) {
@@ -162,11 +167,10 @@ impl Best {
             (*best, self.stale) = (*new, 0);
             for slot in net.params().layout().values() {
                 let own = slot.len() / members;
-                let range = slot.offset + m * own..slot.offset + (m + 1) * own;
-                self.weights[range.clone()].copy_from_slice(&now[range]);
+                better.push(slot.offset + m * own..slot.offset + (m + 1) * own);
             }
         }
-        Ok(())
+        self.weights.copy_ranges(net.params(), &better)
     }
 
     /// The members with the lowest error, best first.
@@ -197,6 +201,7 @@ impl Ensemble {
         let held = ((n as f64 * config.holdout_ratio) as usize).min(config.holdout_max).max(1);
         let (held, kept) = order.split_at(held);
         let (mut train, mut holdout) = (data.rows(kept, &self.model), data.rows(held, &self.model));
+        drop(order);
         self.model.inputs.fit(&train.x)?;
         if config.normalise_targets {
             self.model.targets.fit(&train.y)?;
@@ -204,7 +209,7 @@ impl Ensemble {
         train.normalise(&self.model)?;
         holdout.normalise(&self.model)?;
 
-        let all: Vec<usize> = (0..holdout.n).collect();
+        let all: Vec<u32> = (0..holdout.n as u32).collect();
         let (x, y) = holdout.batch(&[&all], &self.model.net)?;
         let (x, y) = (x.squeeze(0)?, y.squeeze(0)?);
         let mut index = bootstrap(config.members, train.n, rng);
@@ -216,7 +221,7 @@ impl Ensemble {
             let (mut sum, start) = (0.0, steps);
             for at in (0..train.n).step_by(config.batch) {
                 let end = (at + config.batch).min(train.n);
-                let rows: Vec<&[usize]> = index.iter().map(|i| &i[at..end]).collect();
+                let rows: Vec<&[u32]> = index.iter().map(|i| &i[at..end]).collect();
                 let (x, y) = train.batch(&rows, &self.model.net)?;
                 steps += 1;
                 let loss = self.fit_step(&x, &y);
@@ -238,7 +243,8 @@ impl Ensemble {
                 break sum / (steps - start) as f64;
             }
         };
-        self.model.net.params().set_flat(&best.weights)?;
+        let whole = 0..best.weights.len();
+        self.model.net.params().copy_ranges(&best.weights, &[whole])?;
         let elites = best.elites(config.elites);
         self.model.set_elites(elites.clone());
         self.fitted = true;
@@ -292,8 +298,7 @@ fn step_at(error: Error, epoch: usize, step: usize) -> Error {
 
 /// Mean squared error of the raw targets, a member: rows `x [N,D]`, normalised targets `y [N,T]`.
 pub(super) fn holdout_mse(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
-    let out = members_forward(model, x)?;
-    let (mean, _) = model.gaussian(&out, &model.bounds.frozen())?;
+    let mean = members_forward(model, x)?.narrow(D::Minus1, 0, model.target_dim())?;
     let error = model.targets.undo_scale(&mean.broadcast_sub(y)?)?;
     to_f64(&error.sqr()?.mean(D::Minus1)?.mean(D::Minus1)?)
 }

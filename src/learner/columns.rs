@@ -1,13 +1,12 @@
-//! The real transitions as the model's fit and its open-loop test read them.
+//! The newest real transitions as the model's open-loop test reads them.
 
 use candle_core::Tensor;
 
-use crate::dynamics::FitData;
 use crate::error::Result;
 use crate::replay::Replay;
 use crate::shape::Spec;
 
-/// Real transitions as row-major columns: what the model's fit and its open-loop test read.
+/// Real transitions as row-major columns, from the oldest to the newest.
 pub(super) struct Columns {
     obs: Vec<f32>,
     action: Vec<f32>,
@@ -25,15 +24,6 @@ impl Columns {
             reward: flat(&batch.reward)?,
             next_obs: flat(&batch.next_obs)?,
         })
-    }
-
-    pub(super) fn fit_data(&self) -> FitData<'_> {
-        FitData {
-            obs: &self.obs,
-            action: &self.action,
-            reward: &self.reward,
-            next_obs: &self.next_obs,
-        }
     }
 
     /// Unbroken stretches of at least `shortest` steps: `[L+1,O]` observations, `[L,A]` actions.

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, ModelSource};
-use crate::dynamics::{Ensemble, Recorded, open_loop_error};
+use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::nn::Adam;
@@ -229,8 +229,10 @@ impl Agent {
                 }
             }
         }
-        let all = Columns::newest(&self.real, self.real.len())?;
-        let report = model.fit(&all.fit_data(), &mut self.streams.fit)?;
+        // As the rows lie, no copy of them: the order means nothing to a fit.
+        let [obs, action, reward, next_obs, _, _] = self.real.stored(0, self.real.len());
+        let all = FitData { obs, action, reward, next_obs };
+        let report = model.fit(&all, &mut self.streams.fit)?;
         self.counters.fit_steps += report.steps as u64;
         log.last("model_epochs", report.epochs as f64);
         let calibration = report.calibration;

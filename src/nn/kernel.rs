@@ -205,7 +205,7 @@ fn exp_parts(x: f32) -> (f32, f32) {
 
 /// What follows the matrix product of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     Linear,
     Relu,
     Tanh,

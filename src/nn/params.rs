@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
@@ -165,6 +166,36 @@ impl Params {
         Ok(self.var.set(&spec.tensor(numbers, numbers.len())?)?)
     }
 
+    /// Replaces the numbers in `ranges` of the storage order by those of `from`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the two do not have equally many numbers of one type, or a range
+    /// reaches beyond them; nothing is changed then.
+    pub fn copy_ranges(&self, from: &Self, ranges: &[Range<usize>]) -> Result<()> {
+        let n = self.len();
+        if from.len() != n || from.var.dtype() != self.var.dtype() {
+            let got = format!("[{}] of {:?}", from.len(), from.var.dtype());
+            let expected = format!("[{n}] of {:?}", self.var.dtype());
+            return Err(Error::shape("parameters to copy", expected, got));
+        }
+        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > n) {
+            return Err(Error::shape("range of parameters", format!("inside 0..{n}"), range));
+        }
+        // The in-place loop would wait for its own lock.
+        if ranges.is_empty() || self.var.id() == from.var.id() {
+            return Ok(());
+        }
+        let (to, from) = (self.var.as_tensor(), from.var.as_tensor());
+        if to.device().is_cpu() && matches!(to.dtype(), DType::F32 | DType::F64) {
+            return Ok(to.inplace_op2(from, &CopyRanges(ranges))?);
+        }
+        let (mut numbers, new) = (to_f64(&to.detach())?, to_f64(&from.detach())?);
+        for range in ranges {
+            numbers[range.clone()].copy_from_slice(&new[range.clone()]);
+        }
+        self.set_flat(&numbers)
+    }
+
     /// Every parameter as a tensor of its own, named `prefix.name`.
     ///
     /// # Errors
@@ -290,6 +321,37 @@ impl InplaceOp2 for Polyak {
             (CpuStorage::F32(t), CpuStorage::F32(o)) => kernel::polyak(t, o, self.0 as f32),
             (CpuStorage::F64(t), CpuStorage::F64(o)) => kernel::polyak(t, o, self.0),
             _ => candle_core::bail!("polyak: expected f32 or f64"),
+        }
+        Ok(())
+    }
+}
+
+struct CopyRanges<'a>(&'a [Range<usize>]);
+
+impl CopyRanges<'_> {
+    fn run<T: Copy>(&self, to: &mut [T], from: &[T]) {
+        for range in self.0 {
+            to[range.clone()].copy_from_slice(&from[range.clone()]);
+        }
+    }
+}
+
+impl InplaceOp2 for CopyRanges<'_> {
+    fn name(&self) -> &'static str {
+        "copy-ranges"
+    }
+
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        _: &Layout,
+        from: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<()> {
+        match (to, from) {
+            (CpuStorage::F32(to), CpuStorage::F32(from)) => self.run(to, from),
+            (CpuStorage::F64(to), CpuStorage::F64(from)) => self.run(to, from),
+            _ => candle_core::bail!("copy-ranges: expected two of f32 or two of f64"),
         }
         Ok(())
     }

@@ -143,35 +143,56 @@ pub(super) fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
     all
 }
 
+/// The column of `timing.csv` with the seconds since the process opened the run: what no phase has
+/// booked of them is the rest.
+pub const TOTAL_COLUMN: &str = "total_s";
+
 /// The columns of `timing.csv`.
 pub(super) fn timing_columns() -> Vec<&'static str> {
-    std::iter::once("env_steps").chain(Phase::ALL.map(Phase::column)).collect()
+    let phases = Phase::ALL.map(Phase::column);
+    ["env_steps"].into_iter().chain(phases).chain([TOTAL_COLUMN]).collect()
 }
 
 /// Seconds spent in each phase by this process.
-#[derive(Debug, Clone, Default)]
-pub struct Stopwatch(BTreeMap<Phase, f64>);
+#[derive(Debug, Clone)]
+pub struct Stopwatch {
+    booked: BTreeMap<Phase, f64>,
+    start: Instant,
+}
+
+impl Default for Stopwatch {
+    /// A stopwatch that starts now.
+    fn default() -> Self {
+        Self { booked: BTreeMap::new(), start: Instant::now() }
+    }
+}
 
 impl Stopwatch {
     /// Runs `work` and books its time on `phase`.
     pub fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        *self.0.entry(phase).or_default() += start.elapsed().as_secs_f64();
+        *self.booked.entry(phase).or_default() += start.elapsed().as_secs_f64();
         result
     }
 
     /// Share of `phase` in all the time booked; 0 before any is.
     #[must_use]
     pub fn share(&self, phase: Phase) -> f64 {
-        let all: f64 = self.0.values().sum();
+        let all: f64 = self.booked.values().sum();
         if all > 0.0 { self.seconds(phase) / all } else { 0.0 }
     }
 
     /// Seconds booked on `phase`.
     #[must_use]
     pub fn seconds(&self, phase: Phase) -> f64 {
-        self.0.get(&phase).copied().unwrap_or(0.0)
+        self.booked.get(&phase).copied().unwrap_or(0.0)
+    }
+
+    /// Seconds since it was started, booked or not.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
     }
 }
 

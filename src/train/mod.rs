@@ -8,7 +8,7 @@ mod log;
 mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, evaluate};
-pub use log::{Log, Phase, Stopwatch};
+pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
 use log::{columns, timing_columns};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
@@ -178,6 +178,11 @@ impl Trainer {
     /// [`Error::NonFinite`] when a number blows up, [`Error::Env`] when the environment fails,
     /// [`Error::Io`] when nothing can be written. What was saved before stays.
     pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.agent.counters.env_steps < self.config.steps {
+            // Where a process begins, and with it its clocks.
+            let row = timing_row(self.agent.counters.env_steps, |_| 0.0, 0.0);
+            self.metrics.write_timing(&row)?;
+        }
         if self.agent.counters.env_steps == 0 && self.saved_at.is_none() {
             self.evaluate(observer)?;
         }
@@ -280,12 +285,8 @@ impl Trainer {
             row.set(name, value);
         }
         self.metrics.write(&row)?;
-        let mut timing = Numbers::new();
-        timing.set("env_steps", c.env_steps as f64);
-        for phase in Phase::ALL {
-            timing.set(phase.column(), self.watch.seconds(phase));
-        }
-        self.metrics.write_timing(&timing)?;
+        let booked = |phase| self.watch.seconds(phase);
+        self.metrics.write_timing(&timing_row(c.env_steps, booked, self.watch.total()))?;
         self.board.write(c.env_steps, seconds_since_1970(), &row)?;
         observer.row(&row);
         Ok(())
@@ -351,6 +352,17 @@ impl Trainer {
         self.saved_at = Some(loaded.step);
         Ok(())
     }
+}
+
+/// A row of `timing.csv`: the seconds booked on every phase, and all that have passed.
+fn timing_row(env_steps: u64, booked: impl Fn(Phase) -> f64, total: f64) -> Numbers {
+    let mut row = Numbers::new();
+    row.set("env_steps", env_steps as f64);
+    for phase in Phase::ALL {
+        row.set(phase.column(), booked(phase));
+    }
+    row.set(TOTAL_COLUMN, total);
+    row
 }
 
 /// Takes the run's folder for this process alone: two would tear each other's files.

@@ -39,6 +39,7 @@ fn the_clock_truncates_and_no_step_follows() {
         ("acrobot", 250),
         ("reacher-2", 50),
         ("leg-2r", 200),
+        ("stand-in", 1000),
     ] {
         let mut env = native::simulator(name).unwrap();
         let zero = vec![0.0; env.info().action_dim()];
@@ -86,12 +87,13 @@ fn start_states_keep_their_ranges_and_depend_on_the_seed_alone() {
     let (pi, slight) = (std::f64::consts::PI, (-0.1, 0.1));
     // cos 0.766994 = 0.36 / (2 * 0.25): the foot at the centre of its ellipse.
     let (hip, knee) = ((0.666_994, 0.866_995), (-1.633_989, -1.433_988));
-    let ranges: [(&str, &[(f64, f64)]); 5] = [
+    let ranges: [(&str, &[(f64, f64)]); 6] = [
         ("pendulum", &[(-pi, pi), (-1.0, 1.0)]),
         ("mountain-car", &[(-0.6, -0.4), (0.0, 0.0)]),
         ("acrobot", &[slight; 4]),
         ("reacher-2", &[slight, slight, slight, slight, (-0.9, 0.9), (-0.9, 0.9)]),
         ("leg-2r", &[hip, knee, slight, slight, (-pi, pi)]),
+        ("stand-in", &[slight; 17]),
     ];
     for (name, ranges) in ranges {
         let (mut env, mut rng) = (native::simulator(name).unwrap(), Rng::new(7));
@@ -347,4 +349,27 @@ proptest! {
             prop_assert_eq!(bits(&before), bits(&env.save()));
         }
     }
+}
+
+/// No sum of actions drives the stand-in out of its box, and its states do not come to rest: what
+/// is timed on it is neither overflow nor a constant.
+#[test]
+fn the_stand_in_stays_in_its_box_and_keeps_moving() {
+    let (mut env, mut rng) = (native::simulator("stand-in").unwrap(), Rng::new(2));
+    env.reset(&mut rng).unwrap();
+    let mut last = env.observe();
+    loop {
+        let step = env.step(&random_action(&*env, &mut rng)).unwrap();
+        assert!(step.obs.iter().all(|x| x.abs() < 1.0), "{:?}", step.obs);
+        assert!(step.obs.iter().zip(&last).any(|(x, y)| (x - y).abs() > 1e-3));
+        last = step.obs;
+        if step.truncated {
+            break;
+        }
+    }
+    // The coefficients come from a seed in the code: another environment goes the same way.
+    let (mut other, saved) = (native::simulator("stand-in").unwrap(), env.save());
+    other.restore(&saved).unwrap();
+    let push = [0.5; 6];
+    assert_eq!(bits(&env.simulate(&push).unwrap().obs), bits(&other.simulate(&push).unwrap().obs));
 }

@@ -5,7 +5,7 @@ use hstep::dynamics::{Dynamics, StepNoise};
 use hstep::env::Env;
 use hstep::env::native::{
     self, Acrobot, CartpoleSwingup, DoubleIntegrator, Leg2R, Model, MountainCar, Native, Pendulum,
-    Physics, Reacher2,
+    Physics, Reacher2, StandIn,
 };
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
@@ -74,6 +74,7 @@ fn models_equal_their_environments_in_double_precision() {
     agrees(&Acrobot, &spec, 1e-9);
     agrees(&Reacher2, &spec, 1e-9);
     agrees(&Leg2R, &spec, 1e-9);
+    agrees(&StandIn::default(), &spec, 1e-9);
 }
 
 #[test]
@@ -86,6 +87,7 @@ fn models_equal_their_environments_in_single_precision() {
     agrees(&Acrobot, &spec, 1e-5);
     agrees(&Reacher2, &spec, 1e-5);
     agrees(&Leg2R, &spec, 1e-5);
+    agrees(&StandIn::default(), &spec, 1e-5);
 }
 
 /// Random episodes seldom roll back through the goal: the tensor form at chosen states.
@@ -213,6 +215,7 @@ fn points(name: &str, rng: &mut Rng) -> Vec<f64> {
             }
             obs
         }
+        "stand-in" => (0..17).map(|_| normal(0.5)).collect(),
         _ => vec![normal(1.0), normal(1.0)],
     }
 }

@@ -15,9 +15,15 @@ fn oracle(name: &str) -> SimulatedDynamics {
 
 #[test]
 fn the_oracle_is_its_simulator_and_agrees_with_the_model() {
-    for name in
-        ["pendulum", "cartpole-swingup", "double-integrator", "acrobot", "reacher-2", "leg-2r"]
-    {
+    for name in [
+        "pendulum",
+        "cartpole-swingup",
+        "double-integrator",
+        "acrobot",
+        "reacher-2",
+        "leg-2r",
+        "stand-in",
+    ] {
         let (oracle, model) = (oracle(name), native::model(name, &Spec::f64()).unwrap());
         let mut rng = Rng::new(4);
         let mut envs: Vec<_> = (0..3).map(|_| native::simulator(name).unwrap()).collect();

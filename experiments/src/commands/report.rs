@@ -1,14 +1,14 @@
-//! `hstep report`: what runs reached, and where their time went.
+//! `hstep report`: what runs reached, where their time went, and how fast they were.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use hstep::Error;
 use hstep::metrics::{Table, read_csv};
-use hstep::train::Phase;
+use hstep::train::{Phase, TOTAL_COLUMN};
 
 use crate::cli::Report;
-use crate::output::say;
+use crate::output::{say, write};
 use crate::run_folder::{Marker, RunFolder};
 
 /// One run in numbers.
@@ -18,8 +18,19 @@ struct Line {
     steps: f64,
     last: f64,
     best: f64,
-    seconds: Vec<f64>,
+    reading: Option<Reading>,
+    speed: Option<Speed>,
 }
+
+/// What was done in a time, and the time.
+struct Speed {
+    from: f64,
+    to: f64,
+    rates: [Option<f64>; 4],
+}
+
+/// The columns of [`Speed::rates`].
+const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
     let lines: Vec<Line> = args.runs.iter().map(line).collect::<Result<_>>()?;
@@ -36,20 +47,43 @@ pub fn run(args: &Report) -> Result<()> {
         )?;
     }
     say!("\nSeconds of the last process, and their share:")?;
-    crate::output::write(format_args!("{:<wide$}", "run"))?;
-    for phase in Phase::ALL {
-        crate::output::write(format_args!("  {:>16}", phase.column().trim_end_matches("_s")))?;
+    write(format_args!("{:<wide$}  {:>8}", "run", "total"))?;
+    for name in Phase::ALL.map(|phase| phase.column().trim_end_matches("_s")) {
+        write(format_args!("  {name:>16}"))?;
+    }
+    say!("  {:>16}", "rest")?;
+    for l in &lines {
+        write(format_args!("{:<wide$}", l.name))?;
+        if let Some(Reading { phases, total, .. }) = &l.reading {
+            let total = total.unwrap_or_else(|| phases.iter().sum());
+            write(format_args!("  {total:>8.1}"))?;
+            let rest = (total - phases.iter().sum::<f64>()).max(0.0);
+            for s in phases.iter().chain([&rest]) {
+                let share = if total > 0.0 { 100.0 * s / total } else { 0.0 };
+                write(format_args!("  {s:>8.1} {share:>5.1} %"))?;
+            }
+        }
+        say!()?;
+    }
+    say!(
+        "\nSpeed of the last process since it learns, evaluations included; updates and fit steps"
+    )?;
+    say!("by the time that they take themselves:")?;
+    write(format_args!("{:<wide$}  {:>17}", "run", "env steps"))?;
+    for name in RATES {
+        write(format_args!("  {name:>13}"))?;
     }
     say!()?;
     for l in &lines {
-        let all: f64 = l.seconds.iter().sum();
-        crate::output::write(format_args!("{:<wide$}", l.name))?;
-        for s in &l.seconds {
-            crate::output::write(format_args!(
-                "  {:>8.1} {:>5.1} %",
-                s,
-                if all > 0.0 { 100.0 * s / all } else { 0.0 }
-            ))?;
+        write(format_args!("{:<wide$}", l.name))?;
+        if let Some(Speed { from, to, rates }) = &l.speed {
+            write(format_args!("  {:>17}", format!("{from} to {to}")))?;
+            for rate in rates {
+                match rate {
+                    Some(rate) => write(format_args!("  {rate:>13.1}"))?,
+                    None => write(format_args!("  {:>13}", "-"))?,
+                }
+            }
         }
         say!()?;
     }
@@ -63,10 +97,7 @@ fn line(path: &PathBuf) -> Result<Line> {
     let returns: Vec<f64> = column(&metrics, "eval_return")?;
     let missing = || Error::checkpoint(path, "no evaluation yet: nothing to report");
     let last = |values: &[f64]| values.last().copied().ok_or_else(missing);
-    let seconds = Phase::ALL
-        .iter()
-        .map(|phase| Ok(column(&timing, phase.column())?.last().copied().unwrap_or(0.0)))
-        .collect::<Result<_>>()?;
+    let mut clock = Clock::read(&timing)?;
     Ok(Line {
         name: path
             .file_name()
@@ -80,8 +111,75 @@ fn line(path: &PathBuf) -> Result<Line> {
         steps: last(&column(&metrics, "env_steps")?)?,
         last: last(&returns)?,
         best: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        seconds,
+        speed: clock.speed(&metrics)?,
+        reading: clock.0.pop(),
     })
+}
+
+/// A row of `timing.csv`.
+struct Reading {
+    env_steps: f64,
+    /// Seconds in each of [`Phase::ALL`].
+    phases: Vec<f64>,
+    /// Seconds altogether; folders of earlier versions do not have them.
+    total: Option<f64>,
+}
+
+/// The rows of `timing.csv` that the last process wrote.
+struct Clock(Vec<Reading>);
+
+impl Clock {
+    fn read(timing: &Table) -> Result<Self> {
+        let steps = timing.column("env_steps")?;
+        let phases = Phase::ALL.map(|phase| timing.column(phase.column()));
+        let phases = phases.into_iter().collect::<hstep::Result<Vec<_>>>()?;
+        let total = timing.column(TOTAL_COLUMN).ok();
+        let rows = steps.into_iter().enumerate().map(|(i, steps)| Reading {
+            env_steps: steps.unwrap_or(0.0),
+            phases: phases.iter().map(|phase| phase[i].unwrap_or(0.0)).collect(),
+            total: total.as_ref().and_then(|total| total[i]),
+        });
+        let mut rows: Vec<Reading> = rows.collect();
+        // A process begins with a row of zeros.
+        if let Some(start) = rows.iter().rposition(|row| row.total == Some(0.0)) {
+            rows.drain(..=start);
+        }
+        Ok(Self(rows))
+    }
+
+    /// From the first row with gradient steps behind it to the last; none before there are two rows.
+    fn speed(&self, metrics: &Table) -> Result<Option<Speed>> {
+        const COUNTERS: [&str; 4] = ["env_steps", "grad_steps", "fit_steps", "model_steps"];
+        let counters = COUNTERS.map(|name| metrics.column(name));
+        let counters = counters.into_iter().collect::<hstep::Result<Vec<_>>>()?;
+        let counts_at = |steps: f64| -> Option<[f64; 4]> {
+            let row = counters[0].iter().position(|s| *s == Some(steps))?;
+            Some(std::array::from_fn(|i| counters[i][row].unwrap_or(0.0)))
+        };
+        let rows = self.0.iter().filter_map(|r| Some((counts_at(r.env_steps)?, r, r.total?)));
+        let rows: Vec<([f64; 4], &Reading, f64)> = rows.collect();
+        let learns = rows.iter().position(|(counts, ..)| counts[1] + counts[2] > 0.0);
+        let (Some(last), Some(first)) = (rows.last(), rows.get(learns.unwrap_or(0))) else {
+            return Ok(None);
+        };
+        let done: [f64; 4] = std::array::from_fn(|i| last.0[i] - first.0[i]);
+        let wall = last.2 - first.2;
+        let within = |phase: Phase| {
+            let i = Phase::ALL.iter().position(|p| *p == phase);
+            i.map_or(0.0, |i| last.1.phases[i] - first.1.phases[i])
+        };
+        let rate = |n: f64, seconds: f64| (n > 0.0 && seconds > 0.0).then_some(n / seconds);
+        Ok((wall > 0.0).then(|| Speed {
+            from: first.0[0],
+            to: last.0[0],
+            rates: [
+                rate(done[0], wall / 3600.0),
+                rate(done[1], within(Phase::Updates)),
+                rate(done[2], within(Phase::Model)),
+                rate(done[3], wall),
+            ],
+        }))
+    }
 }
 
 /// The numbers of a column, rows without one left out.

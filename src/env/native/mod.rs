@@ -14,6 +14,7 @@ mod mountain_car;
 pub(crate) mod ops;
 mod pendulum;
 mod reacher_2;
+mod stand_in;
 mod two_link;
 
 use candle_core::Tensor;
@@ -34,6 +35,7 @@ pub use model::Model;
 pub use mountain_car::MountainCar;
 pub use pendulum::Pendulum;
 pub use reacher_2::Reacher2;
+pub use stand_in::StandIn;
 pub use two_link::{Link, TwoLink};
 
 /// The equations of a task: deterministic, and with a reward and termination that are functions of
@@ -83,7 +85,7 @@ pub trait Physics: Clone + Send + Sync + 'static {
     const TERMINATES: bool = false;
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "pendulum",
     "mountain-car",
     "cartpole-swingup",
@@ -91,6 +93,7 @@ const NAMES: [&str; 7] = [
     "acrobot",
     "reacher-2",
     "leg-2r",
+    "stand-in",
 ];
 
 /// The names [`make`] knows.
@@ -112,6 +115,7 @@ fn build(name: &str, spec: &Spec) -> Result<(Box<dyn Simulator>, Box<dyn Dynamic
         "acrobot" => Ok(both(&Acrobot, spec)),
         "reacher-2" => Ok(both(&Reacher2, spec)),
         "leg-2r" => Ok(both(&Leg2R, spec)),
+        "stand-in" => Ok(both(&StandIn::default(), spec)),
         _ => {
             let hint = nearest(name, NAMES).unwrap_or_default();
             let known = NAMES.join(", ");
