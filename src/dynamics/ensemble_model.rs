@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::forward::RowDynamics;
 use crate::nn::{Params, Stack, StackConfig, softplus};
 use crate::rng::Rng;
-use crate::shape::Spec;
+use crate::shape::{Ops, Spec};
 
 /// Which members a [`EnsembleModel`] predicts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,33 +164,61 @@ impl EnsembleModel {
         Ok((out.narrow(D::Minus1, 0, t)?, Some(logvar)))
     }
 
-    /// Mean and standard deviation of the raw targets `[B,T]`.
-    fn predict(&self, x: &Tensor, noise: &StepNoise) -> Result<(Tensor, Option<Tensor>)> {
-        let b = x.dim(0)?;
-        let (net, bounds) = (self.net.frozen(), self.bounds.frozen());
+    /// The member of each of `b` rows; `None` where it is the mean of all.
+    fn members_of(&self, b: usize, noise: &StepNoise) -> Result<Option<Vec<u32>>> {
         let elites = self.elites();
-        let (n, best) = (elites.len(), elites.first().copied().unwrap_or(0));
-        let member = match (self.pick, &noise.member) {
-            (Pick::Member(m), _) => vec![m; b],
-            (Pick::Elites, Member::Best) => vec![best; b],
+        let n = elites.len();
+        Ok(match (self.pick, &noise.member) {
+            (Pick::Member(m), _) => Some(vec![m; b]),
+            (Pick::Elites, Member::Best) => Some(vec![elites.first().copied().unwrap_or(0); b]),
             (Pick::Elites, Member::Rows(u)) => {
                 if u.len() != b {
                     return Err(Error::shape("member noise", format!("[{b}]"), [u.len()]));
                 }
-                u.iter().map(|u| elites[((u * n as f64) as usize).min(n - 1)]).collect()
+                Some(u.iter().map(|u| elites[((u * n as f64) as usize).min(n - 1)]).collect())
             }
-            (Pick::Mean, _) | (Pick::Elites, Member::Mean) => {
+            (Pick::Mean, _) | (Pick::Elites, Member::Mean) => None,
+        })
+    }
+
+    /// Next states and raw targets through separate operations.
+    fn plain_step(
+        &self,
+        state: &Tensor,
+        action: &Tensor,
+        noise: &StepNoise,
+        member: Option<&[u32]>,
+    ) -> Result<(Tensor, Tensor)> {
+        let x = self.inputs.apply(&Tensor::cat(&[state, action], 1)?)?;
+        let (net, bounds) = (self.net.frozen(), self.bounds.frozen());
+        let target = match member {
+            None => {
+                let (elites, b) = (self.elites(), x.dim(0)?);
+                let n = elites.len();
                 let member: Vec<u32> = elites.iter().flat_map(|m| vec![*m; b]).collect();
-                let repeated = Tensor::cat(&vec![x; n], 0)?;
-                let out = net.forward_rows(&repeated, &member)?;
+                let out = net.forward_rows(&Tensor::cat(&vec![x; n], 0)?, &member)?;
                 let out = out.reshape((n, b, net.config().output))?;
                 let (mean, _) = self.gaussian(&out, &bounds)?;
-                return Ok((self.targets.undo(&mean.mean(0)?)?, None));
+                self.targets.undo(&mean.mean(0)?)?
+            }
+            Some(member) => {
+                let (mean, logvar) = self.gaussian(&net.forward_rows(&x, member)?, &bounds)?;
+                let mean = self.targets.undo(&mean)?;
+                match (logvar, &noise.normal) {
+                    (Some(logvar), Some(eps)) => {
+                        let std = self.targets.undo_scale(&(logvar * 0.5)?.exp()?)?;
+                        (mean + (std * eps)?)?
+                    }
+                    _ => mean,
+                }
             }
         };
-        let (mean, logvar) = self.gaussian(&net.forward_rows(x, &member)?, &bounds)?;
-        let std = logvar.map(|l| self.targets.undo_scale(&(l * 0.5)?.exp()?)).transpose()?;
-        Ok((self.targets.undo(&mean)?, std))
+        let predicted = target.narrow(1, 0, self.obs_dim)?;
+        let next = match self.config.target {
+            Target::Change => (state + predicted)?,
+            Target::Next => predicted,
+        };
+        Ok((next, target))
     }
 }
 
@@ -225,23 +253,25 @@ impl Dynamics for EnsembleModel {
     fn step(&self, state: &Tensor, action: &Tensor, noise: &StepNoise) -> Result<Transition> {
         let b = crate::shape::rows(state, self.obs_dim, "state of the ensemble")?;
         crate::shape::exact(action, &[b, self.action_dim], "action of the ensemble")?;
-        let x = self.inputs.apply(&Tensor::cat(&[state, action], 1)?)?;
-        let (mean, std) = self.predict(&x, noise)?;
-        let target = match (std, &noise.normal) {
-            (Some(std), Some(eps)) => {
-                crate::shape::exact(eps, &[b, self.target_dim()], "noise of the ensemble")?;
-                (mean + (std * eps)?)?
+        if let Some(eps) = &noise.normal
+            && self.noise_dim() > 0
+        {
+            crate::shape::exact(eps, &[b, self.target_dim()], "noise of the ensemble")?;
+        }
+        let spec = self.net.spec();
+        let (next, target) = match self.members_of(b, noise)? {
+            Some(member) if spec.ops == Ops::Fused && spec.device.is_cpu() => {
+                let eps = noise.normal.as_ref();
+                let out = self.fused_step(state, action, eps, &member)?;
+                (out.narrow(1, 0, self.obs_dim)?, out)
             }
-            _ => mean,
+            member => self.plain_step(state, action, noise, member.as_deref())?,
         };
-        let predicted = target.narrow(1, 0, self.obs_dim)?;
-        let next = match self.config.target {
-            Target::Change => (state + predicted)?,
-            Target::Next => predicted,
-        };
+        // A view into a wider row: what follows needs the rows on their own.
+        let next = next.contiguous()?;
         let reward = match &self.known.reward {
             Some(known) if !self.config.learn_reward => known(state, action, &next)?,
-            _ => target.narrow(1, self.obs_dim, 1)?.squeeze(1)?,
+            _ => target.narrow(1, self.obs_dim, 1)?.squeeze(1)?.contiguous()?,
         };
         let cont = match &self.known.continuation {
             Some(known) => known(state, action, &next)?.detach(),

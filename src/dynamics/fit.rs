@@ -268,11 +268,7 @@ impl Ensemble {
     /// [`Error::Shape`] for inputs or targets of another shape, [`Error::NonFinite`] when the loss
     /// is not finite.
     pub fn fit_step(&mut self, x: &Tensor, y: &Tensor) -> Result<f64> {
-        let (model, t) = (&self.model, self.model.target_dim());
-        let ((value, bounds), grad) = model.net.regress(x, |out| {
-            crate::shape::exact(y, &[out.dim(0)?, out.dim(1)?, t], "targets of the model")?;
-            loss::gradients(model, out, y)
-        })?;
+        let (value, grad, bounds) = loss::gradients(&self.model, x, y)?;
         if !value.is_finite() {
             let step = "a gradient step of the model".into();
             return Err(Error::NonFinite { quantity: "model loss".into(), step });

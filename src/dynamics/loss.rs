@@ -4,7 +4,7 @@ use candle_core::{Tensor, Var};
 
 use super::EnsembleModel;
 use crate::error::{Error, Result};
-use crate::nn::{Params, bounded_nll, bounded_nll_gradients};
+use crate::nn::{Grad, Params, bounded_nll, fit_gradients};
 use crate::shape::Ops;
 
 /// The loss of `out` `[E,B,2T]` (or `[E,B,T]`) against normalised targets `[E,B,T]`: a scalar.
@@ -31,30 +31,36 @@ pub(super) fn loss(
     Ok((fit + (width * model.config.logvar_bound_coef)?)?)
 }
 
-/// [`loss`] as a number, with its gradients at `out` and, for probabilistic members, at the bounds.
+/// The loss of the network's outputs for inputs `x` `[E,B,D]`, with its gradients at the weights
+/// and, for probabilistic members, at the bounds.
 pub(super) fn gradients(
     model: &EnsembleModel,
-    out: &Tensor,
+    x: &Tensor,
     target: &Tensor,
-) -> Result<((f64, Option<Tensor>), Tensor)> {
-    let spec = model.net.spec();
+) -> Result<(f64, Grad, Option<Tensor>)> {
+    let (spec, t) = (model.net.spec(), model.target_dim());
+    let dims = [model.config.members, x.dim(1)?, t];
+    crate::shape::exact(target, &dims, "targets of the model")?;
     if model.config.probabilistic && spec.ops == Ops::Fused && spec.device.is_cpu() {
-        let (fit, d_out, d_bounds) = bounded_nll_gradients(out, &model.bounds, target)?;
+        let (fit, grad, mut d_bounds) = fit_gradients(&model.net, x, &model.bounds, target)?;
         let (bounds, coef) = (model.bounds.to_flat()?, model.config.logvar_bound_coef);
-        let t = bounds.len() / 2;
         // Laid out as max, then min.
-        let sign = |i| if i < t { 1.0 } else { -1.0 };
-        let width: f64 = bounds.iter().enumerate().map(|(i, b)| sign(i) * b).sum();
-        let pull: Vec<f64> = (0..2 * t).map(|i| sign(i) * coef).collect();
-        let d_bounds = (d_bounds + spec.tensor(&pull, 2 * t)?)?;
-        return Ok(((fit + coef * width, Some(d_bounds)), d_out));
+        let (max, min) = bounds.split_at(t);
+        let width = max.iter().sum::<f64>() - min.iter().sum::<f64>();
+        let (d_max, d_min) = d_bounds.split_at_mut(t);
+        d_max.iter_mut().for_each(|d| *d += coef);
+        d_min.iter_mut().for_each(|d| *d -= coef);
+        return Ok((fit + coef * width, grad, Some(spec.tensor(&d_bounds, 2 * t)?)));
     }
-    let out = Var::from_tensor(&out.detach())?;
-    let value = loss(model, &model.bounds, out.as_tensor(), target)?;
-    let grads = value.backward()?;
-    let none = || Error::config("model loss", "does not depend on the outputs");
-    let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
-    Ok(((crate::shape::scalar(&value)?, model.bounds.grad(&grads)?), d_out))
+    let ((value, bounds), grad) = model.net.regress(x, |out| {
+        let out = Var::from_tensor(&out.detach())?;
+        let value = loss(model, &model.bounds, out.as_tensor(), target)?;
+        let grads = value.backward()?;
+        let none = || Error::config("model loss", "does not depend on the outputs");
+        let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
+        Ok(((crate::shape::scalar(&value)?, model.bounds.grad(&grads)?), d_out))
+    })?;
+    Ok((value, grad, bounds.filter(|_| model.config.probabilistic)))
 }
 
 /// [`bounded_nll`] through plain candle operations.

@@ -5,6 +5,7 @@ mod ensemble;
 mod ensemble_config;
 mod ensemble_model;
 mod ensemble_rows;
+mod ensemble_step;
 mod fit;
 mod loss;
 mod normaliser;

@@ -8,7 +8,7 @@
 use candle_core::{CpuStorage, WithDType};
 
 use crate::vectorised::vectorised;
-use super::scratch::{Shelf, Shelved};
+use super::scratch::{Scratch, Shelf, Shelved};
 
 /// Two slices of one number type.
 pub(crate) enum Pair<'a> {
@@ -408,7 +408,7 @@ pub(super) struct Nll<'a, T> {
 
 vectorised! {
     /// `x <- ln(1 + exp(x))`, `slope <-` its derivative.
-    pub(super) fn softplus_all<T: Real>(x: &mut [T], slope: &mut [T]) {
+    pub(crate) fn softplus_all<T: Real>(x: &mut [T], slope: &mut [T]) {
         for (x, slope) in x.iter_mut().zip(slope) {
             (*x, *slope) = softplus(*x);
         }
@@ -433,11 +433,13 @@ pub(super) fn nll<T: Real>(member: Nll<'_, T>) {
     let (d_max, d_min) = d_bounds.split_at_mut(width);
     let n = target.len();
     // First `max - raw`, then its softplus; then `max - that - min`, and its softplus; then logvar.
-    let mut v = Vec::with_capacity(n);
-    for row in out.chunks_exact(2 * width) {
-        v.extend(max.iter().zip(&row[width..]).map(|(max, raw)| *max - *raw));
+    let mut v = Scratch::take(n);
+    for (row, v) in out.chunks_exact(2 * width).zip(v.chunks_exact_mut(width)) {
+        for ((v, max), raw) in v.iter_mut().zip(max).zip(&row[width..]) {
+            *v = *max - *raw;
+        }
     }
-    let (mut slope1, mut slope2) = (vec![T::default(); n], vec![T::default(); n]);
+    let (mut slope1, mut slope2) = (Scratch::take(n), Scratch::take(n));
     softplus_all(&mut v, &mut slope1);
     for row in v.chunks_exact_mut(width) {
         row.iter_mut().zip(max.iter().zip(min)).for_each(|(v, (max, min))| *v = *max - *v - *min);
@@ -446,7 +448,7 @@ pub(super) fn nll<T: Real>(member: Nll<'_, T>) {
     for row in v.chunks_exact_mut(width) {
         row.iter_mut().zip(min).for_each(|(v, min)| *v += *min);
     }
-    let mut precision = vec![T::default(); n];
+    let mut precision = Scratch::take(n);
     exp_minus(&mut precision, &v);
 
     let rows = out.chunks_exact(2 * width).zip(d_out.chunks_exact_mut(2 * width));

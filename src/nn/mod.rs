@@ -12,6 +12,14 @@ mod fused;
 mod init;
 mod kernel;
 mod nll;
+/// What an operation on raw slices is built of.
+pub(crate) mod ops {
+    pub(crate) use super::fused::pass::{Net, Tape, Wanted};
+    pub(crate) use super::fused::rows::Rows;
+    pub(crate) use super::fused::{slice, with_slices};
+    pub(crate) use super::kernel::Real;
+    pub(crate) use super::stack::Route;
+}
 mod params;
 mod plain;
 mod scratch;
@@ -26,8 +34,8 @@ pub use adam::{Adam, AdamConfig};
 pub use init::Init;
 pub(crate) use fused::Grad;
 pub use nll::bounded_nll;
-pub(crate) use nll::bounded_nll_gradients;
-pub(crate) use kernel::{exp_half, softplus_values};
+pub(crate) use nll::fit_gradients;
+pub(crate) use kernel::{exp_half, softplus_all, softplus_values};
 pub(crate) use params::check_finite;
 pub use params::{Params, Slot, polyak};
 pub use squashed::softplus;

@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, bail};
 
-use super::fused::{slice, with_slices};
+use super::fused::pass::Net;
+use super::fused::{Grad, slice, with_slices};
 use super::kernel::{self, Nll, Real};
-use super::{Params, pool};
-use crate::error::{Error, Result};
+use super::scratch::Scratch;
+use super::{Params, Stack, pool};
+use crate::error::Result;
 
 /// Numbers above which the members are shared among threads.
 const PARALLEL_FROM: usize = 50_000;
@@ -31,40 +33,54 @@ pub fn bounded_nll(out: &Tensor, bounds: &Params, target: &Tensor) -> Result<Ten
     Ok(out.apply_op3(&bounds.theta(), &target, op)?)
 }
 
-/// [`bounded_nll`] without a graph: the loss, and its gradients at `out` and at the bounds `[2T]`.
-pub(crate) fn bounded_nll_gradients(
-    out: &Tensor,
+/// A loss with its gradients at all weights and at the bounds `[2T]`.
+pub(crate) type Fit = (f64, Grad, Vec<f64>);
+
+/// [`bounded_nll`] of the outputs of `net` for inputs `x` `[E,B,D]`, without a graph.
+pub(crate) fn fit_gradients(
+    net: &Stack,
+    x: &Tensor,
     bounds: &Params,
     target: &Tensor,
-) -> Result<(f64, Tensor, Tensor)> {
+) -> Result<Fit> {
     let (e, b, t) = target.dims3()?;
-    crate::shape::exact(out, &[e, b, 2 * t], "output of the ensemble")?;
-    let op = NllOp { dims: (e, b, t), grads: OnceLock::new() };
-    let (out, target) = (out.contiguous()?, target.contiguous()?);
-    let theta = bounds.var().as_detached_tensor();
-    let loss = match out.dtype() {
-        DType::F32 => with_slices([&out, &theta, &target], |[o, b, t]| op.run::<f32>(o, b, t))?,
-        _ => with_slices([&out, &theta, &target], |[o, b, t]| op.run::<f64>(o, b, t))?,
-    };
-    let device = out.device();
-    let tensor = |storage: CpuStorage, like: &Tensor| -> Result<Tensor> {
-        Ok(match storage {
-            CpuStorage::F32(x) => Tensor::from_vec(x, like.shape(), device)?,
-            CpuStorage::F64(x) => Tensor::from_vec(x, like.shape(), device)?,
-            _ => return Err(Error::config("dtype", "expected f32 or f64")),
-        })
-    };
-    let loss = match loss {
-        CpuStorage::F32(x) => x.first().map(|x| f64::from(*x)),
-        CpuStorage::F64(x) => x.first().copied(),
-        _ => None,
-    };
-    match (loss, op.grads.into_inner()) {
-        (Some(loss), Some((d_out, d_bounds))) => {
-            Ok((loss, tensor(d_out, &out)?, tensor(d_bounds, &theta)?))
-        }
-        _ => Err(Error::config("model loss", "gave no value")),
+    crate::shape::exact(x, &[e, b, net.config().input], "inputs of the ensemble")?;
+    let (x, target) = (x.contiguous()?, target.contiguous()?);
+    let (theta, bounds) = (net.params().var().as_detached_tensor(), bounds.theta().detach());
+    let tensors = [&x, &theta, &bounds, &target];
+    let shape = Net::new(net.config());
+    match x.dtype() {
+        DType::F32 => Ok(with_slices(tensors, |s| {
+            let (grad, loss, bounds) = fit_typed::<f32>(&shape, s, (b, t));
+            (loss, Grad::F32(grad), bounds)
+        })?),
+        _ => Ok(with_slices(tensors, |s| {
+            let (grad, loss, bounds) = fit_typed::<f64>(&shape, s, (b, t));
+            (loss, Grad::F64(grad), bounds)
+        })?),
     }
+}
+
+fn fit_typed<T: Real>(
+    net: &Net,
+    [x, theta, bounds, target]: [&[T]; 4],
+    (b, t): (usize, usize),
+) -> (Scratch<T>, f64, Vec<f64>) {
+    let scale = T::from_f64(1.0 / (b * t).max(1) as f64);
+    let (grad, sums) = net.regress_members(theta, x, b, |part, out, d_out| {
+        let first = (part.member * b + part.rows.start) * t;
+        let target = &target[first..][..part.rows.len() * t];
+        let (mut d_bounds, mut loss) = (vec![T::default(); 2 * t], vec![T::default(); t]);
+        let (d, l) = (&mut d_bounds, &mut loss);
+        kernel::nll(Nll { out, target, bounds, scale, d_out, d_bounds: d, loss: l });
+        (loss, d_bounds)
+    });
+    let (mut loss, mut d_bounds) = (0.0, vec![0.0; 2 * t]);
+    for (part, d_part) in &sums {
+        loss += part.iter().map(|l| l.to_f64()).sum::<f64>();
+        d_bounds.iter_mut().zip(d_part).for_each(|(sum, d)| *sum += d.to_f64());
+    }
+    (grad, loss, d_bounds)
 }
 
 struct NllOp {

@@ -54,7 +54,7 @@ impl StackConfig {
 
 /// Which rows go through which member.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Route<'a> {
+pub(crate) enum Route<'a> {
     /// `[B,D]` to `[E,B,O]`: every member sees the same rows.
     Shared,
     /// `[E,B,D]` to `[E,B,O]`: every member has rows of its own.

@@ -10,6 +10,7 @@
 //! An operation is made per call, because candle's backward pass sees only arguments and result: it
 //! keeps `h_l` where weights need a gradient and `f'(z_l)` where anything does.
 
+pub(crate) mod members;
 pub(crate) mod pass;
 mod product;
 pub(crate) mod rows;

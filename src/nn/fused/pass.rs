@@ -51,9 +51,9 @@ pub(crate) struct Wanted {
 /// What a forward pass kept, one entry a hidden layer, rows in the order of the blocks.
 pub(crate) struct Tape<T: Real> {
     /// Outputs of the hidden layers; kept when weights need a gradient.
-    h: Vec<Scratch<T>>,
+    pub h: Vec<Scratch<T>>,
     /// Slopes of the activations; kept when anything does.
-    slope: Vec<Scratch<T>>,
+    pub slope: Vec<Scratch<T>>,
 }
 
 /// Gradients of the input rows (in the order given to the forward pass) and of the parameters.
@@ -116,8 +116,9 @@ impl Net {
         self.layers[..self.layers.len() - 1].iter().map(|l| l.o).collect()
     }
 
-    fn parallel(&self, rows: &Rows) -> bool {
-        rows.total * self.work >= PARALLEL_FROM
+    /// Whether so many rows are worth several threads.
+    pub fn is_large(&self, rows: usize) -> bool {
+        rows * self.work >= PARALLEL_FROM
     }
 
     /// The outputs of the rows `x`, and what a backward pass will need.
@@ -141,7 +142,7 @@ impl Net {
         let kept = pieces(&mut tape.h, &widths, &rows.blocks);
         let slopes = pieces(&mut tape.slope, &widths, &rows.blocks);
         let tasks = rows.blocks.iter().zip(outputs).zip(kept.into_iter().zip(slopes)).collect();
-        let parallel = self.parallel(rows);
+        let parallel = self.is_large(rows.total);
         let packed = self.packed(rows, theta, parallel, false);
         pool::for_each(tasks, parallel, |((block, y), (mut h, mut slope))| {
             let x = &x[block.x * self.input()..][..block.n * self.input()];
@@ -150,8 +151,8 @@ impl Net {
         (rows.scatter(y, self.output()), tape)
     }
 
-    /// Each member's weights, packed where its rows go through tiles; for the backward pass from
-    /// the last layer on.
+    /// Each member's weights, packed where its rows go through tiles; transposed for the backward
+    /// pass.
     fn packed<T: Real>(
         &self,
         rows: &Rows,
@@ -159,26 +160,38 @@ impl Net {
         parallel: bool,
         backward: bool,
     ) -> Vec<Vec<Option<Packed>>> {
-        let empty = || self.layers.iter().map(|_| None).collect();
-        let mut all: Vec<Vec<Option<Packed>>> = rows.members.iter().map(|_| empty()).collect();
-        let used = rows.members.iter().zip(&mut all);
-        let used = used.filter(|(own, _)| product::tiles::<T>(own.n)).flat_map(|(own, packed)| {
-            self.layers.iter().zip(packed).map(|(layer, packed)| (own.member, layer, packed))
-        });
-        pool::for_each(used.collect(), parallel, |(member, layer, packed)| {
-            let w = layer.weights(theta, member);
-            *packed = match backward {
-                true => product::pack_transposed(layer, w),
-                false => product::pack(layer, w),
-            };
+        let mut all: Vec<Vec<Option<Packed>>> = rows.members.iter().map(|_| Vec::new()).collect();
+        let tasks = rows.members.iter().zip(&mut all).collect();
+        let parallel = parallel && self.members > 1;
+        pool::for_each(tasks, parallel, |(own, all): (&Block, &mut Vec<Option<Packed>>)| {
+            *all = self.packed_member(theta, own.member, own.n, backward);
         });
         all
+    }
+
+    /// One member's weights, packed where `n` rows go through tiles.
+    pub fn packed_member<T: Real>(
+        &self,
+        theta: &[T],
+        member: usize,
+        n: usize,
+        backward: bool,
+    ) -> Vec<Option<Packed>> {
+        let tiles = product::tiles::<T>(n);
+        let pack = |layer: &Layer| {
+            let w = layer.weights(theta, member);
+            match backward {
+                true => product::pack_transposed(layer, w),
+                false => product::pack(layer, w),
+            }
+        };
+        self.layers.iter().map(|layer| if tiles { pack(layer) } else { None }).collect()
     }
 
     /// One block through all layers; hidden outputs go to `h` and slopes to `slope` where there
     /// are such.
     #[allow(clippy::too_many_arguments)]
-    fn forward_block<T: Real>(
+    pub fn forward_block<T: Real>(
         &self,
         theta: &[T],
         packed: &[Option<Packed>],
@@ -238,7 +251,7 @@ impl Net {
         let (input, output) = (self.input(), self.output());
         let gathered_dy = rows.gather(dy, output);
         let dy = gathered_dy.as_deref().unwrap_or(dy);
-        let parallel = self.parallel(rows);
+        let parallel = self.is_large(rows.total);
         let widths = self.hidden_widths();
 
         // The chain of dz through the layers, a block at a time.
@@ -266,7 +279,7 @@ impl Net {
     /// `dz_{l-1} = (dz_l W_l^T) f'(z_{l-1})` down to `dx`; the hidden ones go to `kept` where there
     /// is room.
     #[allow(clippy::too_many_arguments)]
-    fn backward_block<T: Real>(
+    pub fn backward_block<T: Real>(
         &self,
         theta: &[T],
         packed: &[Option<Packed>],

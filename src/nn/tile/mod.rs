@@ -59,9 +59,10 @@ impl Packed {
             for row in w.chunks_exact(n) {
                 for (l, lane) in out.by_ref().take(lanes).enumerate() {
                     let from = column + 16 * l;
-                    match row.get(from..from + 16) {
-                        Some(whole) => lane.copy_from_slice(whole),
-                        None => {
+                    // Arrays, so that a lane is one load and one store.
+                    match (lane.first_chunk_mut::<16>(), row[from..].first_chunk::<16>()) {
+                        (Some(lane), Some(whole)) => *lane = *whole,
+                        _ => {
                             lane.fill(0.0);
                             lane[..n - from].copy_from_slice(&row[from..]);
                         }
@@ -475,6 +476,42 @@ mod tests {
             let y = through(&net, 0, 4, &x);
             assert!(y[..3].iter().chain(&y[6..]).all(|y| y.is_finite()));
             assert!(y[3..6].iter().all(|y| y.is_nan()), "{activation:?}");
+        }
+    }
+}
+#[cfg(test)]
+mod zz {
+    use super::*;
+    #[test]
+    fn zz_speed() {
+        let x: Vec<f32> = (0..600 * 600).map(|i| (i * 7919 % 1000) as f32 / 1000.0 - 0.5).collect();
+        let mut out = vec![0f32; 600 * 600];
+        let mut slope = vec![0f32; 600 * 600];
+        let bias = vec![0.1f32; 600];
+        let mut go = |name: &str, flops: f64, f: &mut dyn FnMut(&mut [f32], &mut [f32])| {
+            let mut best = f64::INFINITY;
+            for _ in 0..20 {
+                let t = std::time::Instant::now();
+                for _ in 0..20 { f(&mut out, &mut slope); }
+                best = best.min(t.elapsed().as_secs_f64() / 20.0);
+            }
+            println!("{name:30} {:.1} GF/s {:.1} us", flops / best / 1e9, best * 1e6);
+        };
+        for (m, k, n) in [(128, 200, 200), (128, 256, 256), (256, 256, 256), (96, 200, 200), (128, 200, 36), (128, 23, 200)] {
+            let w = Packed::new(&x[..k * n], k, n);
+            let fl = 2.0 * (m * k * n) as f64;
+            let rows = || Rows { data: &x[..m * k], row: k, step: 1 };
+            go(&format!("plain {m}x{k}x{n}"), fl, &mut |o, _| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Plain));
+            go(&format!("times {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Times(&s[..m * n])));
+            go(&format!("swish {m}x{k}x{n}"), fl, &mut |o, _| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Swish, slope: None }));
+            go(&format!("swish slope {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Swish, slope: Some(&mut s[..m * n]) }));
+            go(&format!("relu slope {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Relu, slope: Some(&mut s[..m * n]) }));
+            go(&format!("pack {m}x{k}x{n}"), fl, &mut |_, _| { std::hint::black_box(Packed::new(&x[..k * n], k, n)); });
+            go(&format!("packT {m}x{k}x{n}"), fl, &mut |_, _| { std::hint::black_box(Packed::transposed(&x[..k * n], k, n)); });
+        }
+        for (d, o, b) in [(200, 200, 256), (256, 256, 256), (128, 256, 256), (23, 200, 256)] {
+            let w = Packed::new(&x[..b * o], b, o);
+            go(&format!("dW {d}x{o} over {b}"), 2.0 * (d * o * b) as f64, &mut |out, _| product(&mut out[..d * o], (d, b, o), Rows { data: &x[..b * d], row: 1, step: d }, w.panels(), Finish::Plain));
         }
     }
 }

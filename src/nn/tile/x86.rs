@@ -238,6 +238,24 @@ unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
             }
             (a, w) = (a.wrapping_add(at.step), w.add(16 * NV));
         }
+        // A copy, so that only this one needs an address: the sums stay in registers.
+        let sums = acc;
+        finish(at, &sums, out, first, column);
+    }
+}
+
+/// Stores a tile.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+#[inline(never)]
+unsafe fn finish<const MR: usize, const NV: usize>(
+    at: &Place,
+    acc: &[[__m512; NV]; MR],
+    out: *mut f32,
+    first: usize,
+    column: usize,
+) {
+    // SAFETY: as for the tile that calls this.
+    unsafe {
         for j in 0..NV {
             let mask = ((1u32 << 16.min(at.n - column - 16 * j)) - 1) as u16;
             if !at.times.is_null() {
