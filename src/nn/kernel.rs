@@ -274,6 +274,15 @@ vectorised! {
 }
 
 vectorised! {
+    /// `x <- 0` where `y` is at most 0; NaN is not.
+    pub(super) fn where_positive<T: Real>(x: &mut [T], y: &[T]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = if *y <= T::default() { T::default() } else { *x };
+        }
+    }
+}
+
+vectorised! {
     /// `sum <- sum + x`.
     pub(super) fn add<T: Real>(sum: &mut [T], x: &[T]) {
         for (s, x) in sum.iter_mut().zip(x) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::kernel::{self, Real};
 use super::super::pool;
 use super::super::scratch::Scratch;
-use super::pass::{Net, Tape, cut};
+use super::pass::{Net, Tape, Wanted, cut};
 use super::product;
 use super::rows::Block;
 
@@ -100,7 +100,7 @@ impl Net {
         let block = Block { member, x: 0, y: 0, n };
         let hidden = &self.layers[..self.layers.len() - 1];
         let buffers = || hidden.iter().map(|l| Scratch::<T>::take(n * l.o)).collect::<Vec<_>>();
-        let mut tape = Tape { h: buffers(), slope: buffers() };
+        let mut tape: Tape<T> = self.tape(n, Wanted { dx: false, dw: true });
         let mut y = Scratch::take(n * self.output());
         let mut dy = Scratch::take(n * self.output());
 

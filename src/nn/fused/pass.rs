@@ -5,7 +5,7 @@ use super::super::scratch::Scratch;
 use super::super::stack::StackConfig;
 use super::super::tile::Packed;
 use super::super::{Activation, pool};
-use super::product;
+use super::product::{self, Below};
 use super::rows::{Block, Rows};
 
 /// Multiply-adds below which starting threads costs more than it gains.
@@ -50,9 +50,10 @@ pub(crate) struct Wanted {
 
 /// What a forward pass kept, one entry a hidden layer, rows in the order of the blocks.
 pub(crate) struct Tape<T: Real> {
-    /// Outputs of the hidden layers; kept when weights need a gradient.
+    /// Outputs of the hidden layers; kept when weights need a gradient, or anything does and the
+    /// activation is ReLU.
     pub h: Vec<Scratch<T>>,
-    /// Slopes of the activations; kept when anything does.
+    /// Slopes of other activations; kept when anything needs a gradient.
     pub slope: Vec<Scratch<T>>,
 }
 
@@ -132,11 +133,7 @@ impl Net {
         let gathered = rows.gather(x, self.input());
         let x = gathered.as_deref().unwrap_or(x);
         let widths = self.hidden_widths();
-        let buffers = |kept: bool| -> Vec<Scratch<T>> {
-            let widths = widths.iter().filter(|_| kept);
-            widths.map(|width| Scratch::take(rows.total * width)).collect()
-        };
-        let mut tape = Tape { h: buffers(wanted.dw), slope: buffers(wanted.dw || wanted.dx) };
+        let mut tape = self.tape(rows.total, wanted);
         let mut y = vec![T::default(); rows.total * self.output()];
         let outputs = cut(&mut y, rows.blocks.iter().map(|b| b.n * self.output()));
         let kept = pieces(&mut tape.h, &widths, &rows.blocks);
@@ -149,6 +146,16 @@ impl Net {
             self.forward_block(theta, &packed[block.member], block, x, y, &mut h, &mut slope);
         });
         (rows.scatter(y, self.output()), tape)
+    }
+
+    /// Room for what a forward pass of `n` rows has to keep.
+    pub fn tape<T: Real>(&self, n: usize, wanted: Wanted) -> Tape<T> {
+        let (any, relu) = (wanted.dw || wanted.dx, self.layers[0].after == After::Relu);
+        let buffers = |kept: bool| -> Vec<Scratch<T>> {
+            let hidden = self.layers[..self.layers.len() - 1].iter().filter(|_| kept);
+            hidden.map(|l| Scratch::take(n * l.o)).collect()
+        };
+        Tape { h: buffers(wanted.dw || (any && relu)), slope: buffers(any && !relu) }
     }
 
     /// Each member's weights, packed where its rows go through tiles; transposed for the backward
@@ -303,7 +310,7 @@ impl Net {
             };
             if l == 0 {
                 if !dx.is_empty() {
-                    product::backward(dx, dz, layer, w, packed[l].as_ref(), None);
+                    product::backward(dx, dz, layer, w, packed[l].as_ref(), &Below::Data);
                 }
                 return;
             }
@@ -314,8 +321,12 @@ impl Net {
                     to
                 }
             };
-            let slope = &tape.slope[l - 1][block.y * layer.d..][..n * layer.d];
-            product::backward(next, dz, layer, w, packed[l].as_ref(), Some(slope));
+            let kept = block.y * layer.d..(block.y + n) * layer.d;
+            let below = match tape.slope.get(l - 1) {
+                Some(slope) => Below::Slopes(&slope[kept]),
+                None => Below::Relu(&tape.h[l - 1][kept]),
+            };
+            product::backward(next, dz, layer, w, packed[l].as_ref(), &below);
         }
     }
 

@@ -48,32 +48,46 @@ pub(super) fn forward<T: Real>(
     kernel::activate(layer.after, z, b, slope);
 }
 
-/// `out [n,d] <- dz [n,o] w^T`, times the slope where there is one.
+/// The slopes of the activations below a layer.
+pub(super) enum Below<'a, T> {
+    /// There is none: the layer's input is data.
+    Data,
+    /// As they were kept.
+    Slopes(&'a [T]),
+    /// ReLU's, which the sign of its output tells.
+    Relu(&'a [T]),
+}
+
+/// `out [n,d] <- dz [n,o] w^T`, times the slopes.
 pub(super) fn backward<T: Real>(
     out: &mut [T],
     dz: &[T],
     layer: &Layer,
     w: &[T],
     packed: Option<&Packed>,
-    slope: Option<&[T]>,
+    below: &Below<T>,
 ) {
     let n = dz.len() / layer.o;
     #[cfg(target_arch = "x86_64")]
     if let (Some(packed), Some(dz)) = (packed, T::as_f32(dz))
         && let Some(out) = T::as_f32_mut(out)
     {
-        let finish = match slope.and_then(T::as_f32) {
-            Some(slope) => tile::Finish::Times(slope),
-            None => tile::Finish::Plain,
+        let finish = match below {
+            Below::Slopes(slopes) => T::as_f32(slopes).map(tile::Finish::Times),
+            Below::Relu(h) => T::as_f32(h).map(tile::Finish::WherePositive),
+            Below::Data => None,
         };
+        let finish = finish.unwrap_or(tile::Finish::Plain);
         let rows = tile::Rows { data: dz, row: layer.o, step: 1 };
         tile::product(out, (n, layer.o, layer.d), rows, packed.panels(), finish);
         return;
     }
     let _ = packed;
     kernel::dz_wt(out, dz, w, n, layer.d, layer.o);
-    if let Some(slope) = slope {
-        kernel::multiply(out, slope);
+    match below {
+        Below::Data => {}
+        Below::Slopes(slopes) => kernel::multiply(out, slopes),
+        Below::Relu(h) => kernel::where_positive(out, h),
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Finish<'a> {
     Activate { bias: &'a [f32], after: After, slope: Option<&'a mut [f32]> },
     /// The product with a number each.
     Times(&'a [f32]),
+    /// Zero where the number beside it is at most 0.
+    WherePositive(&'a [f32]),
 }
 
 /// A matrix read in place: element `(i, p)` is `data[i row + p step]`.
@@ -97,6 +99,8 @@ struct Place {
     slope: *mut f32,
     /// Null, or `[m,n]`: factors.
     times: *const f32,
+    /// Whether only the signs of the factors count.
+    signs: bool,
 }
 
 impl Place {
@@ -113,6 +117,7 @@ impl Place {
         assert!(out.len() == m * n && inside && lanes == packed, "lengths of a packed product");
         let (mut slope_at, mut times_at) = (std::ptr::null_mut(), std::ptr::null());
         let (mut bias_at, mut then) = (std::ptr::null(), After::Linear);
+        let signs = matches!(finish, Finish::WherePositive(_));
         match finish {
             Finish::Plain => {}
             Finish::Activate { bias, after, slope } => {
@@ -123,7 +128,7 @@ impl Place {
                     slope_at = slope.as_mut_ptr();
                 }
             }
-            Finish::Times(factors) => {
+            Finish::Times(factors) | Finish::WherePositive(factors) => {
                 assert!(factors.len() == m * n, "factors of a packed product");
                 times_at = factors.as_ptr();
             }
@@ -137,6 +142,7 @@ impl Place {
             bias: bias_at,
             slope: slope_at,
             times: times_at,
+            signs,
         }
     }
 }
@@ -262,7 +268,16 @@ unsafe fn finish<const MR: usize, const NV: usize>(
                 for (i, acc) in acc.iter().enumerate() {
                     let place = i * at.n + 16 * j;
                     let by = _mm512_maskz_loadu_ps(mask, at.times.add(first + place));
-                    _mm512_mask_storeu_ps(out.add(place), mask, _mm512_mul_ps(acc[j], by));
+                    let z = match at.signs {
+                        // NaN is not at most 0.
+                        true => {
+                            let zero = _mm512_setzero_ps();
+                            let positive = _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(by, zero);
+                            _mm512_maskz_mov_ps(positive, acc[j])
+                        }
+                        false => _mm512_mul_ps(acc[j], by),
+                    };
+                    _mm512_mask_storeu_ps(out.add(place), mask, z);
                 }
                 continue;
             }
