@@ -89,7 +89,9 @@ impl<'a> EnsembleRows<'a> {
             if noise.is_some() {
                 self.deviations(&work.output, &mut work.head);
             }
-            for (i, (row, head)) in rows.iter().zip(work.output.chunks_exact_mut(self.net.output)).enumerate() {
+            for (i, (row, head)) in
+                rows.iter().zip(work.output.chunks_exact_mut(self.net.output)).enumerate()
+            {
                 let (row, head) = (*row as usize, &mut head[..t]);
                 for ((x, m), s) in head.iter_mut().zip(mean).zip(scale) {
                     *x = *x * s + m;

@@ -349,8 +349,7 @@ impl<T: Real> FusedStep<'_, T> {
         let lengths = || chunks.iter().map(|s| s.end - s.start);
         let (theta, m, v) = (cut(theta, lengths()), cut(m, lengths()), cut(v, lengths()));
         let tasks: Vec<_> = chunks.iter().zip(theta).zip(m.into_iter().zip(v)).collect();
-        let (parallel, config, steps, grad) =
-            (tasks.len() > 3, self.config, self.steps, self.grad);
+        let (parallel, config, steps, grad) = (tasks.len() > 3, self.config, self.steps, self.grad);
         pool::for_each(tasks, parallel, |((segment, theta), (m, v))| {
             let step = AdamStep {
                 lr: T::from_f64(config.lr),

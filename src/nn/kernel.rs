@@ -7,8 +7,8 @@
 
 use candle_core::{CpuStorage, WithDType};
 
-use crate::vectorised::vectorised;
 use super::scratch::{Scratch, Shelf, Shelved};
+use crate::vectorised::vectorised;
 
 /// Two slices of one number type.
 pub(crate) enum Pair<'a> {
@@ -498,12 +498,7 @@ impl<T> View<'_, T> {
 }
 
 /// `out [m,n] <- a [m,k] b [k,n]`.
-fn product<T: Real>(
-    out: &mut [T],
-    (m, k, n): (usize, usize, usize),
-    a: &View<T>,
-    b: &View<T>,
-) {
+fn product<T: Real>(out: &mut [T], (m, k, n): (usize, usize, usize), a: &View<T>, b: &View<T>) {
     assert!(out.len() == m * n && a.holds(m, k) && b.holds(k, n), "matrix product");
     // SAFETY: the three matrices lie within their slices (checked above), `out` is dense, written
     // whole and not aliased, and T is f32 or f64, which gemm supports.

@@ -178,7 +178,9 @@ impl Stack {
         let route = match x.dims() {
             [_, width] if *width == d => Route::Shared,
             [members, _, width] if *members == e && *width == d => Route::Each,
-            dims => return Err(Error::shape("stack input", format!("[B,{d}] or [{e},B,{d}]"), dims)),
+            dims => {
+                return Err(Error::shape("stack input", format!("[B,{d}] or [{e},B,{d}]"), dims));
+            }
         };
         self.check_dtype(x)?;
         let x = x.contiguous()?;

@@ -104,7 +104,13 @@ impl<'a> Numbers<'a> {
     }
 
     /// The numbers of `rows` at step `t`; `None` for zeros.
-    fn at<'b>(&self, rows: &[u32], t: usize, width: usize, out: &'b mut Vec<f32>) -> Option<&'b [f32]> {
+    fn at<'b>(
+        &self,
+        rows: &[u32],
+        t: usize,
+        width: usize,
+        out: &'b mut Vec<f32>,
+    ) -> Option<&'b [f32]> {
         let rows = rows.iter().map(|row| *row as usize);
         out.resize(rows.len() * width, 0.0);
         match self {
@@ -125,7 +131,10 @@ fn tasks(b: usize, members: Option<&[f64]>) -> Vec<Vec<u32>> {
     let Some(members) = members else {
         let n = b.div_ceil(MIXED_ROWS).max(1);
         let cut = |i: usize| (i * b / n) as u32;
-        return (0..n).map(|i| (cut(i)..cut(i + 1)).collect()).filter(|t: &Vec<u32>| !t.is_empty()).collect();
+        return (0..n)
+            .map(|i| (cut(i)..cut(i + 1)).collect())
+            .filter(|t: &Vec<u32>| !t.is_empty())
+            .collect();
     };
     let mut order: Vec<u32> = (0..b as u32).collect();
     order.sort_by(|i, j| members[*i as usize].total_cmp(&members[*j as usize]));

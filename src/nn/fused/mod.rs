@@ -19,10 +19,10 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Storage, Tensor, bail};
 
+use super::Params;
 use super::kernel::Real;
 use super::scratch::Scratch;
 use super::stack::{Route, StackConfig};
-use super::Params;
 use crate::error::Result;
 use pass::{Net, Tape, Wanted};
 use rows::Rows;

@@ -344,7 +344,8 @@ impl Net {
         parallel: bool,
     ) -> Scratch<T> {
         let mut flat = Scratch::take(len);
-        let lengths = self.layers.iter().flat_map(|l| [self.members * l.d * l.o, self.members * l.o]);
+        let lengths =
+            self.layers.iter().flat_map(|l| [self.members * l.d * l.o, self.members * l.o]);
         let mut parts = cut(&mut flat, lengths).into_iter();
         let mut tasks = Vec::new();
         for (l, layer) in self.layers.iter().enumerate() {

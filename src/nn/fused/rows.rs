@@ -42,10 +42,8 @@ impl Rows {
             Route::Rows(member) => {
                 let mut counts = vec![0; e];
                 member.iter().for_each(|m| counts[*m as usize] += 1);
-                let starts: Vec<usize> = counts
-                    .iter()
-                    .scan(0, |at, n| Some(std::mem::replace(at, *at + n)))
-                    .collect();
+                let starts: Vec<usize> =
+                    counts.iter().scan(0, |at, n| Some(std::mem::replace(at, *at + n))).collect();
                 let runs = starts.iter().copied().zip(counts).collect();
                 let order = (!member.is_sorted()).then(|| {
                     let (mut next, mut order) = (starts, vec![0; b]);

@@ -7,9 +7,9 @@
 //!
 //! `f32`, or products of numbers rounded to bfloat16 with sums in `f32` ([`Precision::Bf16`]).
 
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
-mod portable;
 
 use candle_core::DType;
 
@@ -131,7 +131,14 @@ fn bf16(x: f32) -> u16 {
 }
 
 impl Layer {
-    fn new(w: &[f32], bias: &[f32], k: usize, n: usize, after: After, precision: Precision) -> Self {
+    fn new(
+        w: &[f32],
+        bias: &[f32],
+        k: usize,
+        n: usize,
+        after: After,
+        precision: Precision,
+    ) -> Self {
         let panels = match precision {
             Precision::F32 => Panels::F32(Packed::new(w, k, n)),
             Precision::Bf16 => Panels::Bf16(pack_pairs(w, k, n)),
@@ -193,12 +200,16 @@ impl PackedNet {
         let members = super::fused::with_slices([&theta], |[theta]: [&[f32]; 1]| {
             let mut members: Vec<Vec<Layer>> = (0..net.members).map(|_| Vec::new()).collect();
             let tasks = members.iter_mut().enumerate().collect();
-            pool::for_each(tasks, theta.len() > 1 << 16, |(m, layers): (usize, &mut Vec<Layer>)| {
-                layers.extend(net.layers.iter().map(|l| {
-                    let (w, b) = (l.weights(theta, m), l.biases(theta, m));
-                    Layer::new(w, b, l.d, l.o, l.after, precision)
-                }));
-            });
+            pool::for_each(
+                tasks,
+                theta.len() > 1 << 16,
+                |(m, layers): (usize, &mut Vec<Layer>)| {
+                    layers.extend(net.layers.iter().map(|l| {
+                        let (w, b) = (l.weights(theta, m), l.biases(theta, m));
+                        Layer::new(w, b, l.d, l.o, l.after, precision)
+                    }));
+                },
+            );
             members
         })?;
         let widest = net.layers.iter().map(|l| l.d.max(l.o)).max().unwrap_or(0);
@@ -233,7 +244,8 @@ impl Layer {
             Panels::F32(packed) => {
                 #[cfg(target_arch = "x86_64")]
                 if x86::detected() {
-                    let finish = Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let finish =
+                        Finish::Activate { bias: &self.bias, after: self.after, slope: None };
                     let rows = Rows { data: x, row: self.k, step: 1 };
                     product(out, (m, self.k, self.n), rows, packed.panels(), finish);
                     return;
@@ -244,7 +256,8 @@ impl Layer {
                 round(x, self.k, rounded);
                 #[cfg(target_arch = "x86_64")]
                 if x86::bf16_detected() {
-                    let finish = Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let finish =
+                        Finish::Activate { bias: &self.bias, after: self.after, slope: None };
                     let k = self.k.div_ceil(2);
                     let rows = Rows { data: rounded, row: k, step: 1 };
                     x86::product_bf16(out, (m, k, self.n), rows, panels, finish);
@@ -389,9 +402,8 @@ mod tests {
         }
         let mut rng = Rng::new(9);
         for (m, k, n) in [(1, 1, 1), (5, 17, 33), (12, 40, 16), (29, 16, 64), (128, 23, 200)] {
-            let mut numbers = |len: usize| -> Vec<f32> {
-                (0..len).map(|_| rng.normal() as f32).collect()
-            };
+            let mut numbers =
+                |len: usize| -> Vec<f32> { (0..len).map(|_| rng.normal() as f32).collect() };
             let (a, w, bias, times) = (numbers(m * k), numbers(k * n), numbers(n), numbers(m * n));
             let mut want = vec![0f64; m * n];
             for (i, j, p) in (0..m * n * k).map(|x| (x / (n * k), x / k % n, x % k)) {
@@ -404,12 +416,17 @@ mod tests {
             let close = |got: &[f32], want: &dyn Fn(usize) -> f64| {
                 for (i, got) in got.iter().enumerate() {
                     let want = want(i);
-                    assert!((f64::from(*got) - want).abs() < 2e-5 * (1.0 + want.abs()), "{got} {want}");
+                    assert!(
+                        (f64::from(*got) - want).abs() < 2e-5 * (1.0 + want.abs()),
+                        "{got} {want}"
+                    );
                 }
             };
             let mut out = vec![f32::NAN; m * n];
             for packed in [Packed::new(&w, k, n), Packed::transposed(&wt, k, n)] {
-                for rows in [Rows { data: &a, row: k, step: 1 }, Rows { data: &at, row: 1, step: m }] {
+                for rows in
+                    [Rows { data: &a, row: k, step: 1 }, Rows { data: &at, row: 1, step: m }]
+                {
                     product(&mut out, (m, k, n), rows, packed.panels(), Finish::Plain);
                     close(&out, &|i| want[i]);
                     let finish = Finish::Times(&times);
@@ -470,48 +487,13 @@ mod tests {
     #[test]
     fn nan_goes_through() {
         for activation in [Activation::Relu, Activation::Tanh, Activation::Swish] {
-            let net = PackedNet::with_precision(&stack(&[20], 3, activation), Precision::F32).unwrap();
+            let net =
+                PackedNet::with_precision(&stack(&[20], 3, activation), Precision::F32).unwrap();
             let (_, mut x) = rows(4);
             x[23 + 5] = f32::NAN;
             let y = through(&net, 0, 4, &x);
             assert!(y[..3].iter().chain(&y[6..]).all(|y| y.is_finite()));
             assert!(y[3..6].iter().all(|y| y.is_nan()), "{activation:?}");
-        }
-    }
-}
-#[cfg(test)]
-mod zz {
-    use super::*;
-    #[test]
-    fn zz_speed() {
-        let x: Vec<f32> = (0..600 * 600).map(|i| (i * 7919 % 1000) as f32 / 1000.0 - 0.5).collect();
-        let mut out = vec![0f32; 600 * 600];
-        let mut slope = vec![0f32; 600 * 600];
-        let bias = vec![0.1f32; 600];
-        let mut go = |name: &str, flops: f64, f: &mut dyn FnMut(&mut [f32], &mut [f32])| {
-            let mut best = f64::INFINITY;
-            for _ in 0..20 {
-                let t = std::time::Instant::now();
-                for _ in 0..20 { f(&mut out, &mut slope); }
-                best = best.min(t.elapsed().as_secs_f64() / 20.0);
-            }
-            println!("{name:30} {:.1} GF/s {:.1} us", flops / best / 1e9, best * 1e6);
-        };
-        for (m, k, n) in [(128, 200, 200), (128, 256, 256), (256, 256, 256), (96, 200, 200), (128, 200, 36), (128, 23, 200)] {
-            let w = Packed::new(&x[..k * n], k, n);
-            let fl = 2.0 * (m * k * n) as f64;
-            let rows = || Rows { data: &x[..m * k], row: k, step: 1 };
-            go(&format!("plain {m}x{k}x{n}"), fl, &mut |o, _| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Plain));
-            go(&format!("times {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Times(&s[..m * n])));
-            go(&format!("swish {m}x{k}x{n}"), fl, &mut |o, _| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Swish, slope: None }));
-            go(&format!("swish slope {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Swish, slope: Some(&mut s[..m * n]) }));
-            go(&format!("relu slope {m}x{k}x{n}"), fl, &mut |o, s| product(&mut o[..m * n], (m, k, n), rows(), w.panels(), Finish::Activate { bias: &bias[..n], after: After::Relu, slope: Some(&mut s[..m * n]) }));
-            go(&format!("pack {m}x{k}x{n}"), fl, &mut |_, _| { std::hint::black_box(Packed::new(&x[..k * n], k, n)); });
-            go(&format!("packT {m}x{k}x{n}"), fl, &mut |_, _| { std::hint::black_box(Packed::transposed(&x[..k * n], k, n)); });
-        }
-        for (d, o, b) in [(200, 200, 256), (256, 256, 256), (128, 256, 256), (23, 200, 256)] {
-            let w = Packed::new(&x[..b * o], b, o);
-            go(&format!("dW {d}x{o} over {b}"), 2.0 * (d * o * b) as f64, &mut |out, _| product(&mut out[..d * o], (d, b, o), Rows { data: &x[..b * d], row: 1, step: d }, w.panels(), Finish::Plain));
         }
     }
 }
