@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::test_plan::Kind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hstep::shape::Precision;
 
 /// Differentiable model-based reinforcement learning: one H-step objective, four uses.
 ///
@@ -150,17 +151,16 @@ pub struct Bench {
     #[arg(long, value_name = "S", default_value_t = 2.0)]
     pub seconds: f64,
     /// Number type of the networks in rollouts.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[arg(long, value_parser = precision, default_value = "f32", value_name = "f32|bf16")]
     pub precision: Precision,
 }
 
-/// Number type of the networks in rollouts that need no gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
-    /// Single precision.
-    F32,
-    /// Products of numbers rounded to bfloat16, added up in single precision.
-    Bf16,
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        _ => Err("expected f32 or bf16".into()),
+    }
 }
 
 /// `hstep list algos|envs|figures`

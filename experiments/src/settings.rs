@@ -8,7 +8,7 @@ use hstep::agent::Hybrid;
 use hstep::algo::{self, Entry};
 use hstep::env::native;
 use hstep::learner::Agent;
-use hstep::shape::Spec;
+use hstep::shape::{Precision, Spec};
 use hstep::suggest::nearest;
 use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
@@ -107,7 +107,7 @@ impl Settings {
     /// As [`Trainer::open`].
     pub fn trainer(&self, folder: &Path) -> Result<Trainer> {
         let (hybrid, make, identity) = (self.hybrid()?, self.factory(), self.identity()?);
-        Trainer::open(self.run.clone(), hybrid, make, folder, &identity, &Spec::f32())
+        Trainer::open(self.run.clone(), hybrid, make, folder, &identity, &self.spec())
     }
 
     /// The agent of the newest checkpoint in `folder`; `None` before the first.
@@ -116,7 +116,18 @@ impl Settings {
     /// As [`hstep::train::saved_agent`].
     pub fn agent(&self, folder: &Path) -> Result<Option<Agent>> {
         let (hybrid, make, identity) = (self.hybrid()?, self.factory(), self.identity()?);
-        saved_agent(&self.run, hybrid, &make, folder, &identity, &Spec::f32())
+        saved_agent(&self.run, hybrid, &make, folder, &identity, &self.spec())
+    }
+
+    /// Number type and device of the networks; says where bfloat16 is asked for in vain.
+    fn spec(&self) -> Spec {
+        if self.run.precision == Precision::Bf16 && !hstep::nn::has_bf16() {
+            tracing::warn!(
+                "run.precision = \"bf16\": this processor does not multiply bfloat16 numbers \
+                 (AVX-512 BF16); rollouts are computed in f32"
+            );
+        }
+        Spec { precision: self.run.precision, ..Spec::f32() }
     }
 
     /// Fresh environments of this run.

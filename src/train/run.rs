@@ -6,6 +6,7 @@ use super::{EvalConfig, Log};
 use crate::error::Result;
 use crate::learner::Counters;
 use crate::metrics::Row;
+use crate::shape::Precision;
 
 /// What a run is, apart from its algorithm's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct RunConfig {
     pub checkpoint_share: f64,
     /// The dynamics of an algorithm that has a model.
     pub model: ModelChoice,
+    /// What planned and imagined rollouts are computed in. `bf16` is faster where the processor
+    /// multiplies bfloat16 numbers and less exact (4e-3 relative); gradients are in f32 always.
+    pub precision: Precision,
     /// When and how the policy is evaluated.
     pub eval: EvalConfig,
 }
@@ -51,6 +55,7 @@ impl Default for RunConfig {
             checkpoint_every: 1_000,
             checkpoint_share: 0.02,
             model: ModelChoice::default(),
+            precision: Precision::F32,
             eval: EvalConfig::default(),
         }
     }

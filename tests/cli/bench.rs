@@ -57,7 +57,7 @@ fn what_cannot_be_measured_is_refused() {
         let words = "`--seconds`: expected a number above 0";
         refused_with(&["bench", "a", &format!("--seconds={seconds}")], 2, words);
     }
-    let words = "`--precision`: expected f32: there is no bf16 rollout in this build";
-    refused_with(&["bench", "c10k", "--precision", "bf16"], 2, words);
-    refused_with(&["bench", "c10k", "--precision", "f16"], 2, "possible values: f32, bf16");
+    let words = "bf16 is for rollouts without gradients (c, d), not `e5`";
+    refused_with(&["bench", "c10k", "e5", "--precision", "bf16"], 2, words);
+    refused_with(&["bench", "c10k", "--precision", "f16"], 2, "expected f32 or bf16");
 }

@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::Result;
 use hstep::Error;
 use hstep::nn::pool;
+use hstep::shape::Precision;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cli::{Bench, Precision};
+use crate::cli::Bench;
 use crate::output::say;
 use work::Work;
 use workload::{LIMIT, Workload};
@@ -38,8 +39,17 @@ pub fn run(args: &Bench) -> Result<()> {
     let contender = match args.precision {
         Precision::F32 => "hstep",
         Precision::Bf16 => {
-            let problem = "expected f32: there is no bf16 rollout in this build";
-            return Err(Error::config("--precision", problem).into());
+            if let Some((name, _)) = wanted.iter().find(|(_, workload)| !workload.is_forward()) {
+                let problem =
+                    format!("bf16 is for rollouts without gradients (c, d), not `{name}`");
+                return Err(Error::config("--precision", problem).into());
+            }
+            if !hstep::nn::has_bf16() {
+                let problem = "this processor does not multiply bfloat16 numbers (AVX-512 BF16); \
+                               expected f32";
+                return Err(Error::config("--precision", problem).into());
+            }
+            "hstep-bf16"
         }
     };
     let threads = pool::threads();
@@ -47,7 +57,7 @@ pub fn run(args: &Bench) -> Result<()> {
     let limit = limit::gflops(threads, args.seconds * if alone { 0.5 } else { 1.0 });
     say!("LIMIT t{threads} gflops {limit:.1}")?;
     for (name, workload) in wanted {
-        let rates = measure(work::work(workload)?, workload, args.seconds)?;
+        let rates = measure(work::work(workload, args.precision)?, workload, args.seconds)?;
         let Rates { median, best, per_cpu } = rates;
         say!(
             "RESULT {name} {contender} t{threads} med {median:.3} best {best:.3} \

@@ -11,7 +11,7 @@ use hstep::parts::TemperatureConfig;
 use hstep::planner::{Base, MemberChoice, Mppi, MppiConfig, Planner, Problem, SamplesConfig};
 use hstep::replay::Batch;
 use hstep::rng::Rng;
-use hstep::shape::Spec;
+use hstep::shape::{Precision, Spec};
 use hstep::train::Log;
 use hstep::uses::{BRANCH_ROWS, Pathwise, PathwiseConfig, Td0, branch};
 use hstep::value::{CriticConfig, VNet};
@@ -26,12 +26,13 @@ pub type Work = Box<dyn FnMut() -> Result<()>>;
 ///
 /// # Errors
 /// When the library refuses a part.
-pub fn work(workload: Workload) -> Result<Work> {
+pub fn work(workload: Workload, precision: Precision) -> Result<Work> {
+    let spec = Spec { precision, ..Spec::f32() };
     match workload {
         Workload::Update => update(),
         Workload::Fit => fit(),
-        Workload::Branch(rows) => branched(rows),
-        Workload::Plan { samples, starts } => plan(samples, starts),
+        Workload::Branch(rows) => branched(rows, &spec),
+        Workload::Plan { samples, starts } => plan(samples, starts, &spec),
         Workload::Actor(horizon) => actor(horizon),
     }
 }
@@ -54,9 +55,9 @@ fn model(elites: usize) -> EnsembleConfig {
     }
 }
 
-fn ensemble(elites: usize) -> Result<Ensemble> {
+fn ensemble(elites: usize, spec: &Spec) -> Result<Ensemble> {
     let rng = &mut rng().fork("model");
-    Ok(Ensemble::new(&model(elites), OBS, ACT, Known::default(), rng, &Spec::f32())?)
+    Ok(Ensemble::new(&model(elites), OBS, ACT, Known::default(), rng, spec)?)
 }
 
 fn critic() -> CriticConfig {
@@ -68,6 +69,7 @@ fn agent(
     pathwise: Pathwise,
     temperature: &TemperatureConfig,
     elites: Option<usize>,
+    spec: &Spec,
 ) -> Result<Agent> {
     let mut builder = Hybrid::builder("bench", "")
         .actor_critic(0.99, &Default::default(), &critic(), temperature)
@@ -83,12 +85,13 @@ fn agent(
         action_high: vec![1.0; ACT],
         max_steps: 1000,
     };
-    Ok(Agent::new(builder.build()?, &info, Known::default(), &rng(), &Spec::f32())?)
+    Ok(Agent::new(builder.build()?, &info, Known::default(), &rng(), spec)?)
 }
 
 /// One SAC update: both critics, policy, temperature, target networks.
 fn update() -> Result<Work> {
-    let mut agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), None)?;
+    let mut agent =
+        agent(Pathwise::model_free(), &TemperatureConfig::default(), None, &Spec::f32())?;
     let (spec, mut rng) = (Spec::f32(), rng().fork("batch"));
     let obs = rng.normals((BATCH, OBS), &spec)?;
     let batch = Batch {
@@ -105,7 +108,8 @@ fn update() -> Result<Work> {
 
 /// One training step of every member and of the bounds.
 fn fit() -> Result<Work> {
-    let (spec, mut rng, mut ensemble) = (Spec::f32(), rng().fork("rows"), ensemble(MEMBERS)?);
+    let (spec, mut rng, mut ensemble) =
+        (Spec::f32(), rng().fork("rows"), ensemble(MEMBERS, &Spec::f32())?);
     let x = rng.normals((MEMBERS, BATCH, OBS + ACT), &spec)?;
     let y = rng.normals((MEMBERS, BATCH, TARGETS), &spec)?;
     Ok(Box::new(move || {
@@ -116,12 +120,12 @@ fn fit() -> Result<Work> {
 
 /// One step of the policy through the model from `rows` states, in MBPO's blocks: a random one of
 /// five elites a row, policy and model noise.
-fn branched(rows: usize) -> Result<Work> {
-    let agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), Some(5))?;
-    let (spec, mut rng) = (Spec::f32(), rng().fork("starts"));
+fn branched(rows: usize, spec: &Spec) -> Result<Work> {
+    let agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), Some(5), spec)?;
+    let mut rng = rng().fork("starts");
     let blocks = (0..rows)
         .step_by(BRANCH_ROWS)
-        .map(|at| rng.normals((BRANCH_ROWS.min(rows - at), OBS), &spec))
+        .map(|at| rng.normals((BRANCH_ROWS.min(rows - at), OBS), spec))
         .collect::<hstep::Result<Vec<_>>>()?;
     Ok(Box::new(move || {
         for s0 in &blocks {
@@ -132,9 +136,9 @@ fn branched(rows: usize) -> Result<Work> {
 }
 
 /// One MPPI plan from each of `starts` states; every candidate goes through every member.
-fn plan(samples: usize, starts: usize) -> Result<Work> {
-    let (spec, mut rng, ensemble) = (Spec::f32(), rng().fork("starts"), ensemble(MEMBERS)?);
-    let value = VNet::new(&critic(), OBS, &mut rng.fork("value"), &spec)?;
+fn plan(samples: usize, starts: usize, spec: &Spec) -> Result<Work> {
+    let (mut rng, ensemble) = (rng().fork("starts"), ensemble(MEMBERS, spec)?);
+    let value = VNet::new(&critic(), OBS, &mut rng.fork("value"), spec)?;
     let planner = Mppi::new(MppiConfig {
         samples: SamplesConfig {
             count: samples,
@@ -147,7 +151,7 @@ fn plan(samples: usize, starts: usize) -> Result<Work> {
         noise: 0.5,
         ..MppiConfig::default()
     });
-    let s0 = rng.normals((starts, OBS), &spec)?;
+    let s0 = rng.normals((starts, OBS), spec)?;
     Ok(Box::new(move || {
         let objective = HStep {
             dynamics: Some(&ensemble),
@@ -168,7 +172,7 @@ fn actor(horizon: usize) -> Result<Work> {
     let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
     let fixed =
         TemperatureConfig { initial: 0.1, automatic: false, ..TemperatureConfig::default() };
-    let mut agent = agent(pathwise.clone(), &fixed, Some(MEMBERS))?;
+    let mut agent = agent(pathwise.clone(), &fixed, Some(MEMBERS), &Spec::f32())?;
     let (spec, mut rng) = (Spec::f32(), rng().fork("starts"));
     let s0 = rng.normals((BATCH, OBS), &spec)?;
     Ok(Box::new(move || {

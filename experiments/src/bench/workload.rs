@@ -90,6 +90,11 @@ fn dense(input: usize, hidden: &[usize], output: usize) -> f64 {
 }
 
 impl Workload {
+    /// Whether it is a rollout without gradients, which other precisions are for.
+    pub fn is_forward(self) -> bool {
+        matches!(self, Self::Branch(_) | Self::Plan { .. })
+    }
+
     /// Units of work in one call: transitions, plans, or steps.
     pub fn units(self) -> usize {
         match self {

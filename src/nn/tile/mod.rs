@@ -148,22 +148,34 @@ impl Layer {
 }
 
 fn pack_pairs(w: &[f32], k: usize, n: usize) -> Vec<Pairs> {
-    let mut out = Vec::with_capacity(k.div_ceil(2) * n.div_ceil(16));
+    let mut out = vec![Pairs::default(); panels(n).map(|(_, l)| l).sum::<usize>() * k.div_ceil(2)];
+    let mut places = out.iter_mut();
     for (column, lanes) in panels(n) {
         for rows in w.chunks(2 * n) {
-            for l in 0..lanes {
+            let (first, second) = rows.split_at(n);
+            for (l, pairs) in places.by_ref().take(lanes).enumerate() {
                 let from = column + 16 * l;
-                let mut pairs = Pairs::default();
-                for (j, pair) in pairs.0.iter_mut().enumerate().take(16.min(n - from)) {
-                    for (half, row) in pair.iter_mut().zip(rows.chunks_exact(n)) {
-                        *half = bf16(row[from + j]);
-                    }
-                }
-                out.push(pairs);
+                let second = second.get(from..).unwrap_or(&[]);
+                interleave(&first[from..], second, pairs);
             }
         }
     }
     out
+}
+
+/// The first 16 numbers of two rows, rounded, in pairs; what is missing is zero.
+fn interleave(first: &[f32], second: &[f32], out: &mut Pairs) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(first), Some(second)) = (first.first_chunk(), second.first_chunk())
+        && x86::bf16_detected()
+    {
+        x86::interleave(first, second, out);
+        return;
+    }
+    for (j, pair) in out.0.iter_mut().enumerate() {
+        let number = |row: &[f32]| row.get(j).map_or(0, |x| bf16(*x));
+        *pair = [number(first), number(second)];
+    }
 }
 
 /// All members of a stack, packed.
@@ -184,12 +196,16 @@ pub(crate) struct Room {
 }
 
 impl PackedNet {
-    /// The parameters of `stack` as they are now, in its own precision; `None` unless they are
+    /// The parameters of `stack` as they are now, in its own precision where this processor has it,
+    /// else in `f32`; `None` unless they are
     /// `f32` on the CPU.
     pub fn new(stack: &Stack) -> Option<Self> {
         let spec = stack.spec();
         match (spec.dtype, spec.device.is_cpu()) {
-            (DType::F32, true) => Self::with_precision(stack, spec.precision).ok(),
+            (DType::F32, true) => {
+                let precision = if has_bf16() { spec.precision } else { Precision::F32 };
+                Self::with_precision(stack, precision).ok()
+            }
             _ => None,
         }
     }

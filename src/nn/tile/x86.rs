@@ -407,6 +407,25 @@ pub fn round(x: &[f32], out: &mut [[u16; 2]]) {
     unsafe { compiled(x, out) }
 }
 
+/// Two rows of 16, rounded, in pairs.
+pub fn interleave(first: &[f32; 16], second: &[f32; 16], out: &mut Pairs) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vl")]
+    fn compiled(first: &[f32; 16], second: &[f32; 16], out: &mut Pairs) {
+        // SAFETY: 16 numbers each are read, and a whole `Pairs`, 64 aligned bytes, is written.
+        unsafe {
+            let half = |row: &[f32; 16]| {
+                let packed = _mm512_cvtneps_pbh(_mm512_loadu_ps(row.as_ptr()));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(packed))
+            };
+            let high = _mm512_slli_epi32::<16>(half(second));
+            _mm512_store_si512((&raw mut out.0).cast(), _mm512_or_si512(half(first), high));
+        }
+    }
+    assert!(bf16_detected(), "AVX-512 bfloat16 is missing");
+    // SAFETY: the processor was asked in the line above.
+    unsafe { compiled(first, second, out) }
+}
+
 /// Packs the transpose: `w` is `[n,k]`, the panels are those of `[k,n]`.
 pub fn pack_transposed(w: &[f32], k: usize, n: usize, out: &mut [f32]) {
     assert!(w.len() == k * n && detected(), "packing a transpose");
