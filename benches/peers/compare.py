@@ -12,6 +12,7 @@ import argparse
 import csv
 import datetime
 import json
+import math
 import os
 import pathlib
 import platform
@@ -87,7 +88,7 @@ def measure(args, servers, workload, contender, threads):
             text = once(words, environment)
         else:
             text = servers.get((contender, threads), words, environment).ask(workload, args.seconds)
-    except Failed as error:
+    except (Failed, OSError) as error:  # the latter where there is no such program
         sys.exit(f"{contender} did not run {workload} on {threads} threads: {error}")
     found = RESULT.search(text)
     if not found or found.group(1, 2, 3) != (workload, contender, number):
@@ -141,8 +142,8 @@ def run_all(args, path):
     """Measures what is not in the file yet, adding each row as it comes."""
     left = missing(args, read(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    minutes, start = expected(args, left) / 60, time.monotonic()
-    print(f"{len(left)} measurements, about {minutes:.0f} minutes on an idle machine", flush=True)
+    minutes, start = math.ceil(expected(args, left) / 60), time.monotonic()
+    print(f"{len(left)} measurements, about {minutes} min on an idle machine", flush=True)
     with path.open("a", newline="") as file, Servers() as servers:
         writer = csv.writer(file, lineterminator="\n")
         if file.tell() == 0:
