@@ -38,7 +38,7 @@ OURS = {"f32": "hstep", "bf16": "hstep-bf16"}
 # Rough seconds, for saying how long it takes: to start a peer, to build a workload, to warm up, and of
 # a call on one thread where that is long.
 START, BUILD, WARM, WARM_OURS = 3, {"torch": 0.5, "jax": 5}, 0.25, 0.5
-SLOW = {"d64": 3.5, "c100k": 0.7}
+SLOW = {"d64": 3.5, "c100k": 2}
 ROUNDS, LEVEL, SEED = 10_000, 0.95, 0
 
 
