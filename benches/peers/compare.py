@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs `hstep bench` and its peers in turn on this machine, and tabulates who is how fast.
 
-Every run is one process and one row of `data/peers/results.csv`; rows that are there already are
-not measured again, so an interrupted comparison goes on where it stopped, and more turns extend it.
+Every measurement is one row of `data/peers/results.csv`; rows that are there already are not measured
+again, so an interrupted comparison goes on where it stopped, and more turns extend it. `hstep` is a
+process a measurement, a peer one process a number of threads that waits while others have their turn.
 From all rows come `data/peers.md`, `data/peers/summary.csv` (which `hstep reproduce peers` draws)
 and `data/peers/meta.json`. See README.md beside this file.
 """
@@ -11,6 +12,7 @@ import argparse
 import csv
 import datetime
 import json
+import math
 import os
 import pathlib
 import platform
@@ -19,6 +21,9 @@ import re
 import statistics
 import subprocess
 import sys
+import time
+
+from servers import Failed, Servers, last
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -30,6 +35,10 @@ LIMIT = re.compile(r"LIMIT t\d+ gflops (\S+)")
 FRACTION = re.compile(r"FRACTION \S+ t\d+ (\S+) gflops")
 # Only numbers of the same precision are compared.
 OURS = {"f32": "hstep", "bf16": "hstep-bf16"}
+# Rough seconds, for saying how long it takes: to start a peer, to build a workload, to warm up, and of
+# a call on one thread where that is long.
+START, BUILD, WARM, WARM_OURS = 3, {"torch": 0.5, "jax": 5}, 0.25, 0.5
+SLOW = {"d64": 3.5, "c100k": 2}
 ROUNDS, LEVEL, SEED = 10_000, 0.95, 0
 
 
@@ -51,29 +60,40 @@ def contenders(workload, precisions):
 
 
 def command(args, workload, contender, threads):
+    """The words that start a contender: `hstep` for one workload, a peer to be asked for them."""
     tool, _, variant = contender.partition("-")
     if tool == "hstep":
         precision = ["--precision", variant] if variant else []
         return [args.hstep, "bench", workload, "--seconds", str(args.seconds),
                 "--threads", str(threads)] + precision
-    program = str(HERE / f"{tool}_bench.py")
-    return [args.python, program, workload, variant, str(threads), str(args.seconds)]
+    return [args.python, str(HERE / f"{tool}_bench.py"), "-", variant, str(threads)]
 
 
-def measure(args, workload, contender, threads):
-    """Runs one contender once; its row without the turn."""
+def once(words, environment):
+    """What a process that runs to its end prints."""
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    if done.returncode != 0 or not RESULT.search(done.stdout):
+        raise Failed(last(done.stderr))
+    return done.stdout
+
+
+def measure(args, servers, workload, contender, threads):
+    """Measures one contender once; its row without the turn."""
     number = str(threads)
     names = ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "HSTEP_THREADS"]
     environment = {**os.environ, **{name: number for name in names}}
-    done = subprocess.run(command(args, workload, contender, threads), env=environment,
-                          capture_output=True, text=True)
-    found = RESULT.search(done.stdout)
-    if done.returncode != 0 or not found:
-        last = "\n".join(done.stderr.splitlines()[-5:])
-        sys.exit(f"{contender} did not run {workload} on {threads} threads:\n{last}")
-    if found.group(1, 2, 3) != (workload, contender, number):
-        sys.exit(f"asked for {workload} {contender} t{number}, got: {found.group(0)}")
-    limit, fraction = LIMIT.search(done.stdout), FRACTION.search(done.stdout)
+    words = command(args, workload, contender, threads)
+    try:
+        if contender in OURS.values():
+            text = once(words, environment)
+        else:
+            text = servers.get((contender, threads), words, environment).ask(workload, args.seconds)
+    except (Failed, OSError) as error:  # the latter where there is no such program
+        sys.exit(f"{contender} did not run {workload} on {threads} threads: {error}")
+    found = RESULT.search(text)
+    if not found or found.group(1, 2, 3) != (workload, contender, number):
+        sys.exit(f"asked for {workload} {contender} t{number}, got: {text.strip()}")
+    limit, fraction = LIMIT.search(text), FRACTION.search(text)
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     row = [now, workload, number, contender, *found.group(4, 5, 6)]
     return row + [match.group(1) if match else "" for match in (limit, fraction)]
@@ -93,24 +113,47 @@ def identity(row):
     return int(row["turn"]), row["workload"], int(row["threads"]), row["contender"]
 
 
+def missing(args, rows):
+    """What is to be measured yet, in turn: turn, workload, threads, contender."""
+    done = {identity(row) for row in rows}
+    every = [(turn, workload, threads, contender)
+             for turn in range(1, args.turns + 1)
+             for workload in args.workloads
+             for threads in args.threads
+             for contender in contenders(workload, args.precisions)]
+    return [one for one in every if one not in done]
+
+
+def expected(args, left):
+    """Seconds that measuring takes, roughly."""
+    total, known = 0.0, set()
+    for _, workload, threads, contender in left:
+        ours, slow = contender in OURS.values(), SLOW.get(workload, 0) / threads
+        total += max(args.seconds, slow) + (WARM_OURS + args.seconds / 2 + 2 * slow if ours else WARM)
+        if not ours:
+            tool = contender.partition("-")[0]
+            fresh = {(contender, threads), (contender, threads, workload)} - known
+            total += sum(START if len(key) == 2 else BUILD[tool] + 3 * slow for key in fresh)
+            known |= fresh
+    return total
+
+
 def run_all(args, path):
     """Measures what is not in the file yet, adding each row as it comes."""
-    done = {identity(row) for row in read(path)}
+    left = missing(args, read(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
+    minutes, start = math.ceil(expected(args, left) / 60), time.monotonic()
+    print(f"{len(left)} measurements, about {minutes} min on an idle machine", flush=True)
+    with path.open("a", newline="") as file, Servers() as servers:
         writer = csv.writer(file, lineterminator="\n")
         if file.tell() == 0:
             writer.writerow(COLUMNS)
-        for turn in range(1, args.turns + 1):
-            for workload in args.workloads:
-                for threads in args.threads:
-                    for contender in contenders(workload, args.precisions):
-                        if (turn, workload, threads, contender) in done:
-                            continue
-                        row = [turn] + measure(args, workload, contender, threads)
-                        writer.writerow(row)
-                        file.flush()
-                        print(f"turn {turn}: {workload} t{threads} {contender} {row[5]}", flush=True)
+        for turn, workload, threads, contender in left:
+            row = [turn] + measure(args, servers, workload, contender, threads)
+            writer.writerow(row)
+            file.flush()
+            print(f"{time.monotonic() - start:.0f} s, turn {turn}: "
+                  f"{workload} t{threads} {contender} {row[5]}", flush=True)
 
 
 def quantile(values, p):

@@ -1,14 +1,16 @@
 """The nine workloads of `hstep bench` in JAX with optax, on the CPU.
 
     python jax_bench.py WORKLOAD VARIANT THREADS SECONDS
+    python jax_bench.py - VARIANT THREADS
 
 VARIANT: default, or grp (branched rollouts in equal groups, one an elite, of randomly ordered
-rows). Prints one line: RESULT workload contender threads med M best B percpu C.
+rows). Prints one line: RESULT workload contender threads med M best B percpu C. With `-` for the
+workload it answers lines `WORKLOAD SECONDS` of standard input so, or with a line ERROR, and keeps
+what it has compiled, until the input ends.
 """
 
 import math
 import os
-import sys
 from functools import partial
 
 import rates
@@ -278,6 +280,4 @@ WORKLOADS = {
     "e10": lambda: actor(10),
 }
 
-if workload not in WORKLOADS:
-    sys.exit(f"jax_bench.py: no workload `{workload}`; there are: {', '.join(WORKLOADS)}")
-rates.report(workload, f"jax-{variant}", threads, seconds, *WORKLOADS[workload]())
+rates.run(workload, f"jax-{variant}", threads, seconds, WORKLOADS)

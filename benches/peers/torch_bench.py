@@ -1,17 +1,18 @@
 """The nine workloads of `hstep bench` in PyTorch, on the CPU.
 
     python torch_bench.py WORKLOAD VARIANT THREADS SECONDS
+    python torch_bench.py - VARIANT THREADS
 
 VARIANT: default (as one writes it first), best (fused Adam, no gradients that nobody reads, rows
 grouped by member), compile (best, compiled), medium (best, bf16 inside float32 products), bf16
 (plans with all networks in bf16). Prints one line: RESULT workload contender threads med M best B
-percpu C.
+percpu C. With `-` for the workload it answers lines `WORKLOAD SECONDS` of standard input so, or with a
+line ERROR, and keeps what it has built, until the input ends.
 """
 
 import math
 import os
 import random
-import sys
 
 import rates
 
@@ -276,8 +277,7 @@ WORKLOADS = {
     "e10": lambda: actor(10),
 }
 
-if variant == "bf16" and not workload.startswith("d"):
-    sys.exit("torch_bench.py: bf16 networks are for the plans (d100, d500, d64)")
-if workload not in WORKLOADS:
-    sys.exit(f"torch_bench.py: no workload `{workload}`; there are: {', '.join(WORKLOADS)}")
-rates.report(workload, f"torch-{variant}", threads, seconds, *WORKLOADS[workload]())
+# Networks in bf16 are for the plans.
+if variant == "bf16":
+    WORKLOADS = {name: build for name, build in WORKLOADS.items() if name.startswith("d")}
+rates.run(workload, f"torch-{variant}", threads, seconds, WORKLOADS)
