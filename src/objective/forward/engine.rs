@@ -57,7 +57,8 @@ pub(super) enum Keep {
 }
 
 impl<'a> Engine<'a> {
-    /// `None` where a part has no form on rows.
+    /// `None` where a part has no form on rows, or the parts do not fit each other: the rollout
+    /// through tensors says what is wrong.
     pub fn new(
         hstep: &HStep<'a>,
         actions: Actions<'a>,
@@ -67,9 +68,10 @@ impl<'a> Engine<'a> {
         if hstep.cost.steps != Entropy::None && hstep.cost.coefficient != 0.0 {
             return None;
         }
+        // Asked for at horizon 0, too: only dynamics on rows observe their state as it is.
         let dynamics = match hstep.dynamics {
-            Some(dynamics) if hstep.horizon > 0 => Some(dynamics.rows()?),
-            _ => None,
+            Some(dynamics) => Some(dynamics.rows()?),
+            None => None,
         };
         let source = match actions {
             Actions::Open(_) => Source::Open(given),
@@ -84,12 +86,31 @@ impl<'a> Engine<'a> {
             }
             Actions::Policy(policy) => (policy.action_dim(), 0),
         };
+        let fits = match (&source, actions) {
+            (Source::Policy(rows) | Source::Perturbed { policy: rows, .. }, _)
+                if rows.obs_dim() != s =>
+            {
+                false
+            }
+            (_, Actions::Perturbed { policy, .. }) => policy.action_dim() == a,
+            _ => true,
+        };
+        if !fits || hstep.dynamics.is_some_and(|d| d.action_dim() != a) {
+            return None;
+        }
         let end = match hstep.terminal {
             Terminal::Zero => End::Zero,
-            Terminal::State(value) => End::State(value.rows()?),
+            Terminal::State(value) => {
+                let value = value.rows()?;
+                if value.obs_dim() != s {
+                    return None;
+                }
+                End::State(value)
+            }
             Terminal::Action { critic, reduce, samples } => {
                 let critic = critic.rows()?;
-                if matches!(reduce, Reduce::Member(e) if e >= critic.members()) {
+                let missing = matches!(reduce, Reduce::Member(e) if e >= critic.members());
+                if missing || critic.widths() != (s, a) {
                     return None;
                 }
                 End::Action { critic, reduce, samples: samples.max(1) }
@@ -240,7 +261,7 @@ impl<'a> Engine<'a> {
                 for extra in 0..*samples {
                     let at = (self.horizon, self.horizon + extra);
                     self.act(rows, at, &state, policy_noise, &mut eps, &mut action, &mut work);
-                    if extra == 0 && keep != Keep::Returns {
+                    if keep == Keep::All || (extra == 0 && keep == Keep::Actions) {
                         found.actions.push(action.clone());
                     }
                     critic.q(&state, &action, &mut q, &mut work);

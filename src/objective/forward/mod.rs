@@ -93,6 +93,7 @@ impl HStep<'_> {
         let rollout = self.rollout(s0, actions, noise)?;
         let returns = to_f64(&self.score(&rollout)?)?;
         let actions = match actions_too {
+            true if rollout.actions.is_empty() => Some(Vec::new()),
             true => {
                 let all = Tensor::stack(&rollout.actions, 1)?.to_dtype(DType::F32)?;
                 Some(all.flatten_all()?.to_vec1()?)
@@ -135,15 +136,18 @@ impl HStep<'_> {
             alive.push(if ends { Some(cont.clone()) } else { None });
         }
         let n = self.decisions();
+        let taken = found.first().map_or(0, |f| f.actions.len());
+        let mut actions = steps(taken, |f, t| &f.actions[t], false)?;
+        let more = actions.split_off(n).into_iter().map(|action| (action, None)).collect();
         Ok(Rollout {
             states: steps(h + 1, |f, t| &f.states[t], false)?,
-            actions: steps(n, |f, t| &f.actions[t], false)?,
+            actions,
             rewards: steps(h, |f, t| &f.rewards[t], true)?,
             cont,
             log_probs: vec![Tensor::zeros(b, DType::F32, s0.device())?; n],
             costs: vec![None; n],
             alive,
-            more: Vec::new(),
+            more,
         })
     }
 
@@ -176,7 +180,11 @@ impl HStep<'_> {
             Actions::Open(_) => Numbers::Zero,
             _ => Numbers::new(&noise.policy, b, engine.a, draws, "policy")?,
         };
-        let model = Numbers::new(&noise.model, b, engine.noise_dim, self.horizon, "model")?;
+        let model = match noise.member {
+            // The mean has no noise; numbers of another width are no error there.
+            Members::Mean if engine.has_members => Numbers::Zero,
+            _ => Numbers::new(&noise.model, b, engine.noise_dim, self.horizon, "model")?,
+        };
         let given_members = match &noise.member {
             Members::Tensor(u) if engine.has_members => {
                 if u.dims().len() != 2 || u.dim(0)? < self.horizon || u.dim(1)? != b {
