@@ -64,6 +64,9 @@ pub trait RowDynamics: Sync {
 
 /// A policy on rows.
 pub trait RowPolicy: Sync {
+    /// Length `O` of an observation.
+    fn obs_dim(&self) -> usize;
+
     /// Actions `[n,A]` at observations `[n,O]`: samples with the standard normal numbers `eps`
     /// `[n,A]`, modes without.
     fn act(&self, obs: &[f32], eps: Option<&[f32]>, action: &mut [f32], work: &mut Workspace);
@@ -71,6 +74,9 @@ pub trait RowPolicy: Sync {
 
 /// A state value on rows.
 pub trait RowValue: Sync {
+    /// Length `O` of an observation.
+    fn obs_dim(&self) -> usize;
+
     /// `V(s)` `[n]` of observations `[n,O]`.
     fn value(&self, obs: &[f32], out: &mut [f32], work: &mut Workspace);
 }
@@ -79,6 +85,9 @@ pub trait RowValue: Sync {
 pub trait RowCritic: Sync {
     /// Number `E` of members.
     fn members(&self) -> usize;
+
+    /// Lengths `O` of an observation and `A` of an action.
+    fn widths(&self) -> (usize, usize);
 
     /// `Q_e(s, a)` `[E,n]` of observations `[n,O]` and actions `[n,A]`.
     fn q(&self, obs: &[f32], action: &[f32], out: &mut [f32], work: &mut Workspace);

@@ -1,6 +1,9 @@
 //! The probabilistic ensemble: what it recovers, what it reports, and that it resumes bit for bit.
 
+mod gradient;
+pub mod made;
 mod reports;
+mod step;
 
 use std::sync::Arc;
 

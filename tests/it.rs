@@ -9,6 +9,7 @@ mod nn;
 mod noise;
 mod objective;
 mod planner;
+mod pool;
 mod store;
 mod table;
 mod uses;

@@ -2,6 +2,8 @@
 
 #[path = "objective/fixtures.rs"]
 mod fixtures;
+#[path = "objective/forward.rs"]
+mod forward;
 #[path = "objective/gradients.rs"]
 mod gradients;
 #[path = "objective/identities.rs"]

@@ -271,6 +271,8 @@ impl Dynamics for EnsembleModel {
         let next = next.contiguous()?;
         let reward = match &self.known.reward {
             Some(known) if !self.config.learn_reward => known(state, action, &next)?,
+            // candle panics at a view that begins beyond an empty tensor.
+            _ if b == 0 => Tensor::zeros(0, state.dtype(), state.device())?,
             _ => target.narrow(1, self.obs_dim, 1)?.squeeze(1)?.contiguous()?,
         };
         let cont = match &self.known.continuation {

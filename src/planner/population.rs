@@ -342,7 +342,7 @@ impl Problem<'_> {
     ) -> Result<Tensor> {
         let noise = Noise { policy: normals.clone(), model: Normals::Zero, member: Members::Mean };
         let actions = Actions::Perturbed { policy, delta, limit };
-        let rollout = self.objective.rollout(self.s0, actions, &noise)?;
+        let rollout = self.objective.rollout_forward(self.s0, actions, &noise)?;
         *model_steps += (rollout.horizon() * self.s0.dim(0)?) as u64;
         Ok(Tensor::stack(&rollout.actions, 1)?)
     }

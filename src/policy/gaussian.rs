@@ -157,6 +157,10 @@ struct GaussianRows {
 }
 
 impl RowPolicy for GaussianRows {
+    fn obs_dim(&self) -> usize {
+        self.net.input
+    }
+
     fn act(&self, obs: &[f32], eps: Option<&[f32]>, action: &mut [f32], work: &mut Workspace) {
         let a = self.actions;
         let n = action.len() / a.max(1);

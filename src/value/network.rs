@@ -158,6 +158,10 @@ impl RowCritic for QRows {
         self.members
     }
 
+    fn widths(&self) -> (usize, usize) {
+        (self.obs_dim, self.net.input - self.obs_dim)
+    }
+
     fn q(&self, obs: &[f32], action: &[f32], out: &mut [f32], work: &mut Workspace) {
         let (n, o) = (out.len() / self.members, self.obs_dim);
         let a = self.net.input - o;
@@ -214,6 +218,10 @@ impl Value for VNet {
 struct VRows(PackedNet);
 
 impl RowValue for VRows {
+    fn obs_dim(&self) -> usize {
+        self.0.input
+    }
+
     fn value(&self, obs: &[f32], out: &mut [f32], work: &mut Workspace) {
         self.0.forward(0, out.len(), obs, out, &mut work.room);
     }

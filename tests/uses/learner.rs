@@ -20,8 +20,13 @@ const FIT_EVERY: usize = 4;
 
 /// MBPO, tiny: a fit is one gradient step, so that the steps count the fits.
 fn agent() -> Agent {
-    let actor = ActorConfig { hidden: vec![4], ..ActorConfig::default() };
-    let critic = CriticConfig { hidden: vec![4], tau: 0.1, ..CriticConfig::default() };
+    agent_in(&Spec::f64(), 4)
+}
+
+/// With hidden layers of `width`.
+fn agent_in(spec: &Spec, width: usize) -> Agent {
+    let actor = ActorConfig { hidden: vec![width], ..ActorConfig::default() };
+    let critic = CriticConfig { hidden: vec![width], tau: 0.1, ..CriticConfig::default() };
     let model = EnsembleConfig {
         members: 2,
         elites: 2,
@@ -58,7 +63,7 @@ fn agent() -> Agent {
         action_high: vec![1.0],
         max_steps: 100,
     };
-    Agent::new(hybrid, &info, Known::default(), &Rng::new(1), &Spec::f64()).unwrap()
+    Agent::new(hybrid, &info, Known::default(), &Rng::new(1), spec).unwrap()
 }
 
 fn observe(agent: &mut Agent, rng: &mut Rng) {
@@ -125,6 +130,32 @@ fn an_update_is_critic_then_actor_then_temperature_then_target() {
     assert!((log.get("actor_loss").unwrap() - scalar(&loss).unwrap()).abs() < 1e-12);
     let entropy = -scalar(&rollout.log_probs[0].mean_all().unwrap()).unwrap();
     assert!((log.get("entropy").unwrap() - entropy).abs() < 1e-12);
+}
+
+#[test]
+fn a_gradient_step_is_the_same_through_either_operations() {
+    // Below a block of rows, one block and a bit, and two.
+    for b in [3, 130, 256] {
+        let step = |spec: &Spec| {
+            let mut agent = agent_in(spec, 20);
+            let batch = super::batch(b, 7);
+            let mut log = Log::default();
+            for round in 0..2 {
+                let key = Rng::new(round).key();
+                agent.gradient_step(&batch, key, &mut log).unwrap();
+            }
+            (log.get("critic_loss").unwrap(), agent.tensors().unwrap())
+        };
+        let ((loss, fused), (want, plain)) = (step(&Spec::f64()), step(&Spec::f64().plain()));
+        assert!((loss / want - 1.0).abs() < 1e-10, "{loss} {want}");
+        assert!(fused.keys().eq(plain.keys()));
+        // Adam's moments among them: its first steps keep little more than signs of the gradients.
+        assert!(fused.keys().any(|name| name.contains("critic") && name.ends_with(".m")));
+        for (name, want) in &plain {
+            let (got, want) = (to_f64(&fused[name]).unwrap(), to_f64(want).unwrap());
+            crate::ensemble::made::close(&got, &want, 1e-10, &format!("{name}, {b} rows"));
+        }
+    }
 }
 
 #[test]
