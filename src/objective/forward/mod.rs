@@ -26,7 +26,7 @@ pub struct Returns {
     /// `J_H` `[B]`.
     pub returns: Vec<f64>,
     /// The actions taken `[B,n,A]`, row-major, where they were asked for.
-    pub actions: Option<Vec<f32>>,
+    pub actions: Option<Vec<f64>>,
 }
 
 /// The rows of every task: of one member where each row keeps its own, else as they come.
@@ -74,15 +74,15 @@ impl HStep<'_> {
             }
             let actions = actions_too.then(|| {
                 let n = found.first().map_or(0, |f| f.actions.len());
-                let steps = |f: &Found, t: usize| f.actions[t].clone();
                 let width = found.first().map_or(0, |f| f.actions.first().map_or(0, Vec::len))
                     / tasks.first().map_or(1, |t| t.len().max(1));
                 let mut all = vec![0.0; b * n * width];
                 for t in 0..n {
                     for (rows, found) in tasks.iter().zip(&found) {
-                        let of_step = steps(found, t);
-                        for (row, a) in rows.iter().zip(of_step.chunks_exact(width.max(1))) {
-                            all[(*row as usize * n + t) * width..][..width].copy_from_slice(a);
+                        let of_step = found.actions[t].chunks_exact(width.max(1));
+                        for (row, action) in rows.iter().zip(of_step) {
+                            let own = &mut all[(*row as usize * n + t) * width..][..width];
+                            own.iter_mut().zip(action).for_each(|(to, a)| *to = f64::from(*a));
                         }
                     }
                 }
@@ -95,8 +95,7 @@ impl HStep<'_> {
         let actions = match actions_too {
             true if rollout.actions.is_empty() => Some(Vec::new()),
             true => {
-                let all = Tensor::stack(&rollout.actions, 1)?.to_dtype(DType::F32)?;
-                Some(all.flatten_all()?.to_vec1()?)
+                Some(to_f64(&Tensor::stack(&rollout.actions, 1)?)?)
             }
             false => None,
         };
