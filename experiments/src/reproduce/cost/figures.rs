@@ -51,7 +51,7 @@ pub fn time(measured: &Measured) -> Figure {
 }
 
 fn panel(measured: &Measured, varied: Varied, steps: &[Step]) -> Panel {
-    let Sizes { batch, members, model_width, .. } = Sizes::USUAL;
+    let Sizes { batch, members, model_width, width } = Sizes::USUAL;
     let (title, x) = match varied {
         Varied::Members => {
             (format!("Members ({model_width} wide, batch {batch})"), "members of the ensemble")
@@ -59,7 +59,10 @@ fn panel(measured: &Measured, varied: Varied, steps: &[Step]) -> Panel {
         Varied::Width => {
             (format!("Width ({members} members, batch {batch})"), "units in every hidden layer")
         }
-        Varied::Batch => (format!("Batch ({members} members)"), "rows of a batch"),
+        Varied::Batch => (
+            format!("Batch ({members} members {model_width} wide; SAC {width} wide)"),
+            "rows of a batch",
+        ),
         Varied::Horizon => (
             format!("Horizon (actor: {batch} states; plan: 100 candidates, {members} members)"),
             "horizon H (model steps)",
@@ -111,11 +114,11 @@ pub fn memory(measured: &Measured) -> Figure {
         name: format!("{}-memory", super::NAME),
         title: "Memory of MAAC's actor step against the horizon".into(),
         caption: format!(
-            "{slope:.2} MiB a model step are kept for the backward pass, {hidden:.2} of them hidden \
-             activations; {} start states",
+            "Counted by the allocator, {} start states: {slope:.2} MiB a model step are kept for the \
+             backward pass; hidden activations are {hidden:.2}",
             Sizes::USUAL.batch
         ),
-        size: (900, 540),
+        size: (1000, 560),
         panels: vec![Panel {
             title: String::new(),
             x: Axis::linear("horizon H (model steps)").between(0.0, 1.04 * ends[ends.len() - 1]),

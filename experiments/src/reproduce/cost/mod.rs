@@ -80,11 +80,11 @@ fn measure(config: &Config, job: &Job) -> anyhow::Result<Measured> {
     let mut limits = Vec::new();
     for turn in 0..config.turns {
         limits.push(limit::gflops(threads, LIMIT_SHARE * config.seconds));
-        for (_, work, seconds) in &mut works {
+        for (point, work, seconds) in &mut works {
             let start = Instant::now();
             let calls = repeat(work, config.seconds, 1)?;
             seconds.push(start.elapsed().as_secs_f64() / calls as f64);
-            job.step(&format!("{NAME}: a point of turn {turn}"))?;
+            job.step(&format!("{NAME}: turn {turn}, {point:?}"))?;
         }
         tracing::info!("{NAME}: turn {} of {} done", turn + 1, config.turns);
     }
