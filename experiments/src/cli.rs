@@ -44,7 +44,7 @@ pub enum Command {
     List(List),
     /// Measure how fast the parts of training run on this machine.
     Bench(Bench),
-    /// Measure what full replay buffers cost in memory.
+    /// Measure what full replay buffers, or an actor step through the model, cost in memory.
     #[command(hide = true)]
     Memory(Memory),
 }
@@ -55,6 +55,9 @@ pub struct Memory {
     /// Transitions in each of the two buffers.
     #[arg(long, default_value_t = 1_000_000)]
     pub rows: usize,
+    /// Measure one actor step through so many model steps instead.
+    #[arg(long, value_name = "H", conflicts_with = "rows")]
+    pub horizon: Option<usize>,
 }
 
 /// `hstep train ALGO --env ENV [key=value ...]` or `hstep train FILE.toml [key=value ...]`

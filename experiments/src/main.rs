@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod commands;
+mod counting;
 mod exit;
 mod memory;
 mod output;
@@ -22,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 /// A training step frees and takes the same large blocks over and over; the system's allocator gives
 /// them back in between, and fresh pages cost a clearing each.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// mimalloc's number for the milliseconds after which it gives unused memory back, and what they are
 /// set to. Its own 10 ms are less than one training step: every step would take its blocks anew.

@@ -201,3 +201,103 @@ fn the_peers_are_drawn_from_what_was_measured() {
     assert!(svg.contains("SAC update") && !svg.contains("NaN"));
     assert!(folder.path().join("peers-bf16.png").exists());
 }
+
+/// Times are whatever they are; what is said of sizes, limits and memory is exact or nearly so.
+#[test]
+fn the_cost_is_measured_once_and_drawn_again_from_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, data) = (folder.path().to_str().unwrap(), folder.path().join("data"));
+    let sizes = ["members=[1, 2]", "widths=[8, 16]", "batches=[4, 12]", "horizons=[1, 2, 3]"];
+    let tiny = ["turns=2", "seconds=0.001", "memory_horizons=[1, 6, 11]"];
+    let cost = |more: &[&str]| {
+        run(&[&["-q", "reproduce", "cost", "--out", out], &sizes[..], &tiny, more].concat())
+    };
+    let text = succeeded(&cost(&["--threads", "2"]));
+    assert!(text.starts_with("Time of a step on 2 threads: median of 2 interleaved"), "{text}");
+
+    let csv = data.join("cost.csv");
+    for (panel, series, sizes) in [
+        ("Members", "ensemble fit", 2),
+        ("Width", "ensemble fit", 2),
+        ("Width", "SAC update", 2),
+        ("Batch", "ensemble fit", 2),
+        ("Batch", "SAC update", 2),
+        ("Horizon", "MPPI plan", 3),
+        ("Horizon", "MAAC actor step", 3),
+    ] {
+        let (times, limit) =
+            (line(&csv, panel, series), line(&csv, panel, &format!("{series}, limit")));
+        assert_eq!((times.len(), limit.len()), (sizes, sizes), "{panel}: {series}");
+        assert!(times.iter().chain(&limit).all(|ms| *ms > 0.0), "{panel}: {series}");
+    }
+    // Twice the members and three times the rows are as much more arithmetic.
+    let limit = |panel: &str, step: &str| line(&csv, panel, &format!("{step}, limit"));
+    let ratio = |limit: Vec<f64>| limit[1] / limit[0];
+    assert!((ratio(limit("Members", "ensemble fit")) - 2.0).abs() < 1e-12);
+    assert!((ratio(limit("Batch", "ensemble fit")) - 3.0).abs() < 1e-12);
+    assert!((ratio(limit("Batch", "SAC update")) - 3.0).abs() < 1e-12);
+    // Every model step is as much as the one before.
+    for step in ["MPPI plan", "MAAC actor step"] {
+        let ms = limit("Horizon", step);
+        assert!(((ms[2] - ms[1]) / (ms[1] - ms[0]) - 1.0).abs() < 1e-9, "{step}: {ms:?}");
+    }
+    let times = std::fs::read_to_string(data.join("cost/times.csv")).unwrap();
+    assert_eq!(times.lines().count(), 1 + 2 * (5 * 2 + 2 * 3));
+
+    // 256 rows of two policy layers of 256 and four model layers of 200, four bytes each, and less
+    // than a quarter more for states, actions, noise and what the heads keep. A buffer that the
+    // library used again or not is 0.2 MiB: a few hundredths over five steps.
+    let mib = line(&data.join("cost-memory.csv"), "", "end of the forward pass");
+    let hidden = 256.0 * (2.0 * 256.0 + 4.0 * 200.0) * 4.0 / 1024.0 / 1024.0;
+    let slopes = [(mib[1] - mib[0]) / 5.0, (mib[2] - mib[1]) / 5.0];
+    assert!(slopes.iter().all(|s| (1.0..1.25).contains(&(s / hidden))), "{mib:?}");
+    assert!((slopes[0] / slopes[1] - 1.0).abs() < 0.06, "{mib:?}");
+    let peak = line(&data.join("cost-memory.csv"), "", "peak of the whole step");
+    assert!(peak.iter().zip(&mib).all(|(peak, end)| peak > end), "{peak:?} {mib:?}");
+
+    let drawn = ["cost.svg", "cost-memory.svg", "data/cost.md"];
+    let read = || drawn.map(|name| std::fs::read_to_string(folder.path().join(name)).unwrap());
+    let first = read();
+    assert!(first.iter().all(|text| !text.contains("NaN") && !text.contains("inf")));
+    assert!(first[0].contains("2 threads") && first[1].contains("MiB a model step"));
+    drawn.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).unwrap());
+    succeeded(&cost(&["--redraw", "--threads", "1"]));
+    assert!(read() == first);
+    let manifest = std::fs::read_to_string(folder.path().join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    for name in ["cost", "cost-memory"] {
+        let command = manifest[name]["command"].as_str().unwrap();
+        assert!(command.starts_with("hstep reproduce cost --redraw"), "{command}");
+    }
+
+    // Data that are not there are not made up.
+    let refused = |out: Output, words: &str| {
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(4) && said.contains(words), "{said}");
+    };
+    let other = "expected 2 rows of members,fit,3, got 0";
+    refused(cost(&["--redraw", "members=[1, 3]"]), other);
+    refused(cost(&["--redraw", "memory_horizons=[1, 7]"]), "expected 1 rows of 7, got 0");
+    std::fs::write(data.join("cost/times.csv"), times.replace("width,fit,8,0,", "width,fit,8,0,-"))
+        .unwrap();
+    refused(cost(&["--redraw"]), "is no row of varied,step,size,turn,seconds");
+}
+
+#[test]
+fn settings_of_the_cost_are_checked_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    for (setting, words) in [
+        ("turns=0", "`turns`: expected at least 1"),
+        ("seconds=-1", "`seconds`: expected a finite number above 0"),
+        ("widths=[]", "`widths`: expected 1 or more rising numbers from 1 to 4096, got []"),
+        ("horizons=[5, 1]", "`horizons`: expected 1 or more rising"),
+        ("memory_horizons=[5]", "`memory_horizons`: expected 2 or more rising"),
+        ("member=[1]", "`member`: unknown key; did you mean `members`?"),
+    ] {
+        refused_with(&["reproduce", "cost", "--out", out, setting], 2, words);
+    }
+    refused_with(&["reproduce", "cost", "--out", out, "--redraw"], 6, "limits.csv");
+    refused_with(&["memory", "--horizon", "201"], 2, "`improve.horizon`");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,9 +1,10 @@
 //! `hstep bench`: how fast the parts of training run, in the format of the programs that run the
 //! same work in other tools (`benches/peers`).
 
-mod limit;
-mod work;
-mod workload;
+pub mod limit;
+pub mod memory;
+pub mod work;
+pub mod workload;
 
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cli::Bench;
 use crate::output::say;
 use work::Work;
-use workload::{LIMIT, Workload};
+use workload::{LIMIT, Sizes, Workload};
 
 /// Seconds of a window; the median and the best of their rates are reported.
 const WINDOW: f64 = 0.25;
@@ -57,13 +58,14 @@ pub fn run(args: &Bench) -> Result<()> {
     let limit = limit::gflops(threads, args.seconds * if alone { 0.5 } else { 1.0 });
     say!("LIMIT t{threads} gflops {limit:.1}")?;
     for (name, workload) in wanted {
-        let rates = measure(work::work(workload, args.precision)?, workload, args.seconds)?;
+        let sizes = Sizes { precision: args.precision, ..Sizes::USUAL };
+        let rates = measure(work::work(workload, &sizes)?, workload, args.seconds)?;
         let Rates { median, best, per_cpu } = rates;
         say!(
             "RESULT {name} {contender} t{threads} med {median:.3} best {best:.3} \
              percpu {per_cpu:.3}"
         )?;
-        let gflops = median * workload.flops() / 1e9;
+        let gflops = median * workload.flops(&Sizes::USUAL) / 1e9;
         say!("FRACTION {name} t{threads} {:.3} gflops {gflops:.1}", gflops / limit)?;
     }
     Ok(())
@@ -104,7 +106,10 @@ fn measure(mut work: Work, workload: Workload, seconds: f64) -> Result<Rates> {
 }
 
 /// Calls `work` until `seconds` have passed and it was called `calls` times; says how often it was.
-fn repeat(work: &mut Work, seconds: f64, calls: usize) -> Result<usize> {
+///
+/// # Errors
+/// Those of `work`.
+pub fn repeat(work: &mut Work, seconds: f64, calls: usize) -> Result<usize> {
     let (start, mut done) = (Instant::now(), 0);
     while done < calls || start.elapsed().as_secs_f64() < seconds {
         work()?;

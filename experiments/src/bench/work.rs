@@ -6,34 +6,36 @@ use hstep::agent::Hybrid;
 use hstep::dynamics::{Ensemble, EnsembleConfig};
 use hstep::env::{EnvInfo, Known};
 use hstep::learner::Agent;
-use hstep::objective::{Cost, HStep, Members, Noise, Reduce, Terminal};
+use hstep::objective::{Cost, HStep, Members, Noise, Reduce, Rollout, Terminal};
 use hstep::parts::TemperatureConfig;
 use hstep::planner::{Base, MemberChoice, Mppi, MppiConfig, Planner, Problem, SamplesConfig};
+use hstep::policy::ActorConfig;
 use hstep::replay::Batch;
 use hstep::rng::Rng;
-use hstep::shape::{Precision, Spec};
+use hstep::shape::Spec;
 use hstep::train::Log;
 use hstep::uses::{BRANCH_ROWS, Pathwise, PathwiseConfig, Td0, branch};
 use hstep::value::{CriticConfig, VNet};
 
-use super::workload::Workload;
-use super::workload::{ACT, BATCH, HIDDEN, MEMBERS, MODEL_HIDDEN, OBS, PLAN_HORIZON, TARGETS};
+use super::workload::{ACT, OBS, Sizes, TARGETS, Workload};
 
 /// One call of a workload.
 pub type Work = Box<dyn FnMut() -> Result<()>>;
 
-/// What `workload` repeats, with everything it needs made beforehand.
+/// What `workload` repeats at these sizes, with everything it needs made beforehand.
 ///
 /// # Errors
 /// When the library refuses a part.
-pub fn work(workload: Workload, precision: Precision) -> Result<Work> {
-    let spec = Spec { precision, ..Spec::f32() };
+pub fn work(workload: Workload, sizes: &Sizes) -> Result<Work> {
     match workload {
-        Workload::Update => update(),
-        Workload::Fit => fit(),
-        Workload::Branch(rows) => branched(rows, &spec),
-        Workload::Plan { samples, starts } => plan(samples, starts, &spec),
-        Workload::Actor(horizon) => actor(horizon),
+        Workload::Update => update(sizes),
+        Workload::Fit => fit(sizes),
+        Workload::Branch(rows) => branched(rows, sizes),
+        Workload::Plan { samples, starts, horizon } => plan(samples, starts, horizon, sizes),
+        Workload::Actor(horizon) => {
+            let mut actor = ActorStep::new(horizon, sizes)?;
+            Ok(Box::new(move || actor.step()))
+        }
     }
 }
 
@@ -43,25 +45,27 @@ fn rng() -> Rng {
 }
 
 /// The ensemble's settings, predicting with the first `elites` members.
-fn model(elites: usize) -> EnsembleConfig {
+fn model(elites: usize, sizes: &Sizes) -> EnsembleConfig {
+    let hidden = sizes.model_hidden();
     EnsembleConfig {
-        members: MEMBERS,
+        members: sizes.members,
         elites,
-        hidden: MODEL_HIDDEN.to_vec(),
-        batch: BATCH,
+        batch: sizes.batch,
         lr: 1e-3,
-        weight_decay: vec![1e-5; MODEL_HIDDEN.len() + 1],
+        weight_decay: vec![1e-5; hidden.len() + 1],
+        hidden: hidden.to_vec(),
         ..EnsembleConfig::default()
     }
 }
 
-fn ensemble(elites: usize, spec: &Spec) -> Result<Ensemble> {
-    let rng = &mut rng().fork("model");
-    Ok(Ensemble::new(&model(elites), OBS, ACT, Known::default(), rng, spec)?)
+/// An ensemble whose members all predict.
+fn ensemble(sizes: &Sizes) -> Result<Ensemble> {
+    let (config, rng) = (model(sizes.members, sizes), &mut rng().fork("model"));
+    Ok(Ensemble::new(&config, OBS, ACT, Known::default(), rng, &sizes.spec())?)
 }
 
-fn critic() -> CriticConfig {
-    CriticConfig { hidden: HIDDEN.to_vec(), ..CriticConfig::default() }
+fn critic(sizes: &Sizes) -> CriticConfig {
+    CriticConfig { hidden: sizes.hidden().to_vec(), ..CriticConfig::default() }
 }
 
 /// An agent with policy, twin critics, temperature and, where `elites` are given, a model.
@@ -69,14 +73,15 @@ fn agent(
     pathwise: Pathwise,
     temperature: &TemperatureConfig,
     elites: Option<usize>,
-    spec: &Spec,
+    sizes: &Sizes,
 ) -> Result<Agent> {
+    let actor = ActorConfig { hidden: sizes.hidden().to_vec(), ..ActorConfig::default() };
     let mut builder = Hybrid::builder("bench", "")
-        .actor_critic(0.99, &Default::default(), &critic(), temperature)
+        .actor_critic(0.99, &actor, &critic(sizes), temperature)
         .improve(pathwise)
         .target(Box::new(Td0(Reduce::Min)));
     if let Some(elites) = elites {
-        builder = builder.model(&model(elites));
+        builder = builder.model(&model(elites, sizes));
     }
     let info = EnvInfo {
         name: "bench".into(),
@@ -85,20 +90,20 @@ fn agent(
         action_high: vec![1.0; ACT],
         max_steps: 1000,
     };
-    Ok(Agent::new(builder.build()?, &info, Known::default(), &rng(), spec)?)
+    Ok(Agent::new(builder.build()?, &info, Known::default(), &rng(), &sizes.spec())?)
 }
 
 /// One SAC update: both critics, policy, temperature, target networks.
-fn update() -> Result<Work> {
-    let mut agent =
-        agent(Pathwise::model_free(), &TemperatureConfig::default(), None, &Spec::f32())?;
+fn update(sizes: &Sizes) -> Result<Work> {
+    let mut agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), None, sizes)?;
     let (spec, mut rng) = (Spec::f32(), rng().fork("batch"));
-    let obs = rng.normals((BATCH, OBS), &spec)?;
+    let rows = sizes.batch;
+    let obs = rng.normals((rows, OBS), &spec)?;
     let batch = Batch {
-        next_obs: rng.normals((BATCH, OBS), &spec)?,
-        action: rng.normals((BATCH, ACT), &spec)?.tanh()?,
-        reward: rng.normals(BATCH, &spec)?,
-        cont: Tensor::ones(BATCH, spec.dtype, &spec.device)?,
+        next_obs: rng.normals((rows, OBS), &spec)?,
+        action: rng.normals((rows, ACT), &spec)?.tanh()?,
+        reward: rng.normals(rows, &spec)?,
+        cont: Tensor::ones(rows, spec.dtype, &spec.device)?,
         obs,
         state: None,
     };
@@ -107,11 +112,11 @@ fn update() -> Result<Work> {
 }
 
 /// One training step of every member and of the bounds.
-fn fit() -> Result<Work> {
-    let (spec, mut rng, mut ensemble) =
-        (Spec::f32(), rng().fork("rows"), ensemble(MEMBERS, &Spec::f32())?);
-    let x = rng.normals((MEMBERS, BATCH, OBS + ACT), &spec)?;
-    let y = rng.normals((MEMBERS, BATCH, TARGETS), &spec)?;
+fn fit(sizes: &Sizes) -> Result<Work> {
+    let (spec, mut rng, mut ensemble) = (Spec::f32(), rng().fork("rows"), ensemble(sizes)?);
+    let (members, rows) = (sizes.members, sizes.batch);
+    let x = rng.normals((members, rows, OBS + ACT), &spec)?;
+    let y = rng.normals((members, rows, TARGETS), &spec)?;
     Ok(Box::new(move || {
         ensemble.fit_step(&x, &y)?;
         Ok(())
@@ -120,12 +125,12 @@ fn fit() -> Result<Work> {
 
 /// One step of the policy through the model from `rows` states, in MBPO's blocks: a random one of
 /// five elites a row, policy and model noise.
-fn branched(rows: usize, spec: &Spec) -> Result<Work> {
-    let agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), Some(5), spec)?;
-    let mut rng = rng().fork("starts");
+fn branched(rows: usize, sizes: &Sizes) -> Result<Work> {
+    let agent = agent(Pathwise::model_free(), &TemperatureConfig::default(), Some(5), sizes)?;
+    let (spec, mut rng) = (Spec::f32(), rng().fork("starts"));
     let blocks = (0..rows)
         .step_by(BRANCH_ROWS)
-        .map(|at| rng.normals((BRANCH_ROWS.min(rows - at), OBS), spec))
+        .map(|at| rng.normals((BRANCH_ROWS.min(rows - at), OBS), &spec))
         .collect::<hstep::Result<Vec<_>>>()?;
     Ok(Box::new(move || {
         for s0 in &blocks {
@@ -136,13 +141,13 @@ fn branched(rows: usize, spec: &Spec) -> Result<Work> {
 }
 
 /// One MPPI plan from each of `starts` states; every candidate goes through every member.
-fn plan(samples: usize, starts: usize, spec: &Spec) -> Result<Work> {
-    let (mut rng, ensemble) = (rng().fork("starts"), ensemble(MEMBERS, spec)?);
-    let value = VNet::new(&critic(), OBS, &mut rng.fork("value"), spec)?;
+fn plan(samples: usize, starts: usize, horizon: usize, sizes: &Sizes) -> Result<Work> {
+    let (spec, mut rng, ensemble) = (Spec::f32(), rng().fork("starts"), ensemble(sizes)?);
+    let value = VNet::new(&critic(sizes), OBS, &mut rng.fork("value"), &sizes.spec())?;
     let planner = Mppi::new(MppiConfig {
         samples: SamplesConfig {
             count: samples,
-            particles: MEMBERS,
+            particles: sizes.members,
             members: MemberChoice::Every,
             ..SamplesConfig::default()
         },
@@ -151,12 +156,12 @@ fn plan(samples: usize, starts: usize, spec: &Spec) -> Result<Work> {
         noise: 0.5,
         ..MppiConfig::default()
     });
-    let s0 = rng.normals((starts, OBS), spec)?;
+    let s0 = rng.normals((starts, OBS), &spec)?;
     Ok(Box::new(move || {
         let objective = HStep {
             dynamics: Some(&ensemble),
             terminal: Terminal::State(&value),
-            horizon: PLAN_HORIZON,
+            horizon,
             gamma: 1.0,
             cost: Cost::NONE,
         };
@@ -166,21 +171,54 @@ fn plan(samples: usize, starts: usize, spec: &Spec) -> Result<Work> {
     }))
 }
 
-/// One step of the actor through `horizon` model steps, ending in the smaller of two Q; every step
+/// One step of the actor through so many model steps, ending in the smaller of two Q; every step
 /// goes through a fresh member, the same one for all rows.
-fn actor(horizon: usize) -> Result<Work> {
-    let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
-    let fixed =
-        TemperatureConfig { initial: 0.1, automatic: false, ..TemperatureConfig::default() };
-    let mut agent = agent(pathwise.clone(), &fixed, Some(MEMBERS), &Spec::f32())?;
-    let (spec, mut rng) = (Spec::f32(), rng().fork("starts"));
-    let s0 = rng.normals((BATCH, OBS), &spec)?;
-    Ok(Box::new(move || {
+pub struct ActorStep {
+    agent: Agent,
+    pathwise: Pathwise,
+    s0: Tensor,
+    rng: Rng,
+}
+
+impl ActorStep {
+    /// Policy, critics, model and start states.
+    ///
+    /// # Errors
+    /// When the library refuses a part.
+    pub fn new(horizon: usize, sizes: &Sizes) -> Result<Self> {
+        let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
+        let fixed =
+            TemperatureConfig { initial: 0.1, automatic: false, ..TemperatureConfig::default() };
+        let agent = agent(pathwise.clone(), &fixed, Some(sizes.members), sizes)?;
+        let mut rng = rng().fork("starts");
+        let s0 = rng.normals((sizes.batch, OBS), &Spec::f32())?;
+        Ok(Self { agent, pathwise, s0, rng })
+    }
+
+    fn noise(&mut self) -> Result<Noise> {
+        let (horizon, rows) = (self.pathwise.0.horizon, self.s0.dim(0)?);
         let member: Vec<f64> =
-            (0..horizon).flat_map(|_| std::iter::repeat_n(rng.uniform(), BATCH)).collect();
-        let member = Members::Tensor(spec.tensor(&member, (horizon, BATCH))?);
-        let noise = Noise { member, ..Noise::key(rng.key()) };
-        pathwise.step(&mut agent.parts, &s0, &noise)?;
+            (0..horizon).flat_map(|_| std::iter::repeat_n(self.rng.uniform(), rows)).collect();
+        let member = Members::Tensor(Spec::f32().tensor(&member, (horizon, rows))?);
+        Ok(Noise { member, ..Noise::key(self.rng.key()) })
+    }
+
+    /// The forward pass: the loss with its graph, and the rollout behind it.
+    ///
+    /// # Errors
+    /// As [`Pathwise::loss`].
+    pub fn forward(&mut self) -> Result<(Tensor, Rollout)> {
+        let noise = self.noise()?;
+        Ok(self.pathwise.loss(&self.agent.parts, &self.s0, &noise)?)
+    }
+
+    /// The whole step.
+    ///
+    /// # Errors
+    /// As [`Pathwise::step`].
+    pub fn step(&mut self) -> Result<()> {
+        let noise = self.noise()?;
+        self.pathwise.step(&mut self.agent.parts, &self.s0, &noise)?;
         Ok(())
-    }))
+    }
 }

@@ -29,7 +29,10 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::List(args)) => list(args),
         Some(Command::Bench(args)) => bench::run(args),
-        Some(Command::Memory(args)) => Ok(crate::memory::run(args.rows)?),
+        Some(Command::Memory(args)) => match args.horizon {
+            Some(horizon) => bench::memory::run(horizon),
+            None => Ok(crate::memory::run(args.rows)?),
+        },
     }
 }
 

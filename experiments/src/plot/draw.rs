@@ -97,17 +97,25 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
         top += 1.7 * TEXT;
     }
     let gap = 30.0;
-    let n = figure.panels.len().max(1) as f64;
-    let width = (w - 2.0 * MARGIN - gap * (n - 1.0)) / n;
+    let columns = columns(figure.panels.len());
+    let width = (w - 2.0 * MARGIN - gap * (columns as f64 - 1.0)) / columns as f64;
+    let lines = figure.panels.len().div_ceil(columns) as f64;
+    let height = (h - MARGIN + 6.0 - top - gap * (lines - 1.0)) / lines;
     let mut rows = 0;
     for panel in &figure.panels {
         rows = rows.max(legend(panel, width)?.last().map_or(0, |e| e.row + 1));
     }
     for (i, panel) in figure.panels.iter().enumerate() {
-        let left = MARGIN + i as f64 * (width + gap);
-        draw_panel(&mut p, panel, (left, top), (left + width, h - MARGIN + 6.0), rows)?;
+        let left = MARGIN + (i % columns) as f64 * (width + gap);
+        let top = top + (i / columns) as f64 * (height + gap);
+        draw_panel(&mut p, panel, (left, top), (left + width, top + height), rows)?;
     }
     p.finish()
+}
+
+/// Panels side by side: up to three in one line, more in two.
+fn columns(panels: usize) -> usize {
+    if panels > 3 { panels.div_ceil(2) } else { panels.max(1) }
 }
 
 /// A place in the legend.

@@ -14,7 +14,7 @@ use hstep::{Error, Result};
 pub use axis::{Axis, Scale};
 pub use manifest::{Provenance, commit};
 
-/// A chart of one or more panels side by side.
+/// A chart of one or more panels side by side, more than three in two lines.
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// File name without ending, for example `maac-fig3`.
@@ -25,7 +25,7 @@ pub struct Figure {
     pub caption: String,
     /// Width and height in CSS pixels; the PNG has twice as many.
     pub size: (u32, u32),
-    /// The panels, left to right.
+    /// The panels, left to right and then down.
     pub panels: Vec<Panel>,
 }
 

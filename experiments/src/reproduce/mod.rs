@@ -1,6 +1,7 @@
 //! The figures that can be drawn again, by name.
 
 mod compare;
+mod cost;
 mod demorl_fig3;
 mod demorl_fig4;
 mod maac_fig3;
@@ -126,6 +127,11 @@ pub const ALL: &[Reproduction] = &[
         name: "peers",
         about: "rates of the parts of training against PyTorch and JAX, as measured",
         run: peers::run,
+    },
+    Reproduction {
+        name: "cost",
+        about: "time of a step against members, width, batch and horizon; memory against horizon",
+        run: cost::run,
     },
 ];
 

@@ -94,9 +94,7 @@ impl HStep<'_> {
         let returns = to_f64(&self.score(&rollout)?)?;
         let actions = match actions_too {
             true if rollout.actions.is_empty() => Some(Vec::new()),
-            true => {
-                Some(to_f64(&Tensor::stack(&rollout.actions, 1)?)?)
-            }
+            true => Some(to_f64(&Tensor::stack(&rollout.actions, 1)?)?),
             false => None,
         };
         Ok(Returns { returns, actions })
