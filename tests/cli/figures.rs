@@ -245,12 +245,12 @@ fn the_cost_is_measured_once_and_drawn_again_from_its_data() {
     assert_eq!(times.lines().count(), 1 + 2 * (5 * 2 + 2 * 3));
 
     // 256 rows of two policy layers of 256 and four model layers of 200, four bytes each, and less
-    // than a quarter more for states, actions, noise and what the heads keep. A buffer that the
+    // than a fifth more for states, actions, noise and what the heads keep. A buffer that the
     // library used again or not is 0.2 MiB: a few hundredths over five steps.
     let mib = line(&data.join("cost-memory.csv"), "", "end of the forward pass");
     let hidden = 256.0 * (2.0 * 256.0 + 4.0 * 200.0) * 4.0 / 1024.0 / 1024.0;
     let slopes = [(mib[1] - mib[0]) / 5.0, (mib[2] - mib[1]) / 5.0];
-    assert!(slopes.iter().all(|s| (1.0..1.25).contains(&(s / hidden))), "{mib:?}");
+    assert!(slopes.iter().all(|s| (1.0..1.2).contains(&(s / hidden))), "{mib:?}");
     assert!((slopes[0] / slopes[1] - 1.0).abs() < 0.06, "{mib:?}");
     let peak = line(&data.join("cost-memory.csv"), "", "peak of the whole step");
     assert!(peak.iter().zip(&mib).all(|(peak, end)| peak > end), "{peak:?} {mib:?}");

@@ -41,13 +41,13 @@ impl Measured {
         let mut text = format!("{TIMES}\n");
         for (point, seconds) in &self.times {
             for (turn, seconds) in seconds.iter().enumerate() {
-                text.push_str(&format!("{},{turn},{seconds:.9}\n", named(*point)));
+                text.push_str(&format!("{},{turn},{seconds}\n", named(*point)));
             }
         }
         plot::write(&folder.join("times.csv"), text.as_bytes())?;
         let mut text = format!("{LIMITS}\n");
         for (turn, limit) in self.limits.iter().enumerate() {
-            text.push_str(&format!("{},{turn},{limit:.3}\n", self.threads));
+            text.push_str(&format!("{},{turn},{limit}\n", self.threads));
         }
         plot::write(&folder.join("limits.csv"), text.as_bytes())?;
         let mut text = format!("{MEMORY}\n");

@@ -114,8 +114,8 @@ pub fn memory(measured: &Measured) -> Figure {
         name: format!("{}-memory", super::NAME),
         title: "Memory of MAAC's actor step against the horizon".into(),
         caption: format!(
-            "Counted by the allocator, {} start states: {slope:.2} MiB a model step are kept for the \
-             backward pass; hidden activations are {hidden:.2}",
+            "{slope:.2} MiB a model step are kept for the backward pass, {hidden:.2} of them hidden \
+             activations; {} start states",
             Sizes::USUAL.batch
         ),
         size: (1000, 560),
