@@ -383,11 +383,11 @@ impl Problem<'_> {
 }
 
 /// The mean over each `p` consecutive sequences of length `width`.
-fn mean_of_particles(x: &[f32], p: usize, width: usize) -> Vec<f64> {
+fn mean_of_particles(x: &[f64], p: usize, width: usize) -> Vec<f64> {
     let mut mean = vec![0.0; x.len() / p.max(1)];
     for (mean, of_particles) in mean.chunks_mut(width.max(1)).zip(x.chunks(p * width.max(1))) {
         for x in of_particles.chunks(width.max(1)) {
-            mean.iter_mut().zip(x).for_each(|(m, x)| *m += f64::from(*x) / p as f64);
+            mean.iter_mut().zip(x).for_each(|(m, x)| *m += x / p as f64);
         }
     }
     mean

@@ -26,7 +26,7 @@ pub struct Returns {
     /// `J_H` `[B]`.
     pub returns: Vec<f64>,
     /// The actions taken `[B,n,A]`, row-major, where they were asked for.
-    pub actions: Option<Vec<f32>>,
+    pub actions: Option<Vec<f64>>,
 }
 
 /// The rows of every task: of one member where each row keeps its own, else as they come.
@@ -82,7 +82,8 @@ impl HStep<'_> {
                     for (rows, found) in tasks.iter().zip(&found) {
                         let of_step = steps(found, t);
                         for (row, a) in rows.iter().zip(of_step.chunks_exact(width.max(1))) {
-                            all[(*row as usize * n + t) * width..][..width].copy_from_slice(a);
+                            let own = &mut all[(*row as usize * n + t) * width..][..width];
+                            own.iter_mut().zip(a).for_each(|(to, a)| *to = f64::from(*a));
                         }
                     }
                 }
@@ -94,10 +95,7 @@ impl HStep<'_> {
         let returns = to_f64(&self.score(&rollout)?)?;
         let actions = match actions_too {
             true if rollout.actions.is_empty() => Some(Vec::new()),
-            true => {
-                let all = Tensor::stack(&rollout.actions, 1)?.to_dtype(DType::F32)?;
-                Some(all.flatten_all()?.to_vec1()?)
-            }
+            true => Some(to_f64(&Tensor::stack(&rollout.actions, 1)?)?),
             false => None,
         };
         Ok(Returns { returns, actions })
