@@ -86,7 +86,7 @@ fn compare(hstep: &HStep, s0: &Tensor, actions: Actions, noise: &Noise, what: &s
     let score = all(&hstep.score(&want).unwrap());
     let found = hstep.returns(s0, actions, noise, true).unwrap();
     close(&found.returns, &score, &format!("returns, {what}"));
-    let taken: Vec<f64> = found.actions.unwrap().into_iter().map(f64::from).collect();
+    let taken = found.actions.unwrap();
     let decided = match want.actions.as_slice() {
         [] => Vec::new(),
         actions => all(&Tensor::stack(actions, 1).unwrap()),
@@ -279,6 +279,9 @@ fn parts_without_a_form_on_rows_go_through_tensors() {
         let actions = Actions::Policy(&policy);
         let got = compare(&hstep, &s0, actions, &noise, "another kind");
         assert!(got.log_probs.iter().all(|l| all(l) != vec![0.0; b]));
+        // Nothing is rounded on the way out.
+        let taken = hstep.returns(&s0, actions, &noise, true).unwrap().actions.unwrap();
+        assert_eq!(taken, all(&Tensor::stack(&got.actions, 1).unwrap()));
     }
     // No start state is no return.
     let none = s0.narrow(0, 0, 0).unwrap();
