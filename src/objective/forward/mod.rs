@@ -50,6 +50,9 @@ fn tasks(b: usize, members: Option<&[f64]>) -> Vec<Vec<u32>> {
     tasks
 }
 
+/// The rows of every task, and what it found.
+type Forward = (Vec<Vec<u32>>, Vec<Found>);
+
 impl HStep<'_> {
     /// `J_H` a row without gradients, with the actions taken if `actions_too`; blocks of rows share
     /// the threads.
@@ -155,7 +158,7 @@ impl HStep<'_> {
         actions: Actions,
         noise: &Noise,
         keep: Keep,
-    ) -> Result<Option<(Vec<Vec<u32>>, Vec<Found>)>> {
+    ) -> Result<Option<Forward>> {
         let (b, spec) = self.check(s0, actions)?;
         if spec.ops != Ops::Fused || !spec.device.is_cpu() || spec.dtype != DType::F32 || b == 0 {
             return Ok(None);
