@@ -145,7 +145,7 @@ impl Crew {
         let job = Job { work, panic: Mutex::new(None) };
         self.job.store((&raw const job).cast_mut().cast(), Ordering::SeqCst);
         let number = self.state.load(Ordering::SeqCst) / NEXT + 1;
-        self.state.store(number * NEXT | OPEN, Ordering::SeqCst);
+        self.state.store((number * NEXT) | OPEN, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
             let _bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
             self.alarm.notify_all();

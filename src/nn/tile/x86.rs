@@ -171,7 +171,8 @@ impl Term for Double {
     unsafe fn add(acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: as the trait says; both types are 512 bits without invalid values.
         unsafe {
-            let (x, w): (__m512bh, __m512bh) = (std::mem::transmute(x), std::mem::transmute(w));
+            let x = std::mem::transmute::<__m512i, __m512bh>(x);
+            let w = std::mem::transmute::<__m512i, __m512bh>(w);
             _mm512_dpbf16_ps(acc, x, w)
         }
     }

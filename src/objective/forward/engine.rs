@@ -170,6 +170,7 @@ impl<'a> Engine<'a> {
     }
 
     /// One task: all rows through the whole horizon.
+    #[allow(clippy::too_many_arguments)]
     pub fn run(
         &self,
         rows: &[u32],
