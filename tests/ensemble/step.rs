@@ -89,7 +89,7 @@ fn step(ensemble: &Ensemble, view: View, given: &Given) -> Found {
         next: to_f64(&out.next).unwrap(),
         reward: to_f64(&out.reward).unwrap(),
         cont: to_f64(&out.cont).unwrap(),
-        d_state: gradient(&s, |g| g.t()),
+        d_state: gradient(&s, Tensor::t),
         d_action: gradient(&u, |g| g.narrow(1, 1, g.dim(1)? - 2)),
     }
 }

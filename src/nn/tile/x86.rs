@@ -171,8 +171,9 @@ impl Term for Double {
     unsafe fn add(acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: as the trait says; both types are 512 bits without invalid values.
         unsafe {
-            let pairs = |x| std::mem::transmute::<__m512i, __m512bh>(x);
-            _mm512_dpbf16_ps(acc, pairs(x), pairs(w))
+            let x = std::mem::transmute::<__m512i, __m512bh>(x);
+            let w = std::mem::transmute::<__m512i, __m512bh>(w);
+            _mm512_dpbf16_ps(acc, x, w)
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct Returns {
     pub actions: Option<Vec<f64>>,
 }
 
+/// The rows of every task, and what it found.
+type Blocks = (Vec<Vec<u32>>, Vec<Found>);
+
 /// The rows of every task: of one member where each row keeps its own, else as they come.
 fn tasks(b: usize, members: Option<&[f64]>) -> Vec<Vec<u32>> {
     let Some(members) = members else {
@@ -158,7 +161,7 @@ impl HStep<'_> {
         actions: Actions,
         noise: &Noise,
         keep: Keep,
-    ) -> Result<Option<Forward>> {
+    ) -> Result<Option<Blocks>> {
         let (b, spec) = self.check(s0, actions)?;
         if spec.ops != Ops::Fused || !spec.device.is_cpu() || spec.dtype != DType::F32 || b == 0 {
             return Ok(None);
