@@ -14,7 +14,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -141,7 +141,12 @@ impl Crew {
     /// Runs `work` here and on every helper that comes in time; `false` when another caller, or this
     /// one further up, has the helpers.
     fn share(&self, work: &(dyn Fn() + Sync)) -> bool {
-        let Ok(_caller) = self.caller.try_lock() else { return false };
+        let _caller = match self.caller.try_lock() {
+            Ok(caller) => caller,
+            // A task has panicked before; its job was over by then.
+            Err(TryLockError::Poisoned(caller)) => caller.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         let job = Job { work, panic: Mutex::new(None) };
         self.job.store((&raw const job).cast_mut().cast(), Ordering::SeqCst);
         let number = self.state.load(Ordering::SeqCst) / NEXT + 1;
