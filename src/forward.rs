@@ -60,6 +60,11 @@ pub trait RowDynamics: Sync {
     /// # Errors
     /// As there.
     fn step(&self, given: StepIn, out: StepOut, work: &mut Workspace) -> Result<()>;
+
+    /// How many members [`RowMembers::Rows`] chooses among; 1 for dynamics without.
+    fn members(&self) -> usize {
+        1
+    }
 }
 
 /// A policy on rows.

@@ -181,6 +181,10 @@ impl<'a> EnsembleRows<'a> {
 }
 
 impl RowDynamics for EnsembleRows<'_> {
+    fn members(&self) -> usize {
+        self.elites.len()
+    }
+
     fn step(&self, given: StepIn, mut out: StepOut, work: &mut Workspace) -> Result<()> {
         let n = out.reward.len();
         let one = match (self.model.pick, given.member) {

@@ -130,6 +130,11 @@ impl<'a> Engine<'a> {
         })
     }
 
+    /// How many members the dynamics have.
+    pub fn members(&self) -> usize {
+        self.dynamics.as_ref().map_or(1, |dynamics| dynamics.members())
+    }
+
     /// The actions of `rows` at step `t`; `draw` numbers the noise.
     #[allow(clippy::too_many_arguments)]
     fn act(

@@ -16,8 +16,8 @@ use engine::{Engine, Found, Keep};
 use numbers::Numbers;
 
 /// Rows of one member that are one task: the weights are read from the second cache that often.
-const PINNED_ROWS: usize = 64;
-/// Rows of a task whose members change from step to step, or differ: several members share them.
+const OWN_ROWS: usize = 64;
+/// Rows of a task whose members change from step to step, at most: several members share them.
 const MIXED_ROWS: usize = 512;
 
 /// `J_H` of every row, and what was done.
@@ -32,29 +32,36 @@ pub struct Returns {
 /// The rows of every task, and what it found.
 type Blocks = (Vec<Vec<u32>>, Vec<Found>);
 
-/// The rows of every task: of one member where each row keeps its own, else as they come.
-fn tasks(b: usize, members: Option<&[f64]>) -> Vec<Vec<u32>> {
-    let Some(members) = members else {
-        let n = b.div_ceil(MIXED_ROWS).max(1);
-        let cut = |i: usize| (i * b / n) as u32;
-        return (0..n)
-            .map(|i| (cut(i)..cut(i + 1)).collect())
-            .filter(|t: &Vec<u32>| !t.is_empty())
-            .collect();
-    };
-    let mut order: Vec<u32> = (0..b as u32).collect();
-    order.sort_by(|i, j| members[*i as usize].total_cmp(&members[*j as usize]));
-    let mut tasks = Vec::new();
-    // Equal numbers are one member; different ones may be, too, which costs only some speed.
-    for own in order.chunk_by(|i, j| members[*i as usize] == members[*j as usize]) {
-        let n = own.len().div_ceil(PINNED_ROWS);
-        tasks.extend((0..n).map(|i| own[i * own.len() / n..(i + 1) * own.len() / n].to_vec()));
-    }
-    tasks
+/// How rows choose their member.
+enum Choice<'a> {
+    /// Each keeps one of `n`, by its number in `[0,1)`.
+    Kept(&'a [f64], usize),
+    /// Each a new one every step.
+    Fresh,
+    /// All rows do the same.
+    Same,
 }
 
-/// The rows of every task, and what it found.
-type Forward = (Vec<Vec<u32>>, Vec<Found>);
+/// The rows of every task: of one member where each row keeps its own, else as they come. What a row
+/// becomes does not depend on it.
+fn tasks(b: usize, choice: &Choice) -> Vec<Vec<u32>> {
+    let mut order: Vec<u32> = (0..b as u32).collect();
+    let cut = |rows: &[u32], most: usize| -> Vec<Vec<u32>> {
+        let n = rows.len().div_ceil(most);
+        (0..n).map(|i| rows[i * rows.len() / n..(i + 1) * rows.len() / n].to_vec()).collect()
+    };
+    match *choice {
+        Choice::Same => cut(&order, OWN_ROWS),
+        // Every thread has something to do, and every member still has some rows of a task.
+        Choice::Fresh => cut(&order, (b / 4).clamp(2 * OWN_ROWS, MIXED_ROWS)),
+        Choice::Kept(members, n) => {
+            let member = |row: &u32| (members[*row as usize] * n as f64) as usize;
+            order.sort_by_key(member);
+            let of_members = order.chunk_by(|i, j| member(i) == member(j));
+            of_members.flat_map(|own| cut(own, OWN_ROWS)).collect()
+        }
+    }
+}
 
 impl HStep<'_> {
     /// `J_H` a row without gradients, with the actions taken if `actions_too`; blocks of rows share
@@ -201,11 +208,12 @@ impl HStep<'_> {
             }
             _ => None,
         };
-        let pinned = match &noise.member {
-            Members::Pinned(u) if engine.has_members => Some(u.as_slice()),
-            _ => None,
+        let choice = match &noise.member {
+            Members::Pinned(u) if engine.has_members => Choice::Kept(u, engine.members()),
+            Members::Key(_) | Members::Tensor(_) if engine.has_members => Choice::Fresh,
+            _ => Choice::Same,
         };
-        let tasks = tasks(b, pinned);
+        let tasks = tasks(b, &choice);
         let mut found: Vec<Option<Result<Found>>> = tasks.iter().map(|_| None).collect();
         let work = tasks.iter().zip(&mut found).collect();
         pool::for_each(work, true, |(rows, found): (&Vec<u32>, &mut Option<Result<Found>>)| {
