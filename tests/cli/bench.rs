@@ -61,3 +61,20 @@ fn what_cannot_be_measured_is_refused() {
     refused_with(&["bench", "c10k", "e5", "--precision", "bf16"], 2, words);
     refused_with(&["bench", "c10k", "--precision", "f16"], 2, "expected f32 or bf16");
 }
+
+#[test]
+fn the_price_of_rounding_is_said_where_numbers_are_rounded() {
+    let args = ["bench", "c10k", "d100", "--precision", "bf16", "--seconds", "0.01"];
+    if !hstep::nn::has_bf16() {
+        return refused_with(&args, 2, "this processor does not multiply bfloat16 numbers");
+    }
+    let text = bench(&args[1..5]);
+    for name in ["c10k", "d100"] {
+        let start = format!("ROUNDING {name} ");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap();
+        // Eight bits a factor: 2^-9 = 0.002 of the numbers on average, up to a few layers of them.
+        let error = numbers(line, &format!("ROUNDING {name} hstep-bf16 rms #"))[0];
+        assert!((2e-4..1e-2).contains(&error), "{line}");
+    }
+    assert!(!bench(&["c10k"]).contains("ROUNDING"));
+}

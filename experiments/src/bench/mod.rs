@@ -1,6 +1,7 @@
 //! `hstep bench`: how fast the parts of training run, in the format of the programs that run the
 //! same work in other tools (`benches/peers`).
 
+mod error;
 pub mod limit;
 pub mod memory;
 pub mod work;
@@ -67,6 +68,11 @@ pub fn run(args: &Bench) -> Result<()> {
         )?;
         let gflops = median * workload.flops(&Sizes::USUAL) / 1e9;
         say!("FRACTION {name} t{threads} {:.3} gflops {gflops:.1}", gflops / limit)?;
+        if args.precision != Precision::F32
+            && let Some(error) = error::error(workload, &sizes)?
+        {
+            say!("ROUNDING {name} {contender} rms {error:.5}")?;
+        }
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub fn work(workload: Workload, sizes: &Sizes) -> Result<Work> {
 }
 
 /// Where the numbers of a workload come from.
-fn rng() -> Rng {
+pub fn rng() -> Rng {
     Rng::new(0)
 }
 
@@ -59,12 +59,12 @@ fn model(elites: usize, sizes: &Sizes) -> EnsembleConfig {
 }
 
 /// An ensemble whose members all predict.
-fn ensemble(sizes: &Sizes) -> Result<Ensemble> {
+pub fn ensemble(sizes: &Sizes) -> Result<Ensemble> {
     let (config, rng) = (model(sizes.members, sizes), &mut rng().fork("model"));
     Ok(Ensemble::new(&config, OBS, ACT, Known::default(), rng, &sizes.spec())?)
 }
 
-fn critic(sizes: &Sizes) -> CriticConfig {
+pub fn critic(sizes: &Sizes) -> CriticConfig {
     CriticConfig { hidden: sizes.hidden().to_vec(), ..CriticConfig::default() }
 }
 
