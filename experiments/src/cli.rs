@@ -137,6 +137,15 @@ pub struct Reproduce {
     /// The folder of the figures.
     #[arg(long, value_name = "DIR", default_value = "figures")]
     pub out: PathBuf,
+    /// A folder with published curves to draw beside ours (MuJoCo figures).
+    #[arg(long, value_name = "DIR")]
+    pub reference: Option<PathBuf>,
+    /// The tasks, for example `HalfCheetah-v4,Hopper-v4`; short for `envs=[...]` (MuJoCo figures).
+    #[arg(long, value_name = "ENV,...", value_delimiter = ',')]
+    pub envs: Vec<String>,
+    /// Environment steps; short for `steps=N`.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
     /// Settings, for example `gamma=0.9`.
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,

@@ -8,6 +8,7 @@ mod exit;
 mod memory;
 mod output;
 mod plot;
+mod presets;
 mod progress;
 mod reproduce;
 mod run_folder;

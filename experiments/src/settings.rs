@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hstep::agent::Hybrid;
-use hstep::algo::{self, Entry};
+use hstep::algo::Entry;
 use hstep::env::native;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
@@ -14,22 +14,10 @@ use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
+use crate::presets::{self, section};
+
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
 pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
-
-/// What the presets of all native environments share.
-const COMMON: &str = include_str!("../configs/native/common.toml");
-
-/// Presets of the native environments, small enough for two cores.
-const NATIVE: &[(&str, &str)] = &[
-    ("pendulum", include_str!("../configs/native/pendulum.toml")),
-    ("cartpole-swingup", include_str!("../configs/native/cartpole-swingup.toml")),
-    ("mountain-car", include_str!("../configs/native/mountain-car.toml")),
-    ("double-integrator", include_str!("../configs/native/double-integrator.toml")),
-    ("acrobot", include_str!("../configs/native/acrobot.toml")),
-    ("reacher-2", include_str!("../configs/native/reacher-2.toml")),
-    ("leg-2r", include_str!("../configs/native/leg-2r.toml")),
-];
 
 /// A run with every setting resolved.
 #[derive(Clone)]
@@ -49,15 +37,10 @@ impl Settings {
     pub fn layered(mut layers: Table) -> Result<Self> {
         let run = section(&mut layers, "run")?;
         let named = run_config(&run)?;
-        let (entry, suffix) = algo::find(&named.algo)?;
-        let mut algorithm = entry.preset(suffix.as_deref())?;
-        // A preset of the released code is meant as it stands; only the bare name adapts.
+        let (entry, preset) = presets::find(&named.algo)?;
+        let mut algorithm = preset.layers(entry, &named.env)?;
         let mut defaults = config::to_table(&RunConfig::default())?;
-        if suffix.is_none() {
-            let mut native = native_preset(&named.env, entry)?;
-            config::merge(&mut defaults, section(&mut native, "run")?);
-            config::merge(&mut algorithm, native);
-        }
+        config::merge(&mut defaults, section(&mut algorithm, "run")?);
         config::merge(&mut defaults, run);
         config::merge(&mut algorithm, layers);
         Self::exact(&defaults, entry, &algorithm)
@@ -69,7 +52,7 @@ impl Settings {
     /// As [`Settings::layered`].
     pub fn resolved(mut table: Table) -> Result<Self> {
         let run = section(&mut table, "run")?;
-        let (entry, _) = algo::find(&run_config(&run)?.algo)?;
+        let (entry, _) = presets::find(&run_config(&run)?.algo)?;
         Self::exact(&run, entry, &table)
     }
 
@@ -159,39 +142,6 @@ fn run_config(run: &Table) -> Result<RunConfig> {
         }
         other => other,
     })
-}
-
-fn section(table: &mut Table, key: &str) -> Result<Table> {
-    match table.remove(key) {
-        None => Ok(Table::new()),
-        Some(Value::Table(section)) => Ok(section),
-        Some(other) => Err(Error::config(key, format!("expected a section, got {other}"))),
-    }
-}
-
-/// What a native environment sets for an algorithm: in the file common to all and then in its own,
-/// the section `common` as far as the algorithm has its parts, then `model` where there is one, then
-/// the algorithm's own section.
-fn native_preset(env: &str, entry: Entry) -> Result<Table> {
-    let Some((_, own)) = NATIVE.iter().find(|(name, _)| *name == env) else {
-        return Ok(Table::new());
-    };
-    let known = entry.preset(None)?;
-    let mut layers = Table::new();
-    for text in [COMMON, own] {
-        let mut preset: Table =
-            text.parse().map_err(|e| Error::config(format!("preset of {env}"), format!("{e}")))?;
-        let mut common = section(&mut preset, "common")?;
-        common.retain(|part, _| part == "run" || known.contains_key(part));
-        config::merge(&mut layers, common);
-        if known.contains_key("model")
-            && let Some(model) = preset.remove("model")
-        {
-            config::merge(&mut layers, Table::from_iter([("model".to_string(), model)]));
-        }
-        config::merge(&mut layers, section(&mut preset, entry.name)?);
-    }
-    Ok(layers)
 }
 
 fn known_environment(name: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use hstep::env::native;
 use hstep::{algo, config};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::bench;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
@@ -43,8 +43,17 @@ fn reproduce_figure(args: &Reproduce, stop: &AtomicBool) -> Result<()> {
         _ => Effort::Usual,
     };
     let mut settings = Table::new();
+    if !args.envs.is_empty() {
+        let envs = args.envs.iter().map(|env| Value::String(env.clone())).collect();
+        settings.insert("envs".into(), Value::Array(envs));
+    }
+    if let Some(steps) = args.steps {
+        let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+        settings.insert("steps".into(), Value::Integer(steps));
+    }
     config::set_all(&mut settings, &args.settings)?;
-    let job = Job { folder: &args.out, stop, redraw: args.redraw };
+    let reference = args.reference.as_deref();
+    let job = Job { folder: &args.out, stop, redraw: args.redraw, reference };
     draw(&args.figure, &settings, effort, &job)
 }
 

@@ -70,7 +70,7 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
     };
     let files = figure.save(Path::new(FIGURES), &provenance)?;
     say!("\nMAAC, Figure 3: the gradient's error against the horizon.")?;
-    let job = Job { folder: Path::new(FIGURES), stop, redraw: false };
+    let job = Job { folder: Path::new(FIGURES), stop, redraw: false, reference: None };
     draw("maac-fig3", &Table::new(), Effort::Usual, &job)?;
     say!("\n{:<6} {:>12} {:>12}   run folder", "", "first return", "last return")?;
     for row in rows {

@@ -7,6 +7,7 @@ mod demorl_fig4;
 mod maac_fig3;
 mod maac_fig4;
 mod maac_table1;
+mod mujoco;
 mod native;
 mod peers;
 mod planners;
@@ -48,6 +49,8 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
     /// Draw from the data beside the figure; train nothing.
     pub redraw: bool,
+    /// A folder with published curves to draw beside ours.
+    pub reference: Option<&'a Path>,
 }
 
 impl Job<'_> {
@@ -122,6 +125,21 @@ pub const ALL: &[Reproduction] = &[
         name: "planners-learning",
         about: "MoPAC, M-DeMoRL and PETS on the pendulum: curves, steps to a level",
         run: compare::run::<planners::Config>,
+    },
+    Reproduction {
+        name: "mopac-fig2",
+        about: "MoPAC, Figure 2: MoPAC, MBPO and SAC on MuJoCo, with published curves (hours)",
+        run: compare::run::<mujoco::Mopac>,
+    },
+    Reproduction {
+        name: "demorl-fig2",
+        about: "M-DeMoRL, Figure 2: M-DeMoRL, MoPAC and MBPO on MuJoCo (hours)",
+        run: compare::run::<mujoco::Demorl>,
+    },
+    Reproduction {
+        name: "maac-fig2",
+        about: "MAAC, Figure 2: MAAC, MBPO and SAC on MuJoCo, with published curves (hours)",
+        run: compare::run::<mujoco::Maac>,
     },
     Reproduction {
         name: "peers",

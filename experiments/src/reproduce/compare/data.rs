@@ -23,7 +23,7 @@ pub fn keep(figure: &str, results: &Results, figures: &Path) -> anyhow::Result<(
         let Some(name) = run.folder.file_name() else { continue };
         let to = root.join(name);
         std::fs::create_dir_all(&to).map_err(Error::io("cannot create", &to))?;
-        for file in ["metrics.csv", "config.toml"] {
+        for file in ["metrics.csv", "config.toml", "timing.csv"] {
             let from = run.folder.join(file);
             std::fs::copy(&from, to.join(file)).map_err(Error::io("cannot copy", &from))?;
         }

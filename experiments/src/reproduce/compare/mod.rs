@@ -9,7 +9,7 @@ mod plan;
 mod runs;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hstep::config as layers;
 use serde::Serialize;
@@ -35,6 +35,12 @@ pub trait Comparison: Serialize + DeserializeOwned + Default {
 
     /// The settings for this much work, before `key=value`.
     fn with_effort(effort: Effort) -> Self;
+
+    /// The same with a folder of published curves, where the figure has use for them.
+    #[must_use]
+    fn with_reference(self, _folder: Option<&Path>) -> Self {
+        self
+    }
 
     /// Refuses what cannot be drawn, by key.
     ///
@@ -63,7 +69,7 @@ pub trait Comparison: Serialize + DeserializeOwned + Default {
 /// # Errors
 /// For settings that are refused, a run that fails, a signal.
 pub fn run<C: Comparison>(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcome> {
-    let config: C = configured(settings, effort)?;
+    let config = configured::<C>(settings, effort)?.with_reference(job.reference);
     let plan = config.plan();
     let results = results(&plan, job)?;
     let figures = config.figures(&results)?;
@@ -72,7 +78,7 @@ pub fn run<C: Comparison>(settings: &Table, effort: Effort, job: &Job) -> anyhow
     for figure in figures {
         files.extend(figure.save(job.folder, &provenance)?);
     }
-    finish(files, &plan, &config.tables(&results)?, job)
+    finish(files, C::NAME, &config.tables(&results)?, job)
 }
 
 /// The settings of an effort with `key=value` laid over them.
@@ -126,11 +132,11 @@ pub fn provenance<C: Comparison>(
 /// [`hstep::Error::Io`].
 pub fn finish(
     mut files: Vec<PathBuf>,
-    plan: &Plan,
+    name: &str,
     tables: &str,
     job: &Job,
 ) -> anyhow::Result<Outcome> {
-    let path = job.folder.join("data").join(format!("{}.md", plan.figure));
+    let path = job.folder.join("data").join(format!("{name}.md"));
     plot::write(&path, tables.as_bytes())?;
     files.push(path);
     Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })

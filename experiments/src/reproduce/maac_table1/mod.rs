@@ -49,7 +49,7 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
     let provenance = provenance(&config, &plan, settings, effort, job)?;
     let mut files = vec![file];
     files.extend(figure(&config, &rows)?.save(job.folder, &provenance)?);
-    finish(files, &plan, &tables(&config, &rows)?, job)
+    finish(files, Config::NAME, &tables(&config, &rows)?, job)
 }
 
 impl Comparison for Config {

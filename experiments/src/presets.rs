@@ -1,0 +1,148 @@
+//! Presets of environments: what an algorithm is set to on a task, under its bare name and as
+//! `ALGO-2core`.
+
+use hstep::algo::{self, Entry};
+use hstep::{Error, Result, config};
+use toml::{Table, Value};
+
+/// What the presets of all native environments share.
+const COMMON: &str = include_str!("../configs/native/common.toml");
+
+/// Presets of the native environments, small enough for two cores.
+const NATIVE: &[(&str, &str)] = &[
+    ("pendulum", include_str!("../configs/native/pendulum.toml")),
+    ("cartpole-swingup", include_str!("../configs/native/cartpole-swingup.toml")),
+    ("mountain-car", include_str!("../configs/native/mountain-car.toml")),
+    ("double-integrator", include_str!("../configs/native/double-integrator.toml")),
+    ("acrobot", include_str!("../configs/native/acrobot.toml")),
+    ("reacher-2", include_str!("../configs/native/reacher-2.toml")),
+    ("leg-2r", include_str!("../configs/native/leg-2r.toml")),
+];
+
+/// Presets of the MuJoCo tasks (of every version of a task): the papers' settings, and what differs
+/// where two cores are all there is.
+const MUJOCO: &[(&str, &str, &str)] = &[
+    (
+        "HalfCheetah",
+        include_str!("../configs/mujoco/half-cheetah.toml"),
+        include_str!("../configs/mujoco/half-cheetah-2core.toml"),
+    ),
+    (
+        "Hopper",
+        include_str!("../configs/mujoco/hopper.toml"),
+        include_str!("../configs/mujoco/hopper-2core.toml"),
+    ),
+    (
+        "Walker2d",
+        include_str!("../configs/mujoco/walker2d.toml"),
+        include_str!("../configs/mujoco/walker2d-2core.toml"),
+    ),
+    (
+        "Ant",
+        include_str!("../configs/mujoco/ant.toml"),
+        include_str!("../configs/mujoco/ant-2core.toml"),
+    ),
+    (
+        "InvertedPendulum",
+        include_str!("../configs/mujoco/inverted-pendulum.toml"),
+        include_str!("../configs/mujoco/inverted-pendulum-2core.toml"),
+    ),
+];
+
+/// The suffix of an algorithm's name that asks for the settings of two cores.
+const TWO_CORES: &str = "-2core";
+
+/// Which settings an algorithm's name asks for.
+pub enum Preset {
+    /// The paper's, adapted to the environment.
+    Bare,
+    /// The same, and then what two cores allow.
+    TwoCores,
+    /// A preset of the algorithm, as it stands.
+    Named(String),
+}
+
+/// The algorithm and the preset called `name`.
+///
+/// # Errors
+/// As [`algo::find`].
+pub fn find(name: &str) -> Result<(Entry, Preset)> {
+    if let Some(bare) = name.strip_suffix(TWO_CORES)
+        && let (entry, None) = algo::find(bare)?
+    {
+        return Ok((entry, Preset::TwoCores));
+    }
+    let (entry, suffix) = algo::find(name)?;
+    Ok((entry, suffix.map_or(Preset::Bare, Preset::Named)))
+}
+
+impl Preset {
+    /// The settings of `entry` on `env`, those of the section `run` among them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the environment has no settings for two cores.
+    pub fn layers(&self, entry: Entry, env: &str) -> Result<Table> {
+        let (suffix, texts) = match self {
+            Self::Named(suffix) => (Some(suffix.as_str()), Vec::new()),
+            Self::Bare => (None, texts(env, false).unwrap_or_default()),
+            Self::TwoCores => match texts(env, true) {
+                Some(texts) => (None, texts),
+                None => {
+                    let tasks: Vec<_> = MUJOCO.iter().map(|(task, ..)| *task).collect();
+                    let problem = format!(
+                        "`{}{TWO_CORES}` has settings for {}, not for `{env}`; expected `{}`",
+                        entry.name,
+                        tasks.join(", "),
+                        entry.name
+                    );
+                    return Err(Error::config("run.algo", problem));
+                }
+            },
+        };
+        let mut layers = entry.preset(suffix)?;
+        let known: Vec<String> = layers.keys().cloned().collect();
+        for text in texts {
+            config::merge(&mut layers, of_algorithm(text, env, entry, &known)?);
+        }
+        Ok(layers)
+    }
+}
+
+/// The files about an environment; `None` where there are no settings for two cores.
+fn texts(env: &str, two_cores: bool) -> Option<Vec<&'static str>> {
+    let task = env.split_once('-').map_or(env, |(task, _)| task);
+    if let Some((_, own, fewer)) = MUJOCO.iter().find(|(name, ..)| *name == task) {
+        return Some(if two_cores { vec![*own, *fewer] } else { vec![*own] });
+    }
+    let own = NATIVE.iter().find(|(name, _)| *name == env).filter(|_| !two_cores)?;
+    Some(vec![COMMON, own.1])
+}
+
+/// What a file sets for an algorithm: its section `common` as far as the algorithm has these parts,
+/// then `model` where there is one, then the algorithm's own section.
+fn of_algorithm(text: &str, env: &str, entry: Entry, known: &[String]) -> Result<Table> {
+    let has = |part: &str| known.iter().any(|name| name == part);
+    let mut preset: Table =
+        text.parse().map_err(|e| Error::config(format!("preset of {env}"), format!("{e}")))?;
+    let mut layers = section(&mut preset, "common")?;
+    layers.retain(|part, _| part == "run" || has(part));
+    if has("model")
+        && let Some(model) = preset.remove("model")
+    {
+        config::merge(&mut layers, Table::from_iter([("model".to_string(), model)]));
+    }
+    config::merge(&mut layers, section(&mut preset, entry.name)?);
+    Ok(layers)
+}
+
+/// Takes a section out of a table; empty where there is none.
+///
+/// # Errors
+/// [`Error::Config`] where it is no section.
+pub fn section(table: &mut Table, key: &str) -> Result<Table> {
+    match table.remove(key) {
+        None => Ok(Table::new()),
+        Some(Value::Table(section)) => Ok(section),
+        Some(other) => Err(Error::config(key, format!("expected a section, got {other}"))),
+    }
+}

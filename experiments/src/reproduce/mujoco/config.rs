@@ -1,0 +1,111 @@
+//! What `hstep reproduce mopac-fig2 | demorl-fig2 | maac-fig2` take as `key=value`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hstep::{Result, check};
+use serde::{Deserialize, Serialize};
+
+use crate::reproduce::Effort;
+use crate::reproduce::compare::{Contender, Plan};
+
+/// Algorithms on MuJoCo tasks. Everything is `ours`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The tasks, a panel each.
+    pub envs: Vec<String>,
+    /// The algorithms, a line each; `-2core` has fewer updates or plans than the paper.
+    pub algos: Vec<String>,
+    /// Environment steps.
+    pub steps: u64,
+    /// Environment steps of an algorithm that has others.
+    pub steps_of: BTreeMap<String, u64>,
+    /// Seeds of the runs, fixed before they are made.
+    pub seeds: Vec<u64>,
+    /// Episodes an evaluation; one is made every 1,000 steps.
+    pub episodes: usize,
+    /// Evaluations that a number in the table is the mean of.
+    pub window: usize,
+    /// Runs at a time; one has all threads.
+    pub jobs: usize,
+    /// The folder with published curves; only drawn, never part of the settings.
+    #[serde(skip)]
+    pub reference: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            envs: Vec::new(),
+            algos: Vec::new(),
+            steps: 50_000,
+            steps_of: BTreeMap::new(),
+            seeds: vec![0],
+            episodes: 10,
+            window: 5,
+            jobs: 1,
+            reference: None,
+        }
+    }
+}
+
+/// The tasks of the papers' figures, as far as they are Gymnasium's.
+const TASKS: [&str; 4] = ["HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4"];
+
+impl Config {
+    /// `learned` are compared with SAC, which learns slowest; all in the papers' sizes if `Full`,
+    /// otherwise in those of two cores.
+    pub fn at(effort: Effort, learned: &[&str], others: &[&str]) -> Self {
+        let sized = |name: &&str| match effort {
+            Effort::Full => (*name).to_owned(),
+            Effort::Quick | Effort::Usual => format!("{name}-2core"),
+        };
+        let algos: Vec<String> =
+            learned.iter().map(sized).chain(others.iter().map(|name| (*name).to_owned())).collect();
+        let usual = Self { algos, ..Self::default() };
+        match effort {
+            Effort::Quick => {
+                Self { envs: vec![TASKS[0].into()], steps: 7_000, episodes: 1, ..usual }
+            }
+            Effort::Usual => Self { envs: vec![TASKS[0].into()], ..usual },
+            Effort::Full => Self {
+                envs: TASKS.map(String::from).into(),
+                steps: 150_000,
+                seeds: vec![0, 1, 2],
+                ..usual
+            },
+        }
+    }
+
+    /// # Errors
+    /// [`hstep::Error::Config`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        check::at_least("envs", self.envs.len(), 1)?;
+        check::at_least("algos", self.algos.len(), 1)?;
+        check::at_least("episodes", self.episodes, 1)?;
+        check::at_least("window", self.window, 1)?;
+        if let Some(name) = self.steps_of.keys().find(|name| !self.algos.contains(name)) {
+            let problem = format!("`{name}` is not compared; expected one of {:?}", self.algos);
+            return Err(hstep::Error::config("steps_of", problem));
+        }
+        Ok(())
+    }
+
+    /// The algorithms on a task.
+    pub fn on(&self, env: &str) -> Vec<Contender> {
+        let steps = |algo: &String| *self.steps_of.get(algo).unwrap_or(&self.steps);
+        self.algos.iter().map(|algo| Contender::new(algo, env, steps(algo))).collect()
+    }
+
+    /// Every task and algorithm. The figures share runs and data.
+    pub fn make_plan(&self) -> Plan {
+        Plan {
+            figure: "mujoco",
+            contenders: self.envs.iter().flat_map(|env| self.on(env)).collect(),
+            seeds: self.seeds.clone(),
+            jobs: self.jobs,
+            shared: vec![format!("run.eval.episodes={}", self.episodes)],
+        }
+    }
+}

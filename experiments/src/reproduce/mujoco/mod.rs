@@ -1,0 +1,173 @@
+//! Learning curves on MuJoCo tasks with the published ones: MoPAC's, M-DeMoRL's and MAAC's Figure 2.
+
+mod clock;
+mod config;
+mod reference;
+
+use std::path::Path;
+
+use hstep::Result;
+use hstep::stats::mean;
+use serde::{Deserialize, Serialize};
+
+pub use self::config::Config;
+use super::Effort;
+use super::compare::{
+    Band, Comparison, Contender, Markdown, Plan, Results, caption, environment, panel,
+};
+use crate::plot::{Figure, Panel};
+use clock::Clock;
+
+const RETURN: &str = "eval_return";
+
+/// A figure of this kind.
+macro_rules! figure {
+    ($kind:ident, $name:literal, $title:literal, $learned:expr, $others:expr) => {
+        #[doc = concat!("`hstep reproduce ", $name, "`.")]
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $kind(Config);
+
+        impl Comparison for $kind {
+            const NAME: &'static str = $name;
+
+            fn with_effort(effort: Effort) -> Self {
+                Self(Config::at(effort, $learned, $others))
+            }
+
+            fn with_reference(self, folder: Option<&Path>) -> Self {
+                Self(Config { reference: folder.map(Path::to_path_buf), ..self.0 })
+            }
+
+            fn validate(&self) -> Result<()> {
+                self.0.check()
+            }
+
+            fn plan(&self) -> Plan {
+                self.0.make_plan()
+            }
+
+            fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
+                self.0.figures(Self::NAME, $title, results)
+            }
+
+            fn tables(&self, results: &Results) -> Result<String> {
+                self.0.tables(results)
+            }
+        }
+    };
+}
+
+figure!(Mopac, "mopac-fig2", "MoPAC, Figure 2", &["mopac", "mbpo"], &["sac"]);
+figure!(Demorl, "demorl-fig2", "M-DeMoRL, Figure 2", &["demorl", "mopac", "mbpo"], &[]);
+figure!(Maac, "maac-fig2", "MAAC, Figure 2", &["maac", "mbpo"], &["sac"]);
+
+impl Config {
+    fn figures(&self, name: &str, title: &str, results: &Results) -> Result<Vec<Figure>> {
+        let panels: Vec<Panel> =
+            self.envs.iter().map(|env| self.panel(env, results)).collect::<Result<_>>()?;
+        let sources = match &self.reference {
+            Some(_) => {
+                "; published: SAC of two benchmarks (SimbaV2's v4, tianshou's v3), mean and band \
+                 over both; MBPO of x35f, one run"
+            }
+            None => "",
+        };
+        let rows = panels.len().div_ceil(2) as u32;
+        let columns = panels.len().min(2) as u32;
+        Ok(vec![Figure {
+            name: name.into(),
+            title: title.into(),
+            caption: format!("{}{sources}", caption(&self.seeds, Band::Extremes)),
+            size: (if columns == 1 { 900 } else { 1200 }, 60 + 440 * rows),
+            panels,
+        }])
+    }
+
+    fn panel(&self, env: &str, results: &Results) -> Result<Panel> {
+        let contenders = self.on(env);
+        let mut panel = panel(
+            environment(env),
+            "evaluation return",
+            results,
+            &contenders,
+            RETURN,
+            Band::Extremes,
+        )?;
+        if let Some(folder) = &self.reference {
+            let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
+            let style = contenders.len();
+            panel.series.extend(reference::published(folder, env, steps as f64, style)?);
+        }
+        Ok(panel)
+    }
+
+    fn tables(&self, results: &Results) -> Result<String> {
+        let mut out = Markdown::default();
+        out.text(&format!(
+            "Mean of the last {} evaluations ({} episodes each) before a step, and the best such mean; \
+             hours of wall-clock on two cores, and what they went to.",
+            self.window, self.episodes
+        ));
+        let marks = [25_000.0, 50_000.0, 75_000.0];
+        let longest = self.envs.iter().flat_map(|env| self.on(env)).map(|c| c.steps).max();
+        let marks: Vec<f64> =
+            marks.into_iter().filter(|mark| *mark <= longest.unwrap_or(0) as f64).collect();
+        let mut head: Vec<String> =
+            ["task", "algorithm", "seed", "updates a step", "steps"].map(String::from).into();
+        head.extend(marks.iter().map(|mark| format!("before {mark}")));
+        head.extend(["best", "hours", "profile"].map(String::from));
+        out.head(&head);
+        for env in &self.envs {
+            for contender in self.on(env) {
+                self.rows(&mut out, results, &contender, &marks)?;
+            }
+        }
+        Ok(out.finish())
+    }
+
+    fn rows(
+        &self,
+        out: &mut Markdown,
+        results: &Results,
+        contender: &Contender,
+        marks: &[f64],
+    ) -> Result<()> {
+        for run in results.of(contender) {
+            let curve = run.curve(RETURN)?;
+            let mut cells = vec![
+                contender.env.clone(),
+                contender.label.clone(),
+                run.seed.to_string(),
+                updates(&run.folder)?,
+                contender.steps.to_string(),
+            ];
+            let before = |mark: f64| {
+                let returns: Vec<f64> = curve.iter().filter(|p| p.0 <= mark).map(|p| p.1).collect();
+                (mark <= contender.steps as f64 && returns.len() >= self.window)
+                    .then(|| mean(&returns[returns.len() - self.window..]))
+            };
+            let word = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.0}"));
+            cells.extend(marks.iter().map(|&mark| word(before(mark))));
+            let windows = curve.windows(self.window);
+            let means = windows.map(|w| w.iter().map(|p| p.1).sum::<f64>() / w.len() as f64);
+            cells.push(word(means.reduce(f64::max)));
+            match Clock::read(&run.folder)? {
+                Some(clock) => {
+                    cells.push(format!("{:.2}", clock.total / 3600.0));
+                    cells.push(clock.profile());
+                }
+                None => cells.extend(["-".into(), "-".into()]),
+            }
+            out.row(&cells);
+        }
+        Ok(())
+    }
+}
+
+/// Updates-to-data of a run, from its settings.
+fn updates(folder: &Path) -> Result<String> {
+    let settings = hstep::config::read(folder.join("config.toml"))?;
+    let updates = settings.get("loop").and_then(|t| t.get("updates_per_step"));
+    Ok(updates.map_or("-".into(), ToString::to_string))
+}

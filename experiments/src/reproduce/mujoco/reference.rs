@@ -1,0 +1,189 @@
+//! Published learning curves, for drawing beside ours: read from a folder that is given, as their
+//! authors' repositories hold them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hstep::{Error, Result};
+
+use crate::plot::Series;
+
+/// Every algorithm's curves on a task (mean and standard deviation over seeds), SAC's of two sources.
+const CURVES: &str = "gym_mujoco_v4_curves_simbav2repo.csv";
+const TIANSHOU: &str = "tianshou_mujoco_v3_sac_td3_reinforce.csv";
+/// Steps between the points drawn.
+const GRID: f64 = 2_500.0;
+
+/// A curve with one value a point.
+type Points = Vec<(f64, f64)>;
+
+/// SAC as published, with a band over both sources, and MBPO where there is a run of it; up to
+/// `steps`. `style` is the first of the styles that are free.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read, [`Error::Config`] for one that is not as expected.
+pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<Vec<Series>> {
+    let task = env.split('-').next().unwrap_or(env);
+    let mut found = Vec::new();
+    let sources = [seeds(folder, "sac", task)?, tianshou(folder, "SAC", task)?];
+    let (mut line, mut band) = (Vec::new(), Vec::new());
+    for x in grid(steps) {
+        let at: Vec<(f64, f64)> = sources.iter().filter_map(|source| source.at(x)).collect();
+        if at.is_empty() {
+            continue;
+        }
+        line.push((x, at.iter().map(|(mean, _)| mean).sum::<f64>() / at.len() as f64));
+        let low = at.iter().map(|(m, s)| m - s).fold(f64::INFINITY, f64::min);
+        let high = at.iter().map(|(m, s)| m + s).fold(f64::NEG_INFINITY, f64::max);
+        band.push((low, high));
+    }
+    if line.len() > 1 {
+        let sac = Series::line("SAC, published", style, line).without_markers();
+        found.push(sac.with_band(band));
+    }
+    let points = x35f(folder, task)?;
+    let points: Points = points.into_iter().filter(|(x, _)| *x <= steps).collect();
+    if points.len() > 1 {
+        let name = "MBPO, published (one run)";
+        found.push(Series::line(name, style + 1, smooth(&points)).without_markers());
+    }
+    Ok(found)
+}
+
+fn grid(steps: f64) -> impl Iterator<Item = f64> {
+    (1..).map(|i| f64::from(i) * GRID).take_while(move |x| *x <= steps)
+}
+
+/// Means and standard deviations over seeds.
+struct Curve {
+    mean: Points,
+    std: Points,
+}
+
+impl Curve {
+    /// Both at `x`, between points in a straight line; `None` outside.
+    fn at(&self, x: f64) -> Option<(f64, f64)> {
+        Some((between(&self.mean, x)?, between(&self.std, x)?))
+    }
+}
+
+fn between(points: &[(f64, f64)], x: f64) -> Option<f64> {
+    let after = points.iter().position(|p| p.0 >= x)?;
+    let (a, b) = (points[after.saturating_sub(1)], points[after]);
+    if b.0 == x || after == 0 {
+        return (b.0 == x).then_some(b.1);
+    }
+    Some(a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0))
+}
+
+/// The mean of the points within 2,500 steps, as an evaluation of one episode needs it.
+fn smooth(points: &[(f64, f64)]) -> Points {
+    let near = |x: f64| points.iter().filter(move |p| (p.0 - x).abs() <= GRID).map(|p| p.1);
+    points.iter().map(|&(x, _)| (x, near(x).sum::<f64>() / near(x).count() as f64)).collect()
+}
+
+/// SimbaV2's repository: one row a seed and step.
+fn seeds(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
+    let mut all: BTreeMap<String, Points> = BTreeMap::new();
+    let env = format!("{task}-v4");
+    for row in rows(folder, CURVES, &["algo", "env", "seed", "env_step", "return"])? {
+        if row[0] == algo && row[1] == env {
+            let point = (number(&row[3])?, number(&row[4])?);
+            all.entry(row[2].clone()).or_default().push(point);
+        }
+    }
+    let (mut mean, mut std) = (Points::new(), Points::new());
+    let steps: Vec<f64> = all.values().next().map_or(vec![], |c| c.iter().map(|p| p.0).collect());
+    for x in steps {
+        let at: Vec<f64> = all.values().filter_map(|curve| between(curve, x)).collect();
+        let m = at.iter().sum::<f64>() / at.len() as f64;
+        let v = at.iter().map(|y| (y - m).powi(2)).sum::<f64>() / at.len() as f64;
+        mean.push((x, m));
+        std.push((x, v.sqrt()));
+    }
+    Ok(Curve { mean, std })
+}
+
+/// tianshou's benchmark: aggregated over seeds.
+fn tianshou(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
+    let (mut mean, mut std, env) = (Points::new(), Points::new(), format!("{task}-v3"));
+    for row in rows(folder, TIANSHOU, &["env", "env_step", "rew", "rew_std", "Agent"])? {
+        if row[0] == env && row[4] == algo {
+            let x = number(&row[1])?;
+            mean.push((x, number(&row[2])?));
+            std.push((x, number(&row[3])?));
+        }
+    }
+    Ok(Curve { mean, std })
+}
+
+/// x35f's runs of MBPO; empty for a task without one.
+fn x35f(folder: &Path, task: &str) -> Result<Points> {
+    let name = format!("mbpo_x35f_{task}.csv");
+    if !folder.join(&name).is_file() {
+        return Ok(Points::new());
+    }
+    let rows = rows(folder, &name, &["tag", "env_step", "value"])?;
+    let returns = rows.iter().filter(|row| row[0] == "performance/eval_return");
+    returns.map(|row| Ok((number(&row[1])?, number(&row[2])?))).collect()
+}
+
+/// The `columns` of a file whose first lines may be remarks.
+fn rows(folder: &Path, name: &str, columns: &[&str]) -> Result<Vec<Vec<String>>> {
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let head: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let places = columns.iter().map(|column| head.iter().position(|name| name == column));
+    let Some(places) = places.collect::<Option<Vec<usize>>>() else {
+        let problem = format!("{}: expected the columns {columns:?}, got {head:?}", path.display());
+        return Err(Error::config("--reference", problem));
+    };
+    let most = places.iter().copied().max().unwrap_or(0);
+    let mut found = Vec::new();
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        if cells.len() > most {
+            found.push(places.iter().map(|&i| cells[i].to_owned()).collect());
+        }
+    }
+    Ok(found)
+}
+
+fn number(text: &str) -> Result<f64> {
+    text.parse()
+        .map_err(|_| Error::config("--reference", format!("expected a number, got `{text}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sources_make_one_band() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            CURVES,
+            "# source\nalgo,env,seed,env_step,return\nsac,Hopper-v4,0,0,0\nsac,Hopper-v4,0,5000,100\n\
+             sac,Hopper-v4,1,0,0\nsac,Hopper-v4,1,5000,300\nsac,Ant-v4,0,5000,9\n",
+        );
+        write(
+            TIANSHOU,
+            "env,env_step,rew,rew_std,Agent\nHopper-v3,0,0,0,SAC\nHopper-v3,10000,800,80,SAC\n",
+        );
+        write(
+            "mbpo_x35f_Hopper.csv",
+            "# s\ntag,env_step,value,wall_s\nperformance/eval_return,0,10,1\nother,1,5,1\nperformance/eval_return,2000,30,2\n",
+        );
+        let found = published(folder.path(), "Hopper-v4", 5_000.0, 4).unwrap();
+        assert_eq!(found.len(), 2);
+        // Halfway: 100 +- 50 and 200 +- 20; at the end 200 +- 100 and 400 +- 40.
+        assert_eq!(found[0].points, [(2500.0, 150.0), (5000.0, 300.0)]);
+        assert_eq!(found[0].band, [(50.0, 220.0), (100.0, 440.0)]);
+        assert_eq!(found[1].points, [(0.0, 20.0), (2000.0, 20.0)]);
+        let error = published(Path::new("nowhere"), "Hopper-v4", 1.0, 4).unwrap_err();
+        assert!(error.to_string().contains("cannot read"), "{error}");
+    }
+}
