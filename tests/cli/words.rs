@@ -5,7 +5,7 @@ use crate::{refused_with, run};
 #[test]
 fn wrong_words_name_the_nearest_and_exit_with_2() {
     refused_with(&["trian"], 2, "'train'");
-    refused_with(&["reproduce", "maac-fig2"], 2, "did you mean `maac-fig3`?");
+    refused_with(&["reproduce", "maac-fig33"], 2, "did you mean `maac-fig3`?");
     refused_with(&["train", "mapc", "--env", "pendulum"], 2, "did you mean `maac`?");
     refused_with(&["train", "sac", "--env", "pendulm"], 2, "did you mean `pendulum`?");
     refused_with(&["train", "sac"], 2, "config: `run.env`: missing");
