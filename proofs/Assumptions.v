@@ -40,6 +40,7 @@ Print Assumptions polo_lemma_2_receding.
 Print Assumptions polo_lemma_2_executed.
 Print Assumptions polo_lemma_2_receding_tight.
 Print Assumptions polo_lemma_2_receding_fails.
+Print Assumptions polo_lemma_2_executed_tight.
 
 (* M-DeMoRL *)
 Print Assumptions demorl_lemma_1.

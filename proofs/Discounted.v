@@ -9,6 +9,12 @@ Open Scope R_scope.
 Lemma pow_le_1 g n : 0 <= g <= 1 -> 0 <= g ^ n <= 1.
 Proof. intro H. split; [apply pow_le; lra|]. rewrite <- (pow1 n). apply pow_incr. exact H. Qed.
 
+Lemma near_one rho : rho < 1 -> exists r, 0 <= r < 1 /\ rho < r.
+Proof.
+  intro H. exists ((1 + Rmax 0 rho) / 2). pose proof (Rmax_l 0 rho). pose proof (Rmax_r 0 rho).
+  assert (Rmax 0 rho < 1) by (apply Rmax_lub_lt; lra). lra.
+Qed.
+
 Lemma vanish g c x : 0 <= g < 1 -> (forall n, x <= g ^ n * c) -> x <= 0.
 Proof.
   intros Hg H. destruct (Rle_or_lt x 0) as [|Hx]; [assumption|exfalso].

@@ -181,7 +181,9 @@ Proof.
 Qed.
 
 Lemma E_le p f h : (forall x, f x <= h x) -> E p f <= E p h.
-Proof. intro H. pose proof (E_shift p f h 0). assert (E p f <= E p h + 0); [|lra]. apply E_shift. intro x. pose proof (H x). lra. Qed.
+Proof.
+  intro H. assert (E p f <= E p h + 0); [|lra]. apply E_shift. intro x. pose proof (H x). lra.
+Qed.
 
 Lemma E_upper p f c : (forall x, f x <= c) -> E p f <= c.
 Proof. intro H. rewrite <- (E_const p c). apply E_le. exact H. Qed.

@@ -284,7 +284,8 @@ Proof.
   { unfold backup in Hq. rewrite (E_two (q 0%nat false)), H0, H1 in Hq.
     assert (HqF : Q ce_Ph X false false = T ce_Ph W false) by lra.
     assert (HF : Q ce_Ph W false false <= T ce_Ph W false) by apply best_ge.
-    rewrite ce_Q_model in HqF, HF. cbv iota beta delta [go_model] in HqF, HF. pose proof (HX false). pose proof (HX true).
+    rewrite ce_Q_model in HqF, HF. cbv iota beta delta [go_model] in HqF, HF.
+    pose proof (HX false). pose proof (HX true).
     destruct (Rle_lt_or_eq_dec _ _ (HX false)) as [Hlt|]; [exfalso|assumption].
     assert (0 < g * ((1 - (p / 2 + d)) * (W false - X false))) by (repeat apply Rmult_lt_0_compat; lra).
     assert (0 <= g * ((p / 2 + d) * (W true - X true))) by (repeat apply Rmult_le_pos; lra). nra. }

@@ -55,7 +55,8 @@ Proof.
       rewrite !pay_Q. simpl. lra. }
   symmetry. apply (value_unique pay_P pi (fun _ => - c / (1 - g))). intro x. unfold backup.
   rewrite (E_two (pi x)), !pay_Q, H0.
-  assert (H1 : mass (X := two) (pi x) false = 1) by (pose proof (mass_sum (X := two) (pi x)) as Hs; rewrite sum_two, H0 in Hs; lra).
+  assert (H1 : mass (X := two) (pi x) false = 1).
+  { pose proof (mass_sum (X := two) (pi x)) as Hs. rewrite sum_two, H0 in Hs. lra. }
   rewrite H1. field. lra.
 Qed.
 End Tight.
@@ -66,11 +67,7 @@ Theorem polo_lemma_1_tight (g eps rho : R) : 0 < g < 1 -> 0 < eps -> rho < 1 ->
     forall pi, receding P 1 Vh pi ->
     forall s, rho * (2 * g * eps / (1 - g)) < Vstar P s - value P pi s.
 Proof.
-  intros Hg He Hrho. set (r := (1 + Rmax 0 rho) / 2).
-  assert (Hr : 0 <= r < 1 /\ rho < r).
-  { unfold r. pose proof (Rmax_l 0 rho). pose proof (Rmax_r 0 rho).
-    assert (Rmax 0 rho < 1) by (apply Rmax_lub_lt; lra). lra. }
-  destruct Hr as [Hr Hrr]. clearbody r.
+  intros Hg He Hrho. destruct (near_one rho Hrho) as [r [Hr Hrr]].
   assert (Hge : 0 < 2 * g * eps) by (repeat apply Rmult_lt_0_compat; lra).
   assert (Hc : 0 <= r * (2 * g * eps) < 2 * g * eps) by (split; [apply Rmult_le_pos; lra|nra]).
   exists (pay g (r * (2 * g * eps)) Hg), (pay_P g (r * (2 * g * eps)) Hg), (pay_V eps).

@@ -185,6 +185,99 @@ Proof.
 Qed.
 End Ring.
 
+(* A chain 0 -> 1 -> ... -> m without rewards, H = m+1. Its last state leads back to state 0, at cost c,
+   where V^ = +eps, or to an absorbing state m+1 without reward, where V^ = -eps. *)
+Section Chain.
+Variables (m : nat) (g eps c : R).
+Hypothesis Hg : 0 < g < 1.
+Hypothesis Hc : 0 <= c < 2 * g * eps.
+
+Definition at_n (x : Fin.t (S (S m))) (k : nat) : bool := Nat.eqb (idx x) k.
+Definition state_n (k : nat) : Fin.t (S (S m)) :=
+  Fin.of_nat_lt (Nat.mod_upper_bound k (S (S m)) (Nat.neq_succ_0 (S m))).
+Lemma idx_state_n k : (k <= S m)%nat -> idx (state_n k) = k.
+Proof.
+  intro Hk. unfold idx, state_n. rewrite Fin.to_nat_of_nat. cbv beta iota delta [proj1_sig].
+  apply Nat.mod_small. lia.
+Qed.
+
+Lemma chain_range : 0 <= g < 1. Proof. lra. Qed.
+Definition chain_task : task :=
+  Task (fin (S (S m))) two false (fun x (back : two) => if at_n x m then (if back then - c else 0) else 0)
+    g chain_range.
+Definition chain_next (x : Fin.t (S (S m))) (back : bool) : Fin.t (S (S m)) :=
+  if at_n x (S m) then x
+  else if at_n x m then (if back then state_n 0 else state_n (S m))
+  else state_n (S (idx x)).
+Definition chain_P : dynamics chain_task := fun x (back : two) => dirac (X := fin (S (S m))) (chain_next x back).
+Definition chain_V : fin (S (S m)) -> R := fun x => if at_n x (S m) then - eps else eps.
+
+Lemma chain_Q V (x : Fin.t (S (S m))) (back : bool) :
+  Q chain_P V x back = (if at_n x m then (if back then - c else 0) else 0) + g * V (chain_next x back).
+Proof. unfold Q, chain_P. rewrite E_dirac. reflexivity. Qed.
+
+Lemma chain_Vstar x : Vstar chain_P x = 0.
+Proof.
+  symmetry. apply (Vstar_unique chain_P (fun _ => 0)). clear x. intro x. symmetry.
+  apply (best_eq (X := two) _ _ _ false); [intro a|]; rewrite chain_Q; destruct (at_n x m);
+    try destruct a; lra.
+Qed.
+
+(* whoever follows an optimal plan to the end of the chain pays and goes back *)
+Lemma chain_plan n p (x : Fin.t (S (S m))) V : (idx x + n = m)%nat ->
+  rollout chain_P p (S n) chain_V x = iterate (S n) (T chain_P) chain_V x ->
+  rollout chain_P p (S n) V x = g ^ n * (- c + g * V (state_n 0)).
+Proof.
+  revert p x. induction n as [|n IH]; intros p x Hx Hp.
+  - change (backup chain_P (p 0%nat) chain_V x = T chain_P chain_V x) in Hp.
+    change (backup chain_P (p 0%nat) V x = g ^ 0 * (- c + g * V (state_n 0))).
+    assert (Hat : at_n x m = true) by (unfold at_n; apply Nat.eqb_eq; lia).
+    assert (Hend : at_n x (S m) = false) by (unfold at_n; apply Nat.eqb_neq; lia).
+    assert (HQ : forall V' back, Q chain_P V' x back
+                   = if back then - c + g * V' (state_n 0) else 0 + g * V' (state_n (S m))).
+    { intros V' back. rewrite chain_Q. unfold chain_next. rewrite Hat, Hend. destruct back; reflexivity. }
+    assert (H0 : mass (X := two) (p 0%nat x) false = 0).
+    { apply (E_strict (p 0%nat x) (Q chain_P chain_V x) (T chain_P chain_V x)).
+      - intro a. apply best_ge.
+      - exact Hp.
+      - apply Rlt_le_trans with (Q chain_P chain_V x true);
+          [|exact (best_ge (X := two) _ (Q chain_P chain_V x) true)].
+        rewrite !HQ. unfold chain_V, at_n. rewrite !idx_state_n by lia. rewrite Nat.eqb_refl. simpl. lra. }
+    assert (H1 : mass (X := two) (p 0%nat x) true = 1).
+    { pose proof (mass_sum (X := two) (p 0%nat x)) as Hs. rewrite sum_two in Hs. lra. }
+    unfold backup. rewrite (E_two (p 0%nat x)), !HQ, H0, H1. simpl. ring.
+  - change (backup chain_P (p 0%nat) (rollout chain_P (fun t => p (S t)) (S n) chain_V) x
+            = T chain_P (iterate (S n) (T chain_P) chain_V) x) in Hp.
+    change (backup chain_P (p 0%nat) (rollout chain_P (fun t => p (S t)) (S n) V) x
+            = g ^ S n * (- c + g * V (state_n 0))).
+    assert (Hat : at_n x m = false) by (unfold at_n; apply Nat.eqb_neq; lia).
+    assert (Hend : at_n x (S m) = false) by (unfold at_n; apply Nat.eqb_neq; lia).
+    assert (HQ : forall V' back, Q chain_P V' x back = g * V' (state_n (S (idx x)))).
+    { intros V' back. rewrite chain_Q. unfold chain_next. rewrite Hat, Hend. ring. }
+    assert (HB : forall V', backup chain_P (p 0%nat) V' x = g * V' (state_n (S (idx x)))).
+    { intro V'. unfold backup. rewrite (E_ext _ _ (fun _ => g * V' (state_n (S (idx x))))).
+      - apply E_const.
+      - apply HQ. }
+    assert (HT : forall V', T chain_P V' x = g * V' (state_n (S (idx x)))) by (intro V'; apply HQ).
+    rewrite HB, HT in Hp. apply Rmult_eq_reg_l in Hp; [|lra].
+    assert (Hn : (idx (state_n (S (idx x))) + n = m)%nat) by (rewrite idx_state_n; lia).
+    rewrite HB, (IH _ _ Hn Hp). simpl. ring.
+Qed.
+
+Lemma chain_loss h plan : (forall x, optimal_plan chain_P (S m) chain_V x (plan x)) ->
+  executed_value chain_P plan (S m) h (state_n 0) = - (g ^ m * c) / (1 - g ^ S m).
+Proof.
+  intro Hplan. pose proof (executed_value_fixed chain_P plan (S m) h (state_n 0)) as Hf.
+  assert (H0 : (idx (state_n 0) + m = m)%nat) by (rewrite idx_state_n; lia).
+  rewrite (chain_plan m (plan (state_n 0)) (state_n 0) _ H0 (optimal_plan_value _ _ _ _ _ (Hplan (state_n 0)))) in Hf.
+  pose proof (horizon_range (K := chain_task) (S m) h) as HgH. simpl gamma in HgH.
+  set (v := executed_value chain_P plan (S m) h (state_n 0)) in *.
+  apply (Rmult_eq_reg_r (1 - g ^ S m)); [|lra].
+  replace (- (g ^ m * c) / (1 - g ^ S m) * (1 - g ^ S m)) with (- (g ^ m * c)) by (field; lra).
+  change (g ^ S m) with (g * g ^ m). lra.
+Qed.
+End Chain.
+
 (* For every H >= 2 and every discount: receding play comes as near to 2 gamma^H eps / (1 - gamma) as one
    likes. So the corrected bound has the best constant. *)
 Theorem polo_lemma_2_receding_tight (g eps rho : R) (H : nat) :
@@ -194,15 +287,12 @@ Theorem polo_lemma_2_receding_tight (g eps rho : R) (H : nat) :
     forall pi, receding P H Vh pi -> rho * (2 * g ^ H * eps / (1 - g)) < Vstar P s - value P pi s.
 Proof.
   intros Hg He HH Hrho. destruct H as [|m]; [lia|]. assert (Hm : (1 <= m)%nat) by lia.
-  set (r := (1 + Rmax 0 rho) / 2).
-  assert (Hr : 0 <= r < 1 /\ rho < r).
-  { unfold r. pose proof (Rmax_l 0 rho). pose proof (Rmax_r 0 rho).
-    assert (Rmax 0 rho < 1) by (apply Rmax_lub_lt; lra). lra. }
-  destruct Hr as [Hr Hrr]. clearbody r.
+  destruct (near_one rho Hrho) as [r [Hr Hrr]].
   assert (Hp : 0 < g ^ S m) by (apply pow_lt; lra).
   assert (Hge : 0 < 2 * g ^ S m * eps) by (apply Rmult_lt_0_compat; lra).
   assert (Hc : 0 <= r * (2 * g ^ S m * eps) < 2 * g ^ S m * eps) by (split; [apply Rmult_le_pos; lra|nra]).
-  exists (ring_task m g (r * (2 * g ^ S m * eps)) Hg), (ring_P m g (r * (2 * g ^ S m * eps)) Hg), (ring_V m eps), (zero m).
+  exists (ring_task m g (r * (2 * g ^ S m * eps)) Hg), (ring_P m g (r * (2 * g ^ S m * eps)) Hg).
+  exists (ring_V m eps), (zero m).
   split; [reflexivity|]. split.
   - intro x. rewrite (ring_Vstar m g eps _ Hg Hc). unfold ring_V. destruct (at_0 m x); apply Rabs_le; lra.
   - intros pi Hpi. rewrite (ring_Vstar m g eps _ Hg Hc), (ring_loss m g eps _ Hm Hg Hc pi Hpi).
@@ -234,4 +324,31 @@ Proof.
   replace (2 * g ^ H * eps / (1 - g ^ H)) with ((1 - g) / (1 - g ^ H) * (2 * g ^ H * eps / (1 - g)))
     by (field; lra).
   exact Hl.
+Qed.
+
+(* For every H and every discount: executed-H play comes as near to 2 gamma^H eps / (1 - gamma^H) as one
+   likes, so that bound has the best constant, too. *)
+Theorem polo_lemma_2_executed_tight (g eps rho : R) (H : nat) (h : (1 <= H)%nat) :
+  0 < g < 1 -> 0 < eps -> rho < 1 ->
+  exists (K : task) (P : dynamics K) (Vh : state K -> R) (s : state K),
+    gamma K = g /\ (forall x, Rabs (Vh x - Vstar P x) <= eps) /\
+    forall plan, (forall x, optimal_plan P H Vh x (plan x)) ->
+      rho * (2 * g ^ H * eps / (1 - g ^ H)) < Vstar P s - executed_value P plan H h s.
+Proof.
+  intros Hg He Hrho. destruct H as [|m]; [lia|].
+  destruct (near_one rho Hrho) as [r [Hr Hrr]].
+  assert (Hge : 0 < 2 * g * eps) by (repeat apply Rmult_lt_0_compat; lra).
+  assert (Hc : 0 <= r * (2 * g * eps) < 2 * g * eps) by (split; [apply Rmult_le_pos; lra|nra]).
+  exists (chain_task m g (r * (2 * g * eps)) Hg), (chain_P m g (r * (2 * g * eps)) Hg).
+  exists (chain_V m eps), (state_n m 0).
+  split; [reflexivity|]. split.
+  - intro x. rewrite (chain_Vstar m g eps _ Hg Hc). unfold chain_V. destruct (at_n m x (S m)); apply Rabs_le; lra.
+  - intros plan Hplan. rewrite (chain_Vstar m g eps _ Hg Hc), (chain_loss m g eps _ Hg Hc h plan Hplan).
+    pose proof (horizon_range (K := chain_task m g (r * (2 * g * eps)) Hg) (S m) h) as HgH. simpl gamma in HgH.
+    assert (Hp : 0 < g ^ S m) by (apply pow_lt; lra).
+    assert (Hb : 0 < 2 * g ^ S m * eps / (1 - g ^ S m)).
+    { apply Rdiv_lt_0_compat; [apply Rmult_lt_0_compat; lra|lra]. }
+    replace (0 - - (g ^ m * (r * (2 * g * eps))) / (1 - g ^ S m)) with (r * (2 * g ^ S m * eps / (1 - g ^ S m)))
+      by (change (g ^ S m) with (g * g ^ m) in *; field; lra).
+    apply Rmult_lt_compat_r; assumption.
 Qed.

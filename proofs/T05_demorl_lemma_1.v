@@ -76,7 +76,8 @@ Proof.
   - simpl. rewrite err_step.
     assert (He : 0 <= eps_f).
     { pose proof (Hmodel s (some_action K)). pose proof (TV_nonneg (P s (some_action K)) (Ph s (some_action K))). lra. }
-    assert (HC : 0 <= c_max) by (pose proof (Hcost s (some_action K)); pose proof (Rabs_pos (reward s (some_action K))); lra).
+    assert (HC : 0 <= c_max).
+    { pose proof (Hcost s (some_action K)). pose proof (Rabs_pos (reward s (some_action K))). lra. }
     assert (HV : 0 <= V_max) by (pose proof (Hterm s); pose proof (Rabs_pos (V s)); lra).
     assert (Hgn : forall k, 0 <= g ^ k) by (intro; apply pow_le; lra).
     assert (Hs : 0 <= size n).

@@ -318,8 +318,10 @@ End Horizon.
 Lemma half : 0 <= 1 / 2 <= 1. Proof. lra. Qed.
 Definition ex_prior : one -> dist two := fun _ => coin (1 / 2) half.
 Definition ex_c : one -> two -> R := fun _ a => if a then 2 * ln 2 else 0.
-Definition ex_soft : nat -> one -> R := soft one two ex_prior ex_c (fun _ => 0) 1 (1 / 2) (P_next one two (fun _ _ => tt : one)).
-Definition ex_joint : nat -> one -> R := joint one two ex_prior ex_c (fun _ => 0) 1 (1 / 2) (fun _ _ => tt : one).
+Definition ex_soft : nat -> one -> R :=
+  soft one two ex_prior ex_c (fun _ => 0) 1 (1 / 2) (P_next one two (fun _ _ => tt : one)).
+Definition ex_joint : nat -> one -> R :=
+  joint one two ex_prior ex_c (fun _ => 0) 1 (1 / 2) (fun _ _ => tt : one).
 
 Lemma exp_ln2 : exp (- ln 2) = 1 / 2.
 Proof. rewrite exp_Ropp, exp_ln by lra. field. Qed.
