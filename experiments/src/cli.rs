@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::test_plan::Kind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hstep::bounds::check::EVALUATIONS;
+use hstep::bounds::reading::{Norm, Play, RewardRange};
 use hstep::shape::Precision;
 
 /// Differentiable model-based reinforcement learning: one H-step objective, four uses.
@@ -40,6 +42,8 @@ pub enum Command {
     Report(Report),
     /// Draw a figure of the papers again.
     Reproduce(Reproduce),
+    /// Check a bound of the papers: as printed, as it holds, and a search against both.
+    Check(Check),
     /// List what there is.
     List(List),
     /// Measure how fast the parts of training run on this machine.
@@ -151,6 +155,46 @@ pub struct Reproduce {
     pub settings: Vec<String>,
 }
 
+/// `hstep check RESULT|all`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// A statement (see `hstep list bounds`), or `all`.
+    #[arg(value_name = "RESULT|all")]
+    pub result: String,
+    /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma, reward [S][A],
+    /// transition and model [S][A][S], value [S] or null for V*; numbers or strings "p/q".
+    #[arg(long, value_name = "FILE.json")]
+    pub mdp: Option<PathBuf>,
+    /// Steps that are planned; several when left out, but for --mdp.
+    #[arg(long, value_name = "H")]
+    pub horizon: Option<usize>,
+    /// The norm of the model error.
+    #[arg(long, default_value = "tv", value_name = "tv|l1")]
+    pub norm: Norm,
+    /// Whether a plan is made anew at every step, or run to its end.
+    #[arg(long, default_value = "receding", value_name = "receding|executed")]
+    pub play: Play,
+    /// What r_max is: the largest reward, absolute reward, or difference of rewards. Each statement has
+    /// its own default.
+    #[arg(long, value_name = "max|abs|span")]
+    pub reward_range: Option<RewardRange>,
+    /// Instances to search through.
+    #[arg(long, default_value_t = EVALUATIONS, value_name = "N")]
+    pub evaluations: u64,
+    /// Search on for so many seconds.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// The seed of the search.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write figures, distributions of ratios, counterexamples and a table below this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "mdp")]
+    pub out: Option<PathBuf>,
+}
+
 /// `hstep bench [WORKLOAD...]`
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -175,7 +219,7 @@ fn precision(text: &str) -> Result<Precision, String> {
     }
 }
 
-/// `hstep list algos|envs|figures`
+/// `hstep list algos|envs|figures|bounds`
 #[derive(Debug, Args)]
 pub struct List {
     /// What to list.
@@ -192,4 +236,6 @@ pub enum Listed {
     Envs,
     /// The figures that can be drawn again.
     Figures,
+    /// The statements of the papers that can be checked.
+    Bounds,
 }

@@ -1,6 +1,7 @@
-//! The command line of hstep: train, resume, evaluate, report, reproduce.
+//! The command line of hstep: train, resume, evaluate, report, reproduce, check.
 
 mod bench;
+mod check;
 mod cli;
 mod commands;
 mod counting;
@@ -69,6 +70,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
         Some(
             cli::Command::Eval(_)
             | cli::Command::Report(_)
+            | cli::Command::Check(_)
             | cli::Command::List(_)
             | cli::Command::Bench(_)
             | cli::Command::Memory(_),

@@ -11,13 +11,20 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// A bar that ends at `total` steps.
     pub fn new(label: &str, total: u64, quiet: bool) -> Self {
+        Self::counting("steps", label, total, quiet)
+    }
+
+    /// A bar that ends at `total` of anything else.
+    pub fn counting(unit: &str, label: &str, total: u64, quiet: bool) -> Self {
         // `stderr` hides itself where there is no terminal.
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        let template = "{prefix} {bar:24} {pos}/{len} steps  {per_sec}  {eta} left  {msg}";
+        let template = format!(
+            "{{prefix}} {{bar:24}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
+        );
         // The template is fixed; a bar in the default style would still be a bar.
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.set_prefix(label.to_owned());

@@ -9,10 +9,11 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use hstep::env::native;
-use hstep::{algo, config};
+use hstep::{algo, bounds, config};
 use toml::{Table, Value};
 
 use crate::bench;
+use crate::check;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
 use crate::output::say;
 use crate::reproduce::{self, Effort, Job};
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
+        Some(Command::Check(args)) => check::run(args, quiet),
         Some(Command::List(args)) => list(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Memory(args)) => match args.horizon {
@@ -100,6 +102,11 @@ fn list(args: &List) -> Result<()> {
                     info.action_dim(),
                     info.max_steps
                 )?;
+            }
+        }
+        Listed::Bounds => {
+            for s in bounds::check::STATEMENTS {
+                say!("{:<20}{}, {}: {}", s.name, s.paper, s.equation, s.about)?;
             }
         }
         Listed::Figures => {

@@ -17,7 +17,7 @@ pub use manifest::{Provenance, commit};
 /// A chart of one or more panels side by side, more than three in two lines.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// File name without ending, for example `maac-fig3`.
+    /// File name without ending, for example `maac-fig3`; a folder may stand before it.
     pub name: String,
     /// One line above everything.
     pub title: String,
@@ -132,10 +132,13 @@ impl Figure {
     /// `manifest.json`. Returns the paths of the SVG, the PNG and the CSV.
     pub fn save(&self, folder: &Path, provenance: &Provenance) -> Result<Vec<std::path::PathBuf>> {
         let data = folder.join("data");
-        std::fs::create_dir_all(&data).map_err(Error::io("cannot create", &data))?;
         let svg = folder.join(format!("{}.svg", self.name));
         let png = folder.join(format!("{}.png", self.name));
         let csv = data.join(format!("{}.csv", self.name));
+        for file in [&svg, &csv] {
+            let parent = file.parent().unwrap_or(folder);
+            std::fs::create_dir_all(parent).map_err(Error::io("cannot create", parent))?;
+        }
         write(&csv, self.csv().as_bytes())?;
         write(&svg, draw::svg(self)?.as_bytes())?;
         draw::png(self, &png)?;

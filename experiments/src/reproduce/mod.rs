@@ -4,6 +4,7 @@ mod compare;
 mod cost;
 mod demorl_fig3;
 mod demorl_fig4;
+mod lemma41;
 mod maac_fig3;
 mod maac_fig4;
 mod maac_table1;
@@ -140,6 +141,11 @@ pub const ALL: &[Reproduction] = &[
         name: "maac-fig2",
         about: "MAAC, Figure 2: MAAC, MBPO and SAC on MuJoCo, with published curves (hours)",
         run: compare::run::<mujoco::Maac>,
+    },
+    Reproduction {
+        name: "maac-lemma-4.1",
+        about: "MAAC, Lemma 4.1: errors of gradients through models against both bounds (minutes)",
+        run: lemma41::run,
     },
     Reproduction {
         name: "peers",

@@ -1,0 +1,100 @@
+//! `hstep check`: a bound of the papers as printed and as it holds, searched, or on one's own problem.
+
+mod figures;
+mod words;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use hstep::Error;
+use hstep::bounds::check::{Options, Report, STATEMENTS, check, find, measure};
+use hstep::bounds::file::{self, Given, MAX_BYTES};
+use serde_json::Value;
+
+use crate::cli::Check;
+use crate::output::say;
+use crate::progress::Progress;
+
+/// Runs the command.
+pub fn run(args: &Check, quiet: bool) -> Result<()> {
+    let options = Options {
+        norm: args.norm,
+        play: args.play,
+        range: args.reward_range,
+        horizon: args.horizon,
+        evaluations: args.evaluations,
+        seconds: args.seconds,
+        seed: args.seed,
+    };
+    if let Some(path) = &args.mdp {
+        let measured = measure(&find(&args.result)?.name, &read(path)?, &options)
+            .with_context(|| path.display().to_string())?;
+        return print(&measured, args.json);
+    }
+    let names: Vec<&str> = match args.result.as_str() {
+        "all" => STATEMENTS.iter().map(|s| s.name).collect(),
+        name => vec![find(name)?.name],
+    };
+    let mut reports = Vec::new();
+    for name in names {
+        // A horizon that one statement has no use for must not stop the others.
+        let horizon = options.horizon.filter(|_| args.result != "all" || name != "polo-lemma-1");
+        let bar = Progress::counting("instances", name, args.evaluations, quiet);
+        let found = check(name, &Options { horizon, ..options.clone() }, &|n| bar.update(n, &[]));
+        bar.finish();
+        let report = found?;
+        if !args.json {
+            words::report(&report)?;
+        }
+        reports.push(report);
+    }
+    if let Some(folder) = &args.out {
+        for path in figures::write(&reports, &command(args), folder)? {
+            tracing::info!("wrote {}", path.display());
+        }
+    }
+    if args.json {
+        let all: Vec<Value> = reports.iter().map(Report::to_json).collect();
+        match (args.result.as_str(), all.as_slice()) {
+            ("all", _) => say!("{:#}", Value::from(all))?,
+            (_, one) => say!("{:#}", one.first().unwrap_or(&Value::Null))?,
+        }
+    } else if args.result == "all" {
+        say!("{}", words::table(&reports))?;
+    }
+    Ok(())
+}
+
+/// The command line that does this again.
+fn command(args: &Check) -> String {
+    let mut words = vec![format!("hstep check {}", args.result)];
+    words.extend(args.horizon.map(|h| format!("--horizon {h}")));
+    words.push(format!("--norm {} --play {}", args.norm, args.play));
+    words.extend(args.reward_range.map(|r| format!("--reward-range {r}")));
+    words.push(format!("--evaluations {} --seed {}", args.evaluations, args.seed));
+    words.extend(args.seconds.map(|s| format!("--seconds {s}")));
+    words.join(" ")
+}
+
+/// Reads a problem; a file that is too large is not read first.
+fn read(path: &Path) -> Result<Given> {
+    let size = std::fs::metadata(path).map_err(Error::io("cannot read", path))?.len();
+    let text = if size > MAX_BYTES {
+        Err(Error::config("mdp", file::too_large(size)))
+    } else {
+        std::fs::read_to_string(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidData => Error::config("mdp", "not JSON: not even UTF-8"),
+            _ => Error::io("cannot read", path)(e),
+        })
+    };
+    text.and_then(|text| file::from_json(&text)).with_context(|| path.display().to_string())
+}
+
+fn print(measured: &Value, json: bool) -> Result<()> {
+    if json {
+        say!("{measured:#}")?;
+    } else {
+        words::measured(measured)?;
+    }
+    Ok(())
+}
