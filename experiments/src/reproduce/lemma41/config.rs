@@ -77,7 +77,10 @@ impl Config {
             }
         }
         if !(0.0..1.0).contains(&self.gamma) {
-            return Err(Error::config("gamma", format!("expected 0 <= gamma < 1, got {}", self.gamma)));
+            return Err(Error::config(
+                "gamma",
+                format!("expected 0 <= gamma < 1, got {}", self.gamma),
+            ));
         }
         Ok(())
     }

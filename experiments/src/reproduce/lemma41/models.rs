@@ -98,9 +98,8 @@ fn fitted(system: System, config: &Config, rng: &mut Rng) -> Result<Ensemble> {
     let mut ensemble =
         Ensemble::new(&settings, 2, 1, Known::default(), &mut rng.fork("model"), &Spec::f64())?;
     let (s, a) = uniform(system, config, rng)?;
-    let narrow = |x: &Tensor| -> Result<Vec<f32>> {
-        Ok(to_f64(x)?.into_iter().map(|x| x as f32).collect())
-    };
+    let narrow =
+        |x: &Tensor| -> Result<Vec<f32>> { Ok(to_f64(x)?.into_iter().map(|x| x as f32).collect()) };
     let data = FitData {
         obs: &narrow(&s)?,
         action: &narrow(&a)?,
@@ -170,7 +169,7 @@ impl Critic {
             Self::Tilted(w) => {
                 Ok((true_q(system, policy, config, s, a)? + x.matmul(w)?.squeeze(1)?)?)
             }
-            Self::Fitted(stack) => Ok(stack.forward(&x)?.squeeze(0)?.squeeze(1)?),
+            Self::Fitted(stack) => Ok(stack.forward(&x)?.squeeze(1)?),
         }
     }
 }
@@ -185,7 +184,8 @@ fn regressed(system: System, policy: &Tanh, config: &Config, rng: &mut Rng) -> R
         init: Init::TruncatedNormal,
     };
     let stack = Stack::new(&settings, &mut rng.fork("critic"), &Spec::f64())?;
-    let mut adam = Adam::new(stack.params(), &AdamConfig { lr: 3e-3, ..AdamConfig::default() }, &[])?;
+    let mut adam =
+        Adam::new(stack.params(), &AdamConfig { lr: 3e-3, ..AdamConfig::default() }, &[])?;
     let (s, a) = uniform(system, config, rng)?;
     let target = true_q(system, policy, config, &s, &a)?.detach();
     let x = Tensor::cat(&[&s, &a], 1)?;
@@ -194,7 +194,7 @@ fn regressed(system: System, policy: &Tanh, config: &Config, rng: &mut Rng) -> R
         let rows: Vec<u32> =
             (0..batch).map(|_| (rng.uniform() * config.rows as f64) as u32).collect();
         let rows = Tensor::from_vec(rows, batch, x.device())?;
-        let q = stack.forward(&x.index_select(&rows, 0)?)?.squeeze(0)?.squeeze(1)?;
+        let q = stack.forward(&x.index_select(&rows, 0)?)?.squeeze(1)?;
         let loss = (q - target.index_select(&rows, 0)?)?.sqr()?.mean_all()?;
         adam.step(&loss.backward()?)?;
     }
