@@ -1,6 +1,6 @@
 //! Environments on MuJoCo from the command line: fetching it, training, what is missing or broken.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -8,13 +8,6 @@ use tempfile::TempDir;
 use crate::ready::{ready, root};
 use crate::small::{ENDLESS, Running, STEPS, Small, ended, fails};
 use crate::{hstep, run};
-
-/// The first `python3` of the search path.
-fn python() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    let mut found = std::env::split_paths(&path).map(|folder| folder.join("python3"));
-    found.find(|file| file.is_file()).expect("the tests need python3")
-}
 
 /// `hstep setup mujoco` in `folder`, with python3 but without a network.
 fn setup(folder: &Path) -> Command {
@@ -51,7 +44,6 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     let here = folder.path();
     let words = ["there is no python3", "hstep setup mujoco"];
     fails(&mut elsewhere(here, &["setup", "mujoco"]), 3, &words);
-    python();
     fails(&mut setup(here), 3, &["could not fetch mujoco 3.17.0", "is there a network?"]);
 
     let wheels = here.join(".mujoco/whl");
