@@ -81,7 +81,11 @@ fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
     let remedy = "`hstep setup mujoco` fetches it";
     let words = ["environment `HalfCheetah-v4`", "the MuJoCo library is not here", remedy];
     fails(&mut train(), 3, &words);
-    fails(train().env("MUJOCO_LIB", "/nowhere/libmujoco.so"), 3, &["/nowhere/libmujoco.so", remedy]);
+    fails(
+        train().env("MUJOCO_LIB", "/nowhere/libmujoco.so"),
+        3,
+        &["/nowhere/libmujoco.so", remedy],
+    );
     let file = empty.path().join("libmujoco.so");
     std::fs::write(&file, "not a library").unwrap();
     fails(train().env("MUJOCO_LIB", &file), 3, &["cannot be loaded as a library", remedy]);

@@ -112,13 +112,21 @@ fn a_simulation_that_explodes_truncates_the_episode_and_says_why() {
             exploding(&mut env);
             let (before, obs) = (env.save(), env.observe());
             let step = env.step(&zero).unwrap();
-            assert_eq!((step.terminated, step.truncated, step.reward), (false, true, 0.0), "{name}");
+            assert_eq!(
+                (step.terminated, step.truncated, step.reward),
+                (false, true, 0.0),
+                "{name}"
+            );
             let why = env.failure().unwrap().to_string();
             assert!(why.contains("QVEL") && why.contains("unstable"), "{name}: {why}");
             // Where it was, not where MuJoCo itself put it: only the episode is over.
             assert_eq!(bits(&step.obs), bits(&obs), "{name}");
             let after = env.save();
-            assert_eq!(bits(&after[..after.len() - 1]), bits(&before[..before.len() - 1]), "{name}");
+            assert_eq!(
+                bits(&after[..after.len() - 1]),
+                bits(&before[..before.len() - 1]),
+                "{name}"
+            );
             assert!(env.step(&zero).unwrap_err().to_string().contains("call reset"));
             assert!(env.jacobian(&zero, 1e-6).unwrap_err().to_string().contains("QVEL"), "{name}");
         }

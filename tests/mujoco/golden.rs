@@ -1,4 +1,4 @@
-//! Trajectories of Gymnasium, step by step; `tests/golden/mujoco.py` made them.
+//! Trajectories of Gymnasium, step by step; `tests/golden/make_mujoco.py` made them.
 
 use std::path::PathBuf;
 

@@ -55,8 +55,13 @@ fn what_is_known_is_what_the_simulator_says() {
     for name in mujoco::names() {
         let mut env = task(name);
         let known = env.known();
-        assert_eq!((known.reward.is_some(), known.continuation.is_some()), expected(name), "{name}");
-        let seen = walk(&mut env, if env.info().obs_dim > 100 { 300 } else { 1500 });
+        assert_eq!(
+            (known.reward.is_some(), known.continuation.is_some()),
+            expected(name),
+            "{name}"
+        );
+        let steps = if env.info().obs_dim > 100 { 300 } else { 1500 };
+        let seen = walk(&mut env, steps);
         let [obs, action, next] = tensors(&seen, &Spec::f64());
         if let Some(reward) = &known.reward {
             let got = to_f64(&reward(&obs, &action, &next).unwrap()).unwrap();

@@ -157,7 +157,11 @@ pub fn run(names: &[String], seconds: f64) -> Result<()> {
         if !simulation.is_empty() {
             // Neighbours in time: what else the machine does is the same for both.
             let shares = whole.iter().zip(&simulation).map(|(whole, bare)| whole / bare).collect();
-            say!("BARE {name} t1 med {:.1} share {:.3}", median(simulation.clone()), median(shares))?;
+            say!(
+                "BARE {name} t1 med {:.1} share {:.3}",
+                median(simulation.clone()),
+                median(shares)
+            )?;
         }
     }
     Ok(())

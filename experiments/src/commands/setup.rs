@@ -1,8 +1,8 @@
 //! `hstep setup`: fetches what some environments need and tries it.
 
 use anyhow::Result;
-use hstep::env::mujoco::setup::{PACKAGES, fetch};
 use hstep::env::mujoco::find::{FOLDER, project_folder};
+use hstep::env::mujoco::setup::{PACKAGES, fetch};
 
 use crate::cli::{Fetched, Setup};
 use crate::output::say;

@@ -130,7 +130,8 @@ fn goes_on(task: &Task, next: &Tensor) -> Result<Tensor> {
             // x, sines of both angles, cosines of both; both poles are 0.6 m.
             let of = |i| next.narrow(1, i, 1)?.squeeze(1);
             let (s1, s2, c1, c2) = (of(1)?, of(2)?, of(3)?, of(4)?);
-            let height = ((&c1 + ((c1 * c2)? - (s1 * s2)?)?)? * 0.6)?;
+            let second = ((&c1 * c2)? - (s1 * s2)?)?;
+            let height = ((c1 + second)? * 0.6)?;
             Ok(height.gt(1.0)?.to_dtype(dtype)?)
         }
     }

@@ -44,6 +44,8 @@ pub(super) struct RawSpec {
 /// The functions in use, as the headers declare them.
 macro_rules! functions {
     ($($name:ident: ($($arg:ty),*) $(-> $out:ty)?;)*) => {
+        // The names are MuJoCo's.
+        #[allow(non_snake_case)]
         pub(super) struct Functions {
             $(pub $name: unsafe extern "C-unwind" fn($($arg),*) $(-> $out)?,)*
         }

@@ -31,13 +31,19 @@ impl Parts {
     pub const CTRL: Self = Self(1 << 6);
     /// Forces on the bodies from outside, force first. `[bodies,6]`
     pub const XFRC_APPLIED: Self = Self(1 << 8);
-    /// Everything that the next step depends on (`mjSTATE_INTEGRATION`).
-    pub const INTEGRATION: Self = Self(0x3fff);
+    /// Everything that the next step depends on (`mjSTATE_INTEGRATION`); which parts those are, is a
+    /// matter of the version.
+    pub const INTEGRATION: Self = Self(-1);
 
     /// These and those.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// As MuJoCo has it.
+    fn mask(self, library: &Library) -> c_int {
+        if self == Self::INTEGRATION { library.version.integration } else { self.0 }
     }
 }
 
@@ -93,9 +99,7 @@ impl Model {
         let f = &library.functions;
         let raw = guarded(|| {
             // SAFETY: a text ending in 0, no virtual files, and a buffer of the length given.
-            unsafe {
-                (f.mj_loadXML)(path.as_ptr(), null(), message.as_mut_ptr(), MESSAGE as c_int)
-            }
+            unsafe { (f.mj_loadXML)(path.as_ptr(), null(), message.as_mut_ptr(), MESSAGE as c_int) }
         });
         // SAFETY: MuJoCo ends what it writes into the buffer with 0.
         Self::made(library, name, raw, || unsafe { text_at(message.as_ptr()) })
@@ -147,8 +151,9 @@ impl Model {
             Err(fatal) => return Err(refused(&name, &fatal)),
         };
         let size = |parts: Parts| {
+            let mask = parts.mask(library);
             // SAFETY: asks a fresh model for a number.
-            guarded(|| unsafe { (library.functions.mj_stateSize)(raw.as_ptr(), parts.0) })
+            guarded(|| unsafe { (library.functions.mj_stateSize)(raw.as_ptr(), mask) })
                 .map(|n| usize::try_from(n).unwrap_or(0))
                 .map_err(|fatal| refused(&name, &fatal))
         };
@@ -337,6 +342,10 @@ impl Data {
         guarded(|| call(model, data)).map_err(|fatal| self.model.fatal(&fatal))
     }
 
+    fn mask(&self, parts: Parts) -> c_int {
+        parts.mask(&self.model.library)
+    }
+
     /// Length of some parts of the state.
     ///
     /// # Errors
@@ -344,7 +353,7 @@ impl Data {
     pub fn len(&self, parts: Parts) -> Result<usize> {
         let f = self.model.library.functions.mj_stateSize;
         // SAFETY: asks the model for a number.
-        let n = guarded(|| unsafe { f(self.model.raw.as_ptr(), parts.0) });
+        let n = guarded(|| unsafe { f(self.model.raw.as_ptr(), self.mask(parts)) });
         Ok(usize::try_from(n.map_err(|fatal| self.model.fatal(&fatal))?).unwrap_or(0))
     }
 
@@ -354,10 +363,10 @@ impl Data {
     /// [`Error::Shape`] for a slice of another length.
     pub fn get(&self, parts: Parts, out: &mut [f64]) -> Result<()> {
         self.model.expect("state", self.len(parts)?, out.len())?;
-        let f = self.model.library.functions.mj_getState;
+        let (f, mask) = (self.model.library.functions.mj_getState, self.mask(parts));
         // SAFETY: the length has just been checked.
         guarded(|| unsafe {
-            f(self.model.raw.as_ptr(), self.raw.as_ptr(), out.as_mut_ptr(), parts.0);
+            f(self.model.raw.as_ptr(), self.raw.as_ptr(), out.as_mut_ptr(), mask);
         })
         .map_err(|fatal| self.model.fatal(&fatal))
     }
@@ -368,9 +377,9 @@ impl Data {
     /// [`Error::Shape`] for a slice of another length.
     pub fn set(&mut self, parts: Parts, from: &[f64]) -> Result<()> {
         self.model.expect("state", self.len(parts)?, from.len())?;
-        let f = self.model.library.functions.mj_setState;
+        let (f, mask) = (self.model.library.functions.mj_setState, self.mask(parts));
         // SAFETY: the length has just been checked.
-        self.call(|model, data| unsafe { f(model, data, from.as_ptr(), parts.0) })
+        self.call(|model, data| unsafe { f(model, data, from.as_ptr(), mask) })
     }
 
     /// What was computed last of a field; empty for the site of a model without (named) sites.

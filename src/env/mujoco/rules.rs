@@ -169,7 +169,9 @@ impl Task {
                 }
                 Part::Body(body) => obs.extend(reading.body(body)),
                 Part::Between(to, from, n) => obs.extend(&reading.between(to, from)[..n]),
-                Part::Field(field, from) => obs.extend(range(reading.field(field), from, usize::MAX)),
+                Part::Field(field, from) => {
+                    obs.extend(range(reading.field(field), from, usize::MAX))
+                }
                 Part::ClippedField(field, from, to, most) => {
                     let numbers = range(reading.field(field), from, to);
                     obs.extend(numbers.iter().map(|x| x.clamp(-most, most)));
@@ -331,22 +333,27 @@ pub(super) fn set_moving(data: &mut Data, moving: &[f64]) -> Result<()> {
 /// # Errors
 /// [`Error::Env`] naming what differs.
 pub(super) fn fits(task: &Task, data: &mut Data) -> Result<()> {
+    let model = std::sync::Arc::clone(data.model());
     let differs = |what: &str, expected: String, got: String| {
         let problem = format!(
             "the model {} has {what} {got}, the task expects {expected}: it is another file than \
              that of gymnasium 1.4.0; `hstep setup mujoco` fetches that",
-            data.model().name()
+            model.name()
         );
         Err(Error::env(task.name, problem))
     };
-    let controls = data.model().sizes().controls;
+    let controls = model.sizes().controls;
     if controls != task.limits.len() {
         return differs("controls", task.limits.len().to_string(), controls.to_string());
     }
     for (name, number) in task.bodies {
-        let found = data.model().body(name);
+        let found = model.body(name);
         if found != Some(*number) {
-            return differs(&format!("the body `{name}` at"), number.to_string(), format!("{found:?}"));
+            return differs(
+                &format!("the body `{name}` at"),
+                number.to_string(),
+                format!("{found:?}"),
+            );
         }
     }
     let mut reading = Reading::new(task, data);

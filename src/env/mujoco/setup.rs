@@ -72,9 +72,8 @@ pub fn fetch(folder: &Path) -> Result<Setup> {
 
 /// Loads the library and a model of a folder of packages.
 fn tried(site: &Path, was_there: bool) -> Result<Setup> {
-    let library = find::library_in(site).ok_or_else(|| {
-        problem(format!("there is no MuJoCo library below {}", site.display()))
-    })?;
+    let library = find::library_in(site)
+        .ok_or_else(|| problem(format!("there is no MuJoCo library below {}", site.display())))?;
     let loaded = Library::open(&library)?;
     let models = site.join(find::ASSETS);
     loaded.model(&models.join("half_cheetah.xml"))?;

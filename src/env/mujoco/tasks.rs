@@ -263,10 +263,7 @@ const HOPPER: Task = Task {
     obs: &[Part::Qpos(1, END), Part::ClippedQvel(10.0)],
     start: Start::Uniform(5e-3, 5e-3),
     reward: hops(true),
-    end: End::Unhealthy {
-        within: &[open(1, 0.7, f64::INFINITY), open(2, -0.2, 0.2)],
-        most: 100.0,
-    },
+    end: End::Unhealthy { within: &[open(1, 0.7, f64::INFINITY), open(2, -0.2, 0.2)], most: 100.0 },
     ..HALF_CHEETAH
 };
 
@@ -550,11 +547,7 @@ pub static TASKS: [Task; 28] = [
     STANDUP,
     Task { name: "HumanoidStandup-v5", obs_dim: 348, obs: HUMANOID_V5, ..STANDUP },
     PENDULUM,
-    Task {
-        name: "InvertedPendulum-v5",
-        reward: Reward::Balance { always: false },
-        ..PENDULUM
-    },
+    Task { name: "InvertedPendulum-v5", reward: Reward::Balance { always: false }, ..PENDULUM },
     DOUBLE_PENDULUM,
     Task {
         name: "InvertedDoublePendulum-v5",

@@ -46,14 +46,26 @@ impl Field {
 pub(super) struct Version {
     /// As `mj_versionString` gives it.
     pub name: &'static str,
+    /// `mjSTATE_INTEGRATION`: the parts of the state that the next step depends on.
+    pub integration: i32,
     /// Bytes from the start of `mjData` to the pointer of each field, in the order of
     /// [`Field::ALL`].
     pub offsets: [usize; 8],
 }
 
 /// Every version that was tried; the offsets are those that a C compiler computes from its headers.
-pub(super) const TABLE: [Version; 2] =
-    [Version { name: REFERENCE, offsets: [0; 8] }, Version { name: "4.0.0", offsets: [0; 8] }];
+pub(super) const TABLE: [Version; 2] = [
+    Version {
+        name: REFERENCE,
+        integration: 0x3fff,
+        offsets: [160_840, 160_864, 160_912, 160_976, 161_280, 161_408, 161_432, 161_464],
+    },
+    Version {
+        name: "4.0.0",
+        integration: 0x7fff,
+        offsets: [160_848, 160_872, 160_936, 161_008, 161_296, 161_424, 161_448, 161_480],
+    },
+];
 
 /// The entry of a version.
 pub(super) fn find(name: &str) -> Option<&'static Version> {
