@@ -31,7 +31,8 @@ fn a_second_set_up_finds_everything_there() {
     ready();
     // From the root and from a folder below it, and without python3.
     for folder in [root(), root().join("experiments")] {
-        let out = elsewhere(&folder, &["setup", "mujoco"]).output().unwrap();
+        let mut again = elsewhere(&folder, &["setup", "mujoco"]);
+        let out = again.env("PATH", "/nonexistent").output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
         assert!(out.status.success() && text.starts_with("there already\n"), "{text}");
         assert!(text.contains("(MuJoCo 3.17.0)") && text.contains("assets"), "{text}");
@@ -43,7 +44,8 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let words = ["there is no python3", "hstep setup mujoco"];
-    fails(&mut elsewhere(here, &["setup", "mujoco"]), 3, &words);
+    // Without a search path the system's own default would be searched.
+    fails(elsewhere(here, &["setup", "mujoco"]).env("PATH", "/nonexistent"), 3, &words);
     fails(&mut setup(here), 3, &["could not fetch mujoco 3.17.0", "is there a network?"]);
 
     let wheels = here.join(".mujoco/whl");
@@ -53,7 +55,7 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     fails(&mut setup(here), 3, &["mujoco-3.17.0-x.whl is damaged", "remove it"]);
     let left: Vec<_> = std::fs::read_dir(here.join(".mujoco")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    std::fs::write(here.join("file"), "").unwrap();
+    // A file where the folder should be.
     let below = tempfile::tempdir().unwrap();
     std::fs::write(below.path().join(".mujoco"), "").unwrap();
     fails(&mut setup(below.path()), 6, &["cannot create .mujoco"]);
@@ -103,6 +105,23 @@ fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
         let folder = with_models(text);
         fails(&mut elsewhere(folder.path(), &TRAIN), 3, &[words, "half_cheetah.xml"]);
     }
+}
+
+#[test]
+fn a_virtual_environment_will_do_and_nothing_is_written_where_it_runs() {
+    ready();
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("env/lib/python3.12");
+    std::fs::create_dir_all(&packages).unwrap();
+    std::os::unix::fs::symlink(root().join(".mujoco/site"), packages.join("site-packages"))
+        .unwrap();
+    let here = folder.path().join("here");
+    std::fs::create_dir(&here).unwrap();
+    // The parser warns of this model, and MuJoCo by itself would keep a log of that.
+    let args = ["bench", "env", "HalfCheetah-v4", "--seconds", "0.01", "--threads", "1"];
+    ended(elsewhere(&here, &args).env("VIRTUAL_ENV", folder.path().join("env")));
+    let left: Vec<_> = std::fs::read_dir(&here).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

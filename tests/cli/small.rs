@@ -49,8 +49,11 @@ impl Small {
         Self { root, algo, env: "pendulum", settings }
     }
 
-    /// The same on another environment.
+    /// The same on another environment, which has no preset of small networks.
     pub fn on(mut self, env: &'static str) -> Self {
+        if env != self.env {
+            self.settings.extend(["actor.hidden=[32, 32]", "critic.hidden=[32, 32]"]);
+        }
         self.env = env;
         self
     }

@@ -185,7 +185,7 @@ fn balls(memory: &str) -> String {
 
 #[test]
 fn mujoco_giving_up_is_an_error_and_not_the_end_of_the_process() {
-    let model = std::sync::Arc::new(model(&balls("2K")).unwrap());
+    let model = std::sync::Arc::new(model(&balls("160K")).unwrap());
     for _ in 0..2 {
         let mut data = Data::new(&model).unwrap();
         let error = data.step(1).unwrap_err();
@@ -209,16 +209,4 @@ fn a_full_buffer_of_contacts_is_heard() {
         data.reset().unwrap();
     }
     assert!(matches!(data.get(Parts::QPOS, &mut [0.0]), Err(Error::Shape { .. })));
-}
-
-#[test]
-fn no_log_of_mujocos_own_is_written() {
-    // The tests run in one folder, and some of them have made it warn and give up.
-    let mut env = task("HalfCheetah-v4");
-    env.reset(&mut Rng::new(0)).unwrap();
-    exploding(&mut env);
-    env.step(&[0.0; 6]).unwrap();
-    for folder in [std::env::current_dir().unwrap(), ready::root()] {
-        assert!(!folder.join("MUJOCO_LOG.TXT").exists());
-    }
 }

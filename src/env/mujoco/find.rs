@@ -12,8 +12,9 @@ pub const FOLDER: &str = ".mujoco";
 /// What installs what is missing.
 pub(super) const REMEDY: &str = "`hstep setup mujoco` fetches it";
 
-/// The packages in which the library has been, newest home last.
-const PACKAGES: [&str; 2] = ["mujoco", "mujoco_core"];
+/// The folder of the library in a folder of Python packages (since 4.0.0 that of the package
+/// `mujoco-core`).
+const PACKAGE: &str = "mujoco";
 /// The folder of Gymnasium's model files in a folder of Python packages.
 pub(super) const ASSETS: &str = "gymnasium/envs/mujoco/assets";
 
@@ -51,10 +52,8 @@ fn sites() -> Vec<PathBuf> {
 
 /// The library of a folder of Python packages.
 pub(super) fn library_in(site: &Path) -> Option<PathBuf> {
-    let mut found: Vec<PathBuf> = PACKAGES
-        .iter()
-        .filter_map(|package| std::fs::read_dir(site.join(package)).ok())
-        .flatten()
+    let entries = std::fs::read_dir(site.join(PACKAGE)).ok()?;
+    let mut found: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::tasks::{End, PUSHER_COLUMNS, Reward, Task, When, Within};
+use super::definition::{End, Reward, Task, When, Within};
+use super::tasks::PUSHER_COLUMNS;
 use crate::env::native::ops::{clip, column};
 use crate::env::native::{Leg2R, Model};
 use crate::env::{ContinuationFn, Known, RewardFn};
@@ -139,7 +140,6 @@ fn goes_on(task: &Task, next: &Tensor) -> Result<Tensor> {
 
 /// 1 where every number of a row is finite, else 0.
 fn finite(x: &Tensor) -> Result<Tensor> {
-    // An infinity less itself is not a number, and no such number equals itself.
-    let zero = (x - x)?;
-    Ok(zero.eq(&zero)?.to_dtype(x.dtype())?.min(1)?)
+    // Not a number is not below anything.
+    Ok(x.abs()?.lt(f64::INFINITY)?.to_dtype(x.dtype())?.min(1)?)
 }

@@ -5,9 +5,10 @@
 //! mujoco` ([`setup`]) fetches it together with Gymnasium's model files. One library and one model
 //! serve the whole process; every environment has its own simulation.
 //!
-//! [`tasks`] has one definition a task. [`Mujoco`] makes an environment of it, [`Data`] is the bare
+//! [`tasks`] has one [`definition`] a task. [`Mujoco`] makes an environment of it, [`Data`] is the bare
 //! simulation.
 
+pub mod definition;
 pub mod find;
 mod functions;
 mod jacobian;
@@ -20,11 +21,11 @@ pub mod tasks;
 mod verify;
 pub mod version;
 
+pub use definition::Task;
 pub use jacobian::Jacobian;
 pub use library::Library;
 pub use model::{Data, Model, Parts, Sizes};
 pub use task::Mujoco;
-pub use tasks::Task;
 pub use version::Field;
 
 /// Tasks of Gymnasium that are not here, and why.

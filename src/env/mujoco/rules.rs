@@ -1,7 +1,8 @@
-//! What the definitions of [`super::tasks`] mean, in numbers of the simulator: a [`Reading`] between
+//! What the definitions of [`super::definition`] mean, in numbers of the simulator: a [`Reading`] between
 //! two steps; observation, start, reward and end as functions of it.
 
-use super::tasks::{Contact, End, PUSHER_COLUMNS, Part, Reward, Start, Task, Walker, When};
+use super::definition::{Contact, END, End, Part, Reward, Start, Task, Walker, When};
+use super::tasks::PUSHER_COLUMNS;
 use super::{Data, Field, Parts};
 use crate::env::EnvInfo;
 use crate::env::native::{Leg2R, Physics as _};
@@ -170,7 +171,7 @@ impl Task {
                 Part::Body(body) => obs.extend(reading.body(body)),
                 Part::Between(to, from, n) => obs.extend(&reading.between(to, from)[..n]),
                 Part::Field(field, from) => {
-                    obs.extend(range(reading.field(field), from, usize::MAX))
+                    obs.extend(range(reading.field(field), from, END));
                 }
                 Part::ClippedField(field, from, to, most) => {
                     let numbers = range(reading.field(field), from, to);
@@ -303,8 +304,7 @@ impl Task {
                 });
                 !(finite && bounded && healthy)
             }
-            // Not a number is down, too.
-            End::TipDown => !(tip(reading).1 > 1.0),
+            End::TipDown => tip(reading).1 <= 1.0,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! [`Mujoco`]: a [`Task`] as an environment with episodes, a clock and exact save and restore.
 
+use super::definition::{File, Task};
 use super::rules::{self, Reading};
-use super::tasks::{File, TASKS, Task};
+use super::tasks::TASKS;
 use super::{Data, Library, Model, Parts, find, functions};
 use crate::env::clock::{Clock, Phase};
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
