@@ -9,8 +9,14 @@ mod bench;
 mod faults;
 #[path = "cli/figures.rs"]
 mod figures;
+#[cfg(feature = "mujoco")]
+#[path = "cli/mujoco.rs"]
+mod mujoco;
 #[path = "cli/plans.rs"]
 mod plans;
+#[cfg(feature = "mujoco")]
+#[path = "mujoco/ready.rs"]
+mod ready;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/signals.rs"]

@@ -5,6 +5,8 @@ mod ensemble;
 mod envs;
 mod house;
 mod learning;
+#[cfg(feature = "mujoco")]
+mod mujoco;
 mod nn;
 mod noise;
 mod objective;

@@ -48,6 +48,9 @@ pub enum Command {
     List(List),
     /// Measure how fast the parts of training run on this machine.
     Bench(Bench),
+    /// Fetch what some environments need.
+    #[cfg(feature = "mujoco")]
+    Setup(Setup),
     /// Measure what full replay buffers, or an actor step through the model, cost in memory.
     #[command(hide = true)]
     Memory(Memory),
@@ -195,12 +198,12 @@ pub struct Check {
     pub out: Option<PathBuf>,
 }
 
-/// `hstep bench [WORKLOAD...]`
+/// `hstep bench [WORKLOAD...]` or `hstep bench env NAME...`
 #[derive(Debug, Args)]
 pub struct Bench {
     /// a: SAC update; b: model training step; c10k, c100k: branched rollouts; d100, d500, d64: MPPI
     /// plans; e5, e10: actor step through the model; limit: matrix products alone. All when left
-    /// out.
+    /// out. `env` and names of environments: their steps instead.
     #[arg(value_name = "WORKLOAD")]
     pub workloads: Vec<String>,
     /// Seconds to measure each workload for.
@@ -217,6 +220,24 @@ fn precision(text: &str) -> Result<Precision, String> {
         "bf16" => Ok(Precision::Bf16),
         _ => Err("expected f32 or bf16".into()),
     }
+}
+
+/// `hstep setup mujoco`
+#[cfg(feature = "mujoco")]
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// What to fetch.
+    #[arg(value_enum)]
+    pub what: Fetched,
+}
+
+/// What can be fetched.
+#[cfg(feature = "mujoco")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fetched {
+    /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder (or of the nearest one
+    /// above that has it); needs python3 with pip, once.
+    Mujoco,
 }
 
 /// `hstep list algos|envs|figures|bounds`

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use hstep::agent::Hybrid;
 use hstep::algo::Entry;
-use hstep::env::native;
+use hstep::env;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
-use hstep::suggest::nearest;
 use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
@@ -116,7 +115,7 @@ impl Settings {
     /// Fresh environments of this run.
     pub fn factory(&self) -> EnvFactory {
         let name = self.run.env.clone();
-        Arc::new(move || native::make(&name))
+        Arc::new(move || env::make(&name))
     }
 
     fn hybrid(&self) -> Result<Hybrid> {
@@ -124,8 +123,9 @@ impl Settings {
         match self.run.model {
             ModelChoice::Learned => Ok(hybrid),
             ModelChoice::Oracle => {
-                let env = &self.run.env;
-                hybrid.with_given_model(format!("true {env}"), native::model(env, &Spec::f32())?)
+                let name = &self.run.env;
+                let model = env::model(name, &Spec::f32()).map_err(|e| in_run("model", e))?;
+                hybrid.with_given_model(format!("true {name}"), model)
             }
         }
     }
@@ -145,12 +145,13 @@ fn run_config(run: &Table) -> Result<RunConfig> {
 }
 
 fn known_environment(name: &str) -> Result<()> {
-    if native::names().contains(&name) {
-        return Ok(());
+    env::check(name).map_err(|error| in_run("env", error))
+}
+
+/// An error about the environment's name as one about the key that holds it.
+fn in_run(key: &str, error: Error) -> Error {
+    match error {
+        Error::Config { problem, .. } => Error::config(format!("run.{key}"), problem),
+        other => other,
     }
-    let problem = match nearest(name, native::names().iter().copied()) {
-        Some(near) => format!("there is no environment `{name}`; did you mean `{near}`?"),
-        None => format!("there is no environment `{name}`; there are {:?}", native::names()),
-    };
-    Err(Error::config("run.env", problem))
 }

@@ -1,9 +1,16 @@
 //! Environments: what an agent acts in.
 //!
 //! [`Env`] is the contract of every environment; a [`Simulator`] can also save and restore its
-//! state exactly, which is what checkpoints and planning with the true model need.
+//! state exactly, which is what checkpoints and planning with the true model need. [`make`] knows
+//! every environment by its name.
 
+mod clock;
+#[cfg(feature = "mujoco")]
+pub mod mujoco;
 pub mod native;
+mod registry;
+
+pub use registry::{check, info, make, model, names, simulator};
 
 use std::sync::Arc;
 
@@ -92,7 +99,8 @@ pub struct Step {
     pub reward: f64,
     /// The episode ended in a state without a future: its value is zero.
     pub terminated: bool,
-    /// The episode was cut by the clock: the state still has a value.
+    /// The episode was cut, by the clock or because the simulation failed: the state still has a
+    /// value.
     pub truncated: bool,
 }
 

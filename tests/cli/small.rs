@@ -33,6 +33,7 @@ const PLANNER: [&str; 4] =
 pub struct Small {
     pub root: TempDir,
     algo: &'static str,
+    env: &'static str,
     settings: Vec<&'static str>,
 }
 
@@ -45,7 +46,16 @@ impl Small {
             _ => &MODEL,
         };
         let settings = SETTINGS.iter().chain(own).copied().collect();
-        Self { root, algo, settings }
+        Self { root, algo, env: "pendulum", settings }
+    }
+
+    /// The same on another environment, which has no preset of small networks.
+    pub fn on(mut self, env: &'static str) -> Self {
+        if env != self.env {
+            self.settings.extend(["actor.hidden=[32, 32]", "critic.hidden=[32, 32]"]);
+        }
+        self.env = env;
+        self
     }
 
     pub fn with(mut self, setting: &'static str) -> Self {
@@ -61,7 +71,7 @@ impl Small {
     }
 
     pub fn train(&self, steps: u64) -> Command {
-        let mut command = hstep(&["train", self.algo, "--env", "pendulum", "--out"]);
+        let mut command = hstep(&["train", self.algo, "--env", self.env, "--out"]);
         command.arg(self.root.path()).args(["--steps", &steps.to_string()]).args(&self.settings);
         command
     }
@@ -126,7 +136,7 @@ impl Small {
     }
 
     pub fn assert_equals_uninterrupted(&self, steps: u64, after: &str) {
-        let expected = reference(self.algo, steps);
+        let expected = reference_on(self.env, self.algo, steps);
         let got = self.result();
         let text = |all: &BTreeMap<String, Vec<u8>>| {
             String::from_utf8(all["metrics.csv"].clone()).unwrap()
@@ -144,7 +154,7 @@ impl Small {
         let from = self.root.path().join("train");
         let copied = Command::new("cp").arg("-r").arg(from).arg(root.path()).status().unwrap();
         assert!(copied.success());
-        Self { root, algo: self.algo, settings: self.settings.clone() }
+        Self { root, algo: self.algo, env: self.env, settings: self.settings.clone() }
     }
 
     /// Every file of the run's checkpoints and metrics.
@@ -160,16 +170,26 @@ impl Small {
 
 /// The uninterrupted run's result; each is computed once.
 pub fn reference(algo: &'static str, steps: u64) -> Arc<BTreeMap<String, Vec<u8>>> {
-    type Results = BTreeMap<(&'static str, u64), Arc<BTreeMap<String, Vec<u8>>>>;
+    reference_on("pendulum", algo, steps)
+}
+
+/// The same on another environment.
+fn reference_on(
+    env: &'static str,
+    algo: &'static str,
+    steps: u64,
+) -> Arc<BTreeMap<String, Vec<u8>>> {
+    type Key = (&'static str, &'static str, u64);
+    type Results = BTreeMap<Key, Arc<BTreeMap<String, Vec<u8>>>>;
     static ALL: Mutex<Results> = Mutex::new(BTreeMap::new());
     // A poisoned lock means that another test could not make its reference: neither can this one.
     let mut all = ALL.lock().unwrap();
     let make = || {
-        let small = Small::new(algo);
+        let small = Small::new(algo).on(env);
         ended(&mut small.train(steps));
         Arc::new(small.result())
     };
-    Arc::clone(all.entry((algo, steps)).or_insert_with(make))
+    Arc::clone(all.entry((env, algo, steps)).or_insert_with(make))
 }
 
 /// The JSON of a manifest.

@@ -1,6 +1,7 @@
 //! `hstep bench`: how fast the parts of training run, in the format of the programs that run the
 //! same work in other tools (`benches/peers`).
 
+pub mod env;
 mod error;
 pub mod limit;
 pub mod memory;
@@ -36,6 +37,11 @@ pub fn run(args: &Bench) -> Result<()> {
     if !(args.seconds.is_finite() && args.seconds > 0.0) {
         let problem = format!("expected a number above 0, got {}", args.seconds);
         return Err(Error::config("--seconds", problem).into());
+    }
+    if let [word, names @ ..] = args.workloads.as_slice()
+        && word == "env"
+    {
+        return env::run(names, args.seconds);
     }
     let wanted = workload::find(&args.workloads)?;
     let contender = match args.precision {

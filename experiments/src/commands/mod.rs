@@ -3,13 +3,14 @@
 mod eval;
 mod quickstart;
 mod report;
+#[cfg(feature = "mujoco")]
+mod setup;
 pub mod train;
 
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use hstep::env::native;
-use hstep::{algo, bounds, config};
+use hstep::{algo, bounds, config, env};
 use toml::{Table, Value};
 
 use crate::bench;
@@ -31,6 +32,8 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Check(args)) => check::run(args, quiet),
         Some(Command::List(args)) => list(args),
         Some(Command::Bench(args)) => bench::run(args),
+        #[cfg(feature = "mujoco")]
+        Some(Command::Setup(args)) => setup::run(args),
         Some(Command::Memory(args)) => match args.horizon {
             Some(horizon) => bench::memory::run(horizon),
             None => Ok(crate::memory::run(args.rows)?),
@@ -94,10 +97,10 @@ fn list(args: &List) -> Result<()> {
             }
         }
         Listed::Envs => {
-            for name in native::names() {
-                let info = native::make(name)?.info().clone();
+            for name in env::names() {
+                let info = env::info(name)?;
                 say!(
-                    "{name:<20}{} observations, {} actions, {} steps an episode",
+                    "{name:<27}{} observations, {} actions, {} steps an episode",
                     info.obs_dim,
                     info.action_dim(),
                     info.max_steps

@@ -1,22 +1,10 @@
 //! [`Native`]: a [`Physics`] as an environment with episodes, a clock and exact save and restore.
 
 use super::{Model, Physics};
+use crate::env::clock::{Clock, Phase};
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-
-/// Why no step can be taken, if none can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Terminated,
-    Truncated,
-    NotStarted,
-}
-
-impl Phase {
-    const ALL: [Self; 4] = [Self::Running, Self::Terminated, Self::Truncated, Self::NotStarted];
-}
 
 /// An environment from its equations.
 ///
@@ -27,8 +15,7 @@ pub struct Native<P: Physics> {
     physics: P,
     info: EnvInfo,
     state: P::State,
-    steps: usize,
-    phase: Phase,
+    clock: Clock,
 }
 
 impl<P: Physics> Native<P> {
@@ -36,7 +23,7 @@ impl<P: Physics> Native<P> {
     #[must_use]
     pub fn new(physics: P) -> Self {
         let info = physics.info();
-        Self { physics, info, state: P::State::default(), steps: 0, phase: Phase::NotStarted }
+        Self { physics, info, state: P::State::default(), clock: Clock::new() }
     }
 
     /// The equations.
@@ -57,7 +44,7 @@ impl<P: Physics> Native<P> {
     /// [`Error::Shape`] for a state of another length.
     pub fn reset_to(&mut self, state: &[f64]) -> Result<Vec<f64>> {
         self.set(state)?;
-        (self.steps, self.phase) = (0, Phase::Running);
+        self.clock = Clock::started();
         Ok(self.observe())
     }
 
@@ -72,13 +59,11 @@ impl<P: Physics> Native<P> {
     }
 
     fn advance(&mut self, action: &[f64]) -> Step {
-        let (state, reward, terminated) = self.physics.advance(&self.state, action, self.steps);
-        (self.state, self.steps) = (state, self.steps + 1);
+        let (state, reward, terminated) =
+            self.physics.advance(&self.state, action, self.clock.steps);
+        self.state = state;
+        self.clock.steps += 1;
         Step { obs: self.observe(), reward, terminated, truncated: false }
-    }
-
-    fn error<T>(&self, problem: impl Into<String>) -> Result<T> {
-        Err(Error::env(self.info.name.clone(), problem))
     }
 }
 
@@ -89,28 +74,15 @@ impl<P: Physics> Env for Native<P> {
 
     fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
         self.state = self.physics.start(rng);
-        (self.steps, self.phase) = (0, Phase::Running);
+        self.clock = Clock::started();
         Ok(self.observe())
     }
 
     fn step(&mut self, action: &[f64]) -> Result<Step> {
         self.info.check_action(action)?;
-        match self.phase {
-            Phase::Running => {}
-            Phase::NotStarted => return self.error("step before the first reset: call reset"),
-            Phase::Terminated => {
-                return self.error("step after the episode terminated: call reset");
-            }
-            Phase::Truncated => return self.error("step after the time limit: call reset"),
-        }
+        self.clock.check(&self.info)?;
         let mut step = self.advance(action);
-        // As Gymnasium's TimeLimit: a last step that terminates is truncated as well.
-        step.truncated = self.steps >= self.info.max_steps;
-        if step.terminated {
-            self.phase = Phase::Terminated;
-        } else if step.truncated {
-            self.phase = Phase::Truncated;
-        }
+        step.truncated = self.clock.end(step.terminated, false, &self.info);
         Ok(step)
     }
 
@@ -125,12 +97,12 @@ impl<P: Physics> Env for Native<P> {
 
 impl<P: Physics> Simulator for Native<P> {
     fn state_dim(&self) -> usize {
-        self.state.as_ref().len() + 2
+        self.state.as_ref().len() + Clock::SAVED
     }
 
     fn save(&self) -> Vec<f64> {
         let mut state = self.state.as_ref().to_vec();
-        state.extend([self.steps as f64, self.phase as usize as f64]);
+        state.extend(self.clock.save());
         state
     }
 
@@ -139,16 +111,9 @@ impl<P: Physics> Simulator for Native<P> {
             let place = format!("saved state of environment `{}`", self.info.name);
             return Err(Error::shape(place, format!("[{}]", self.state_dim()), [state.len()]));
         };
-        let phase_of = |p: &&Phase| **p as usize as f64 == *phase;
-        let Some(phase) = Phase::ALL.iter().find(phase_of) else {
-            return self
-                .error(format!("saved state has the phase {phase}, which is none of 0..=3"));
-        };
-        if !(steps.fract() == 0.0 && *steps >= 0.0 && *steps < u32::MAX.into()) {
-            return self.error(format!("saved state has a step counter of {steps}"));
-        }
+        let clock = Clock::restored([*steps, *phase], &self.info)?;
         self.set(physical)?;
-        (self.steps, self.phase) = (*steps as usize, *phase);
+        self.clock = clock;
         Ok(())
     }
 
@@ -158,16 +123,11 @@ impl<P: Physics> Simulator for Native<P> {
 
     fn simulate(&mut self, action: &[f64]) -> Result<Step> {
         self.info.check_action(action)?;
-        match self.phase {
-            Phase::NotStarted => self.error("step before the first reset: call reset"),
-            Phase::Terminated => {
-                Ok(Step { obs: self.observe(), reward: 0.0, terminated: true, truncated: false })
-            }
-            Phase::Running | Phase::Truncated => {
-                let step = self.advance(action);
-                self.phase = if step.terminated { Phase::Terminated } else { Phase::Running };
-                Ok(step)
-            }
+        if self.clock.goes_on(&self.info)? {
+            let step = self.advance(action);
+            self.clock.phase = if step.terminated { Phase::Terminated } else { Phase::Running };
+            return Ok(step);
         }
+        Ok(Step { obs: self.observe(), reward: 0.0, terminated: true, truncated: false })
     }
 }

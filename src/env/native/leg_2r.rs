@@ -37,7 +37,7 @@ const START_NOISE: f64 = 0.1;
 /// The share of the place in the reward; the rest is the velocity's.
 const PLACE: f64 = 0.8;
 /// Rate of the phase, rad/s.
-const PACE: f64 = TAU / PERIOD;
+const PACE: f64 = Leg2R::PACE;
 
 /// A leg hanging from a fixed hip, to lead its foot round an ellipse by torques at hip and knee.
 ///
@@ -67,6 +67,20 @@ impl Leg2R {
     #[must_use]
     pub fn body() -> TwoLink {
         LEG
+    }
+
+    /// Rate of the phase, rad/s.
+    pub const PACE: f64 = TAU / PERIOD;
+
+    /// What a step earns that reaches these joints (angles in rad, their rates in rad/s) and this
+    /// phase (rad).
+    #[must_use]
+    pub fn earns(joints: &[f64; 4], phase: f64) -> f64 {
+        let (place, velocity) = LEG.tip(joints);
+        let (place_d, velocity_d) = Self::desired(phase);
+        let near = (-UNIT * UNIT * square_distance(place, place_d)).exp();
+        let along = (-UNIT * UNIT * square_distance(velocity, velocity_d)).exp();
+        PLACE * near + (1.0 - PLACE) * along
     }
 
     /// Where the foot should be (m) and how fast it should move (m/s) at a phase (rad).
@@ -118,13 +132,8 @@ impl Physics for Leg2R {
         let torque = [0, 1].map(|i| action[i].clamp(-MAX_TORQUE[i], MAX_TORQUE[i]));
         let joints = LEG.advance([q1, q2, w1, w2], torque, DT, SUBSTEPS);
         let phase = phase + PACE * DT;
-
-        let (place, velocity) = LEG.tip(&joints);
-        let (place_d, velocity_d) = Self::desired(phase);
-        let near = (-UNIT * UNIT * square_distance(place, place_d)).exp();
-        let along = (-UNIT * UNIT * square_distance(velocity, velocity_d)).exp();
         let [q1, q2, w1, w2] = joints;
-        ([q1, q2, w1, w2, phase], PLACE * near + (1.0 - PLACE) * along, false)
+        ([q1, q2, w1, w2, phase], Self::earns(&joints, phase), false)
     }
 
     fn next(&self, obs: &Tensor, torque: &Tensor) -> Result<Tensor> {

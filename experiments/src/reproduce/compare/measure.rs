@@ -1,7 +1,7 @@
 //! What a learning curve comes to, in one number.
 
 use hstep::Result;
-use hstep::env::native;
+use hstep::env;
 use hstep::rng::Rng;
 use hstep::stats::mean;
 
@@ -30,7 +30,7 @@ pub fn reached(points: &[(f64, f64)], level: f64, window: usize) -> Option<f64> 
 /// # Errors
 /// As the environment.
 pub fn random_return(env: &str) -> Result<f64> {
-    let mut env = native::make(env)?;
+    let mut env = env::make(env)?;
     let mut rng = Rng::new(0).fork("random policy");
     let width = env.info().action_dim();
     let mut total = 0.0;

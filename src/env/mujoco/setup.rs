@@ -1,0 +1,161 @@
+//! Fetching MuJoCo and Gymnasium's model files: what `hstep setup mujoco` does.
+//!
+//! Both come as Python packages, so this needs `python3` with `pip`, once; nothing else here does.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::find::{self, problem};
+use super::{Library, version};
+use crate::error::{Error, Result};
+
+/// The packages that are fetched, and their versions.
+pub const PACKAGES: [(&str, &str); 2] = [("mujoco", version::REFERENCE), ("gymnasium", "1.4.0")];
+
+/// What [`fetch`] found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether everything was there already.
+    pub was_there: bool,
+    /// The library.
+    pub library: PathBuf,
+    /// Its version.
+    pub version: &'static str,
+    /// The folder of the model files.
+    pub models: PathBuf,
+}
+
+/// Fetches the packages into `folder` (`.mujoco` of a project) and tries them: the library is loaded,
+/// and with it a model. Does nothing where that works already.
+///
+/// Packages that lie in `folder/whl` are not fetched again.
+///
+/// # Errors
+/// [`Error::Env`] without Python, pip or network, or for a damaged package; [`Error::Io`] for a
+/// folder that cannot be written.
+pub fn fetch(folder: &Path) -> Result<Setup> {
+    let site = folder.join("site");
+    if let Ok(found) = tried(&site, true) {
+        return Ok(found);
+    }
+    let wheels = folder.join("whl");
+    make(&wheels)?;
+    let files = PACKAGES.map(|(package, version)| wheel(&wheels, package, version));
+    if files.iter().any(Option::is_none) {
+        download(&wheels)?;
+    }
+    // Unpacked beside and moved when whole: another process may look for it meanwhile.
+    let part = folder.join(format!("part-{}", std::process::id()));
+    remove(&part)?;
+    make(&part)?;
+    let unpacked = PACKAGES.iter().try_for_each(|(package, version)| {
+        let wheel = wheel(&wheels, package, version).ok_or_else(|| {
+            problem(format!(
+                "pip left no package {package} {version} in {}: remove that folder and run `hstep \
+                 setup mujoco` again",
+                wheels.display()
+            ))
+        })?;
+        unpack(&wheel, &part)
+    });
+    let setup = unpacked.and_then(|()| tried(&part, false));
+    if let Err(error) = setup {
+        remove(&part)?;
+        return Err(error);
+    }
+    remove(&site)?;
+    std::fs::rename(&part, &site).map_err(Error::io("cannot make", &site))?;
+    remove(&wheels)?;
+    tried(&site, false)
+}
+
+/// Loads the library and a model of a folder of packages.
+fn tried(site: &Path, was_there: bool) -> Result<Setup> {
+    let library = find::library_in(site)
+        .ok_or_else(|| problem(format!("there is no MuJoCo library below {}", site.display())))?;
+    let loaded = Library::open(&library)?;
+    let models = site.join(find::ASSETS);
+    loaded.model(&models.join("half_cheetah.xml"))?;
+    Ok(Setup { was_there, version: loaded.version(), library, models })
+}
+
+/// The file of a package in a folder.
+fn wheel(folder: &Path, package: &str, version: &str) -> Option<PathBuf> {
+    let start = format!("{package}-{version}-");
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(&start) && name.ends_with(".whl")
+        })
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+fn download(wheels: &Path) -> Result<()> {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
+    command.args(["--no-deps", "--only-binary=:all:", "--dest"]).arg(wheels);
+    command.args(PACKAGES.map(|(package, version)| format!("{package}=={version}")));
+    let out = run(&mut command)?;
+    if out.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&out.stderr);
+    if said.contains("No module named pip") {
+        return Err(problem(
+            "python3 has no pip, which fetches MuJoCo: install it (Debian: `apt-get install \
+             python3-pip`) and run `hstep setup mujoco` again",
+        ));
+    }
+    Err(problem(format!(
+        "pip could not fetch {}; is there a network? It said: {}",
+        PACKAGES.map(|(package, version)| format!("{package} {version}")).join(" and "),
+        last_lines(&said)
+    )))
+}
+
+fn unpack(wheel: &Path, folder: &Path) -> Result<()> {
+    let mut command = Command::new("python3");
+    command.args(["-m", "zipfile", "-e"]).arg(wheel).arg(folder);
+    let out = run(&mut command)?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(problem(format!(
+        "the package {} is damaged: remove it and run `hstep setup mujoco` again; python3 said: {}",
+        wheel.display(),
+        last_lines(&String::from_utf8_lossy(&out.stderr))
+    )))
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    command.output().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => problem(
+            "there is no python3, which fetches and unpacks MuJoCo: install it (Debian: `apt-get \
+             install python3-pip`) and run `hstep setup mujoco` again",
+        ),
+        _ => Error::io("cannot run", "python3")(error),
+    })
+}
+
+/// The last lines of what a program said: the cause comes last.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(2)..].join(" / ")
+}
+
+fn make(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io("cannot remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Every environment by its name: the native ones and those on MuJoCo.
+
+use super::{Env, EnvInfo, Simulator, native};
+use crate::dynamics::Dynamics;
+use crate::error::{Error, Result};
+use crate::shape::Spec;
+use crate::suggest::nearest;
+
+#[cfg(feature = "mujoco")]
+use super::mujoco;
+
+/// The names that [`make`] knows.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    let mut names = native::names().to_vec();
+    #[cfg(feature = "mujoco")]
+    names.extend(mujoco::names());
+    names
+}
+
+/// Checks a name.
+///
+/// # Errors
+/// [`Error::Config`] for an unknown one, naming the nearest known one.
+pub fn check(name: &str) -> Result<()> {
+    let names = names();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    #[cfg(feature = "mujoco")]
+    if let Some(why) = mujoco::not_here(name) {
+        return Err(Error::config("env", format!("there is no environment `{name}`: {why}")));
+    }
+    let problem = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("there is no environment `{name}`; did you mean `{near}`?"),
+        None => format!("there is no environment `{name}`; there are {}", names.join(", ")),
+    };
+    Err(Error::config("env", problem))
+}
+
+/// Name, sizes, bounds and time limit of an environment, which need not be installed.
+///
+/// # Errors
+/// As [`check`].
+pub fn info(name: &str) -> Result<EnvInfo> {
+    check(name)?;
+    #[cfg(feature = "mujoco")]
+    if let Some(task) = mujoco::task(name) {
+        return Ok(task.info());
+    }
+    Ok(native::make(name)?.info().clone())
+}
+
+/// An environment by name.
+///
+/// # Errors
+/// As [`check`]; [`Error::Env`] for one on MuJoCo where that is not installed.
+pub fn make(name: &str) -> Result<Box<dyn Env>> {
+    Ok(simulator(name)?)
+}
+
+/// An environment by name, as a [`Simulator`].
+///
+/// # Errors
+/// As [`make`].
+pub fn simulator(name: &str) -> Result<Box<dyn Simulator>> {
+    check(name)?;
+    #[cfg(feature = "mujoco")]
+    if let Some(task) = mujoco::task(name) {
+        return Ok(Box::new(mujoco::Mujoco::named(task.name)?));
+    }
+    native::simulator(name)
+}
+
+/// The true dynamics of an environment as a differentiable model on observations.
+///
+/// # Errors
+/// As [`check`]; [`Error::Config`] for an environment that is not native.
+pub fn model(name: &str, spec: &Spec) -> Result<Box<dyn Dynamics>> {
+    check(name)?;
+    if native::names().contains(&name) {
+        return native::model(name, spec);
+    }
+    let problem = format!(
+        "`{name}` has no differentiable equations; expected a native environment: {}",
+        native::names().join(", ")
+    );
+    Err(Error::config("env", problem))
+}

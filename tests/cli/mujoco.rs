@@ -1,0 +1,184 @@
+//! Environments on MuJoCo from the command line: fetching it, training, what is missing or broken.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::ready::{ready, root};
+use crate::small::{ENDLESS, Running, STEPS, Small, ended, fails};
+use crate::{hstep, run};
+
+/// `hstep setup mujoco` in `folder`, with python3 but without a network.
+fn setup(folder: &Path) -> Command {
+    let mut command = hstep(&["setup", "mujoco"]);
+    command.current_dir(folder).env("PIP_NO_INDEX", "1");
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    command
+}
+
+/// A command in a folder without MuJoCo.
+fn elsewhere(folder: &Path, args: &[&str]) -> Command {
+    let mut command = hstep(args);
+    command.current_dir(folder);
+    command
+}
+
+const TRAIN: [&str; 4] = ["train", "sac", "--env", "HalfCheetah-v4"];
+
+#[test]
+fn a_second_set_up_finds_everything_there() {
+    ready();
+    // From the root and from a folder below it, and without python3.
+    for folder in [root(), root().join("experiments")] {
+        let mut again = elsewhere(&folder, &["setup", "mujoco"]);
+        let out = again.env("PATH", "/nonexistent").output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(out.status.success() && text.starts_with("there already\n"), "{text}");
+        assert!(text.contains("(MuJoCo 3.17.0)") && text.contains("assets"), "{text}");
+    }
+}
+
+#[test]
+fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let words = ["there is no python3", "hstep setup mujoco"];
+    // Without a search path the system's own default would be searched.
+    fails(elsewhere(here, &["setup", "mujoco"]).env("PATH", "/nonexistent"), 3, &words);
+    fails(&mut setup(here), 3, &["could not fetch mujoco 3.17.0", "is there a network?"]);
+
+    let wheels = here.join(".mujoco/whl");
+    for name in ["mujoco-3.17.0-x.whl", "gymnasium-1.4.0-x.whl"] {
+        std::fs::write(wheels.join(name), "not a wheel").unwrap();
+    }
+    fails(&mut setup(here), 3, &["mujoco-3.17.0-x.whl is damaged", "remove it"]);
+    let left: Vec<_> = std::fs::read_dir(here.join(".mujoco")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // A file where the folder should be.
+    let below = tempfile::tempdir().unwrap();
+    std::fs::write(below.path().join(".mujoco"), "").unwrap();
+    fails(&mut setup(below.path()), 6, &["cannot create .mujoco"]);
+}
+
+/// A folder with `.mujoco/site` as the real one, but for the model files: those are `broken`.
+fn with_models(broken: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join(".mujoco/site");
+    let assets = site.join("gymnasium/envs/mujoco/assets");
+    std::fs::create_dir_all(&assets).unwrap();
+    std::fs::write(assets.join("half_cheetah.xml"), broken).unwrap();
+    let library = &ready().library;
+    std::fs::create_dir(site.join("mujoco")).unwrap();
+    std::os::unix::fs::symlink(library, site.join("mujoco").join(library.file_name().unwrap()))
+        .unwrap();
+    folder
+}
+
+#[test]
+fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
+    ready();
+    let empty = tempfile::tempdir().unwrap();
+    let train = || elsewhere(empty.path(), &TRAIN);
+    let remedy = "`hstep setup mujoco` fetches it";
+    let words = ["environment `HalfCheetah-v4`", "the MuJoCo library is not here", remedy];
+    fails(&mut train(), 3, &words);
+    fails(
+        train().env("MUJOCO_LIB", "/nowhere/libmujoco.so"),
+        3,
+        &["/nowhere/libmujoco.so", remedy],
+    );
+    let file = empty.path().join("libmujoco.so");
+    std::fs::write(&file, "not a library").unwrap();
+    fails(train().env("MUJOCO_LIB", &file), 3, &["cannot be loaded as a library", remedy]);
+    // The library is there and the models are not.
+    let library = &ready().library;
+    let words = ["the model file half_cheetah.xml is not here", remedy];
+    fails(train().env("MUJOCO_LIB", library), 3, &words);
+
+    let other = "<mujoco><worldbody><body><freejoint/><geom size='1'/></body></worldbody></mujoco>";
+    for (text, words) in [
+        ("<mujoco><worldbodi/></mujoco>", "worldbodi"),
+        ("", "refuses the model"),
+        (other, "another file than that of gymnasium 1.4.0"),
+    ] {
+        let folder = with_models(text);
+        fails(&mut elsewhere(folder.path(), &TRAIN), 3, &[words, "half_cheetah.xml"]);
+    }
+}
+
+#[test]
+fn a_virtual_environment_will_do_and_nothing_is_written_where_it_runs() {
+    ready();
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("env/lib/python3.12");
+    std::fs::create_dir_all(&packages).unwrap();
+    std::os::unix::fs::symlink(root().join(".mujoco/site"), packages.join("site-packages"))
+        .unwrap();
+    let here = folder.path().join("here");
+    std::fs::create_dir(&here).unwrap();
+    // The parser warns of this model, and MuJoCo by itself would keep a log of that.
+    let args = ["bench", "env", "HalfCheetah-v4", "--seconds", "0.01", "--threads", "1"];
+    ended(elsewhere(&here, &args).env("VIRTUAL_ENV", folder.path().join("env")));
+    let left: Vec<_> = std::fs::read_dir(&here).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn environments_are_listed_without_a_library() {
+    let empty = tempfile::tempdir().unwrap();
+    let out = elsewhere(empty.path(), &["list", "envs"]).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, hstep::env::names());
+    let line = "Ant-v5                     105 observations, 8 actions, 1000 steps an episode";
+    assert!(text.lines().any(|l| l == line), "{text}");
+    let pusher = ["train", "sac", "--env", "Pusher-v4"];
+    fails(&mut elsewhere(empty.path(), &pusher), 2, &["`run.env`", "take `Pusher-v5`"]);
+    let mut oracle = elsewhere(empty.path(), &["train", "mbpo", "--env", "Hopper-v4"]);
+    let words = ["`run.model`", "no differentiable equations"];
+    fails(oracle.arg("run.model=oracle"), 2, &words);
+}
+
+#[test]
+fn training_killed_and_resumed_ends_as_if_it_had_not_been() {
+    ready();
+    // One that runs to the clock, and one whose observations lag behind the state and whose episodes
+    // end early.
+    for env in ["HalfCheetah-v4", "Ant-v5", "InvertedDoublePendulum-v5"] {
+        let small = || Small::new("sac").on(env);
+        let run = small();
+        for step in [100, 400, 700] {
+            let mut running = Running::start(&mut run.go_on(ENDLESS));
+            running.wait_for_step(step);
+            running.kill();
+        }
+        // A slow kill may have let a few more steps be saved.
+        let steps = STEPS.max(run.saved_step().unwrap());
+        ended(&mut run.resume(steps));
+        run.assert_equals_uninterrupted(steps, "three kills");
+    }
+}
+
+#[test]
+fn steps_of_environments_are_measured_beside_the_bare_simulation() {
+    ready();
+    let bench = |threads: &str| {
+        let args = ["bench", "env", "HalfCheetah-v4", "pendulum", "--seconds", "0.05", "--threads"];
+        let out = run(&[&args[..], &[threads]].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let words = |text: &str| -> Vec<String> {
+        let first = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        text.lines().map(first).collect()
+    };
+    let expected = ["ENV HalfCheetah-v4", "BARE HalfCheetah-v4", "ENV pendulum"];
+    let one = bench("1");
+    assert_eq!(words(&one), expected, "{one}");
+    let rate = |line: &str| line.split(' ').nth(5).unwrap().parse::<f64>();
+    assert!(one.lines().filter(|l| l.starts_with("ENV")).all(|l| rate(l).unwrap() > 0.0), "{one}");
+    assert_eq!(words(&bench("2")), ["ENV HalfCheetah-v4", "ENV pendulum"]);
+    crate::refused_with(&["bench", "env"], 2, "`environments`: expected at least 1");
+    crate::refused_with(&["bench", "env", "Hoper-v4"], 2, "did you mean `Hopper-v4`?");
+}

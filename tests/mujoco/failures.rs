@@ -1,0 +1,212 @@
+//! What goes wrong with a simulator: libraries that are none, models with errors, simulations that
+//! explode, MuJoCo giving up.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hstep::Error;
+use hstep::env::mujoco::{Data, Library, Model, Parts};
+use hstep::env::{Env, Simulator};
+use hstep::rng::Rng;
+
+use super::{bits, on_its_way, ready, task};
+
+/// A library that a C compiler makes of a text.
+fn compiled(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let (source, library) = (folder.join(format!("{name}.c")), folder.join(name));
+    std::fs::write(&source, text).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    assert!(cc.status().unwrap().success(), "{cc:?}");
+    library
+}
+
+/// The message of a library that must be refused, which names the remedy.
+fn refused(library: &Path) -> String {
+    let error = Library::open(library).unwrap_err();
+    assert!(matches!(error, Error::Env { .. }), "{error}");
+    let text = error.to_string();
+    let (remedy, which) = ("`hstep setup mujoco` fetches it", library.display().to_string());
+    assert!(text.contains(remedy) && text.contains(&which), "{text}");
+    text
+}
+
+#[test]
+fn a_library_of_another_version_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for version in ["3.3.0", "3.16.0", "4.0.1", "nonsense"] {
+        let text = format!("const char *mj_versionString(void) {{ return \"{version}\"; }}");
+        let text = refused(&compiled(folder.path(), &format!("lib{version}.so"), &text));
+        let words = format!("is MuJoCo {version}; expected one of the versions");
+        assert!(text.contains(&words) && text.contains("3.17.0 and 4.0.0"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_library_or_another_library_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("libmujoco.so.3.17.0");
+    std::fs::write(&file, "not a library").unwrap();
+    assert!(refused(&file).contains("cannot be loaded as a library"));
+    std::fs::write(&file, "").unwrap();
+    assert!(refused(&file).contains("cannot be loaded as a library"));
+    let other = compiled(folder.path(), "libother.so", "int answer(void) { return 42; }");
+    assert!(refused(&other).contains("is not the MuJoCo library: it has no `mj_versionString`"));
+    // The right name on the outside.
+    let version = "const char *mj_versionString(void) { return \"3.17.0\"; }";
+    let hollow = compiled(folder.path(), "libhollow.so", version);
+    assert!(refused(&hollow).contains("it has no `mju_user_error`"));
+    let missing = Library::open(&folder.path().join("libmissing.so")).unwrap_err();
+    assert!(missing.to_string().contains("libmissing.so"), "{missing}");
+}
+
+fn model(text: &str) -> Result<Model, Error> {
+    ready::ready();
+    Model::from_text(&Library::get().unwrap(), "a test", text)
+}
+
+#[test]
+fn models_with_errors_are_refused_with_the_parsers_words() {
+    ready::ready();
+    let library = Library::get().unwrap();
+    for (text, words) in [
+        ("<mujoco><worldbody><body></worldbody></mujoco>", "XML"),
+        ("<mujoco><worldbodi/></mujoco>", "worldbodi"),
+        // Parses, and does not compile.
+        ("<mujoco><worldbody><body><freejoint/></body></worldbody></mujoco>", "mass"),
+        ("nothing", ""),
+    ] {
+        let error = model(text).unwrap_err().to_string();
+        assert!(error.contains("MuJoCo refuses the model") && error.contains(words), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("broken.xml");
+        std::fs::write(&file, text).unwrap();
+        let error = Model::from_file(&library, &file).unwrap_err().to_string();
+        assert!(error.contains("broken.xml") && error.contains(words), "{error}");
+    }
+    assert!(model("\0").unwrap_err().to_string().contains("zero byte"));
+    let missing = Model::from_file(&library, Path::new("/nowhere/there.xml")).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/there.xml"), "{missing}");
+}
+
+/// Its state with one velocity so large that the next step cannot be taken.
+fn exploding(env: &mut hstep::env::mujoco::Mujoco) {
+    let mut state = env.save();
+    // Time, positions, velocities.
+    state[1 + env.qpos().len()] = 1e12;
+    env.restore(&state).unwrap();
+}
+
+#[test]
+fn a_simulation_that_explodes_truncates_the_episode_and_says_why() {
+    for name in ["HalfCheetah-v4", "Ant-v5", "leg-2r-mujoco"] {
+        let (mut env, mut rng) = (task(name), Rng::new(1));
+        let zero = vec![0.0; env.info().action_dim()];
+        // The second time as the first: a warning is not lost because it was heard once.
+        for _ in 0..2 {
+            env.reset(&mut rng).unwrap();
+            for _ in 0..3 {
+                env.step(&zero).unwrap();
+            }
+            assert_eq!(env.failure(), None);
+            exploding(&mut env);
+            let (before, obs) = (env.save(), env.observe());
+            let step = env.step(&zero).unwrap();
+            assert_eq!(
+                (step.terminated, step.truncated, step.reward),
+                (false, true, 0.0),
+                "{name}"
+            );
+            let why = env.failure().unwrap().to_string();
+            assert!(why.contains("QVEL") && why.contains("unstable"), "{name}: {why}");
+            // Where it was, not where MuJoCo itself put it: only the episode is over.
+            assert_eq!(bits(&step.obs), bits(&obs), "{name}");
+            let after = env.save();
+            assert_eq!(
+                bits(&after[..after.len() - 1]),
+                bits(&before[..before.len() - 1]),
+                "{name}"
+            );
+            assert!(env.step(&zero).unwrap_err().to_string().contains("call reset"));
+            assert!(env.jacobian(&zero, 1e-6).unwrap_err().to_string().contains("QVEL"), "{name}");
+        }
+        // As in an environment that never saw it.
+        let mut rngs = [Rng::new(9), Rng::new(9)];
+        let mut fresh = task(name);
+        env.reset(&mut rngs[0]).unwrap();
+        fresh.reset(&mut rngs[1]).unwrap();
+        for _ in 0..20 {
+            let (a, b) = (env.step(&zero).unwrap(), fresh.step(&zero).unwrap());
+            assert_eq!(bits(&a.obs), bits(&b.obs), "{name}");
+        }
+        assert_eq!(env.failure(), None);
+    }
+}
+
+#[test]
+fn a_model_of_an_exploding_simulation_ends_there_for_nothing() {
+    let mut env = on_its_way("Hopper-v4", &mut Rng::new(2));
+    let zero = [0.0; 3];
+    exploding(&mut env);
+    let obs = env.observe();
+    for _ in 0..2 {
+        let step = env.simulate(&zero).unwrap();
+        assert_eq!((step.terminated, step.truncated, step.reward), (true, false, 0.0));
+        assert_eq!(bits(&step.obs), bits(&obs));
+    }
+    assert!(env.failure().unwrap().contains("QVEL"));
+}
+
+#[test]
+fn a_start_that_cannot_be_simulated_is_an_error() {
+    let mut env = task("HalfCheetah-v4");
+    let (qpos, qvel) = ([0.0; 9], [f64::NAN; 9]);
+    let error = env.reset_to(&qpos, &qvel).unwrap_err();
+    assert!(matches!(error, Error::Env { .. } | Error::NonFinite { .. }), "{error}");
+    assert!(env.step(&[0.0; 6]).unwrap_err().to_string().contains("call reset"));
+    env.reset_to(&qpos, &[0.0; 9]).unwrap();
+    env.step(&[0.0; 6]).unwrap();
+}
+
+/// Balls on a floor, with so much memory for what they touch.
+fn balls(memory: &str) -> String {
+    let ball = |i: usize| {
+        format!(
+            r#"<body pos="{} {} 0.09"><freejoint/><geom size="0.1"/></body>"#,
+            0.15 * (i % 5) as f64,
+            0.15 * (i / 5) as f64
+        )
+    };
+    let all: String = (0..25).map(ball).collect();
+    format!(
+        r#"<mujoco><size memory="{memory}"/><worldbody><geom type="plane" size="5 5 1"/>{all}</worldbody></mujoco>"#
+    )
+}
+
+#[test]
+fn mujoco_giving_up_is_an_error_and_not_the_end_of_the_process() {
+    let model = std::sync::Arc::new(model(&balls("160K")).unwrap());
+    for _ in 0..2 {
+        let mut data = Data::new(&model).unwrap();
+        let error = data.step(1).unwrap_err();
+        assert!(matches!(error, Error::Env { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("MuJoCo gave up") && text.contains("stack"), "{text}");
+    }
+    // The process and the library are as good as before.
+    let mut env = task("HalfCheetah-v4");
+    env.reset(&mut Rng::new(0)).unwrap();
+    env.step(&[0.0; 6]).unwrap();
+}
+
+#[test]
+fn a_full_buffer_of_contacts_is_heard() {
+    let model = std::sync::Arc::new(model(&balls("60K")).unwrap());
+    let mut data = Data::new(&model).unwrap();
+    for _ in 0..2 {
+        let warning = data.step(1).unwrap().unwrap();
+        assert!(warning.contains("full") || warning.contains("memory"), "{warning}");
+        data.reset().unwrap();
+    }
+    assert!(matches!(data.get(Parts::QPOS, &mut [0.0]), Err(Error::Shape { .. })));
+}
