@@ -12,6 +12,7 @@ mod mujoco;
 mod native;
 mod peers;
 mod planners;
+mod theorem1;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,6 +142,11 @@ pub const ALL: &[Reproduction] = &[
         name: "maac-fig2",
         about: "MAAC, Figure 2: MAAC, MBPO and SAC on MuJoCo, with published curves (hours)",
         run: compare::run::<mujoco::Maac>,
+    },
+    Reproduction {
+        name: "mopac-theorem-1",
+        about: "MoPAC, Theorem 1 along a training run: loss, corrected bound, and the H they choose",
+        run: theorem1::run,
     },
     Reproduction {
         name: "maac-lemma-4.1",
