@@ -9,6 +9,8 @@ mod bench;
 mod faults;
 #[path = "cli/figures.rs"]
 mod figures;
+#[path = "cli/gym.rs"]
+mod gym;
 #[path = "cli/plans.rs"]
 mod plans;
 #[path = "cli/resume.rs"]

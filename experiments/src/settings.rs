@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hstep::agent::Hybrid;
 use hstep::algo::{self, Entry};
-use hstep::env::native;
+use hstep::env::{gymnasium, native};
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
 use hstep::suggest::nearest;
@@ -133,6 +133,10 @@ impl Settings {
     /// Fresh environments of this run.
     pub fn factory(&self) -> EnvFactory {
         let name = self.run.env.clone();
+        if name.starts_with(gymnasium::PREFIX) {
+            let bridge = gymnasium::Bridge::new(name);
+            return Arc::new(move || Ok(Box::new(bridge.make()?)));
+        }
         Arc::new(move || native::make(&name))
     }
 
@@ -142,6 +146,11 @@ impl Settings {
             ModelChoice::Learned => Ok(hybrid),
             ModelChoice::Oracle => {
                 let env = &self.run.env;
+                if env.starts_with(gymnasium::PREFIX) {
+                    let problem = "`oracle` takes a native environment's own equations; those of \
+                                   one in Python are not known";
+                    return Err(Error::config("run.model", problem));
+                }
                 hybrid.with_given_model(format!("true {env}"), native::model(env, &Spec::f32())?)
             }
         }
@@ -195,7 +204,7 @@ fn native_preset(env: &str, entry: Entry) -> Result<Table> {
 }
 
 fn known_environment(name: &str) -> Result<()> {
-    if native::names().contains(&name) {
+    if native::names().contains(&name) || gymnasium::is_name(name)? {
         return Ok(());
     }
     let problem = match nearest(name, native::names().iter().copied()) {

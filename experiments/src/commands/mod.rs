@@ -92,6 +92,7 @@ fn list(args: &List) -> Result<()> {
                     info.max_steps
                 )?;
             }
+            say!("{:<20}any of Python's Gymnasium, for example gym:Pendulum-v1", "gym:ID")?;
         }
         Listed::Figures => {
             for figure in reproduce::ALL {
