@@ -13,6 +13,8 @@ mod figures;
 mod gym;
 #[path = "cli/plans.rs"]
 mod plans;
+#[path = "cli/render.rs"]
+mod render;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/signals.rs"]

@@ -9,6 +9,7 @@ mod memory;
 mod output;
 mod plot;
 mod progress;
+mod render;
 mod reproduce;
 mod run_folder;
 mod settings;
@@ -67,6 +68,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
         // Nothing of these is worth saving: a signal ends them as it ends any program.
         Some(
             cli::Command::Eval(_)
+            | cli::Command::Render(_)
             | cli::Command::Report(_)
             | cli::Command::List(_)
             | cli::Command::Bench(_)

@@ -5,6 +5,7 @@
 
 pub mod gymnasium;
 pub mod native;
+pub mod scene;
 
 use std::sync::Arc;
 
@@ -132,6 +133,11 @@ pub trait Env: Send {
     /// Reward and continuation as functions, where they are known.
     fn known(&self) -> Known {
         Known::default()
+    }
+
+    /// What it looks like in its present state, if it says so; of no use before the first reset.
+    fn scene(&self) -> Option<scene::Scene> {
+        None
     }
 
     /// This environment as a [`Simulator`], if it is one.

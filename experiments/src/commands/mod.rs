@@ -15,6 +15,7 @@ use toml::Table;
 use crate::bench;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
 use crate::output::say;
+use crate::render;
 use crate::reproduce::{self, Effort, Job};
 
 /// Runs the command; `stop` is set by the first signal.
@@ -25,6 +26,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Train(args)) => train::train(args, stop, quiet),
         Some(Command::Resume(args)) => train::resume(args, stop, quiet),
         Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Render(args)) => render::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::List(args)) => list(args),

@@ -1,6 +1,7 @@
 //! [`Native`]: a [`Physics`] as an environment with episodes, a clock and exact save and restore.
 
 use super::{Model, Physics};
+use crate::env::scene::Scene;
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -116,6 +117,10 @@ impl<P: Physics> Env for Native<P> {
 
     fn known(&self) -> Known {
         Model::new(self.physics.clone(), crate::shape::Spec::f64()).known()
+    }
+
+    fn scene(&self) -> Option<Scene> {
+        self.physics.scene(&self.state)
     }
 
     fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {
