@@ -299,13 +299,14 @@ fn one_member_that_fails_does_not_shift_the_answers_of_the_others() {
     all.reset(&[0, 1], &mut rng).unwrap();
     let still = || vec![0.0, 0.0];
     assert!(message(all.step(&[0, 1], &[still(), still()])).contains("out of its socket"));
-    // A wrong action of one member: the other has taken its step nevertheless.
+    // A wrong action of one member: the other has taken its step nevertheless, and its answer was
+    // read.
     all.reset(&[0, 1], &mut rng).unwrap();
-    let refused = all.step(&[0, 1], &[vec![0.0], still()]);
+    let refused = all.step(&[0, 1], &[still(), vec![0.0]]);
     assert!(matches!(refused, Err(Error::Shape { .. })));
-    let obs = all.reset(&[1], &mut rng).unwrap();
-    assert_eq!(obs[0].len(), 3);
-    assert_eq!(obs[0][1], 0.0);
+    let obs = all.reset(&[0], &mut rng).unwrap();
+    assert_eq!((obs[0].len(), obs[0][1]), (3, 0.0));
+    assert_eq!(all.step(&[0], &[still()]).unwrap()[0].obs[1], 1.0);
 }
 
 #[test]
