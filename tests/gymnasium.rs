@@ -221,7 +221,7 @@ fn a_python_that_hangs_says_where_and_is_gone() {
     assert!(is_there(process));
     let text = message(env.step(&[0.0, 0.0]));
     assert!(text.contains("no answer to step within 0.05 s (HSTEP_GYM_TIMEOUT"), "{text}");
-    assert!(text.contains("it was at:\n") && text.contains("fakes.py\", line"), "{text}");
+    assert!(text.contains("its last words:\n") && text.contains("fakes.py\", line"), "{text}");
     assert!(text.contains("in fail"), "{text}");
     assert!(!is_there(process));
     let after = message(env.reset(&mut Rng::new(0)));
@@ -231,7 +231,7 @@ fn a_python_that_hangs_says_where_and_is_gone() {
 #[test]
 fn a_python_that_ends_says_how_and_leaves_nothing() {
     for (then, words) in [
-        ("exit", &["Python ended in step (exit status: 3); it wrote:", "leaving"][..]),
+        ("exit", &["Python ended in step (exit status: 3); its last words:", "leaving"][..]),
         ("crash", &["Python ended in step (signal: 6 (SIGABRT)", "Fatal Python error: Aborted"]),
     ] {
         let mut env = line(&format!("?at=2&then={then}")).unwrap();

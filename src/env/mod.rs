@@ -3,6 +3,7 @@
 //! [`Env`] is the contract of every environment; a [`Simulator`] can also save and restore its
 //! state exactly, which is what checkpoints and planning with the true model need.
 
+#[cfg(unix)]
 pub mod gymnasium;
 pub mod native;
 pub mod scene;

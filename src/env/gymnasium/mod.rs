@@ -12,7 +12,8 @@
 //! A Python that throws, hangs or ends gives [`Error::Env`] with the whole traceback or with where
 //! it was; no process stays behind, whichever of the two ends first.
 //!
-//! Such an environment is no [`super::Simulator`]: a resumed run starts its episode anew.
+//! Such an environment is no [`super::Simulator`]: a resumed run starts its episode anew. Needs a
+//! Unix: polled pipes and groups of processes.
 
 mod frame;
 mod name;
@@ -49,6 +50,9 @@ pub fn make(name: &str) -> Result<Box<dyn Env>> {
 pub fn is_name(name: &str) -> Result<bool> {
     Ok(name.starts_with(PREFIX) && Name::parse(name).map(|_| true)?)
 }
+
+const OTHER_LENGTH: &str =
+    "an answer of another length came: does something else write to its pipe?";
 
 type Host = Arc<Mutex<Process>>;
 
@@ -113,7 +117,7 @@ fn info(name: &str, answer: &[u8]) -> Result<EnvInfo> {
         Some((obs_dim, limit, low, high))
     };
     let Some((obs_dim, limit, action_low, action_high)) = read() else {
-        return Err(garbled(name));
+        return Err(Error::env(name, OTHER_LENGTH));
     };
     if limit == 0 {
         let problem = "its spec has no `max_episode_steps`, so its episodes might never end: give \
@@ -131,10 +135,6 @@ fn info(name: &str, answer: &[u8]) -> Result<EnvInfo> {
     }
     let max_steps = usize::try_from(limit).unwrap_or(usize::MAX);
     Ok(EnvInfo { name: name.to_owned(), obs_dim, action_low, action_high, max_steps })
-}
-
-fn garbled(name: &str) -> Error {
-    Error::env(name, "an answer of another length came: something else writes to Python's pipe")
 }
 
 /// A process of its own that was asked for its environment.
@@ -204,7 +204,7 @@ impl Gymnasium {
         let answer = process.receive(Operation::Reset)?;
         let mut parts = Parts(&answer);
         let obs = parts.f64s(self.info.obs_dim).filter(|_| parts.end().is_some());
-        let obs = obs.ok_or_else(|| garbled(&self.info.name))?;
+        let obs = obs.ok_or_else(|| process.garbled(Operation::Reset, OTHER_LENGTH))?;
         (self.running, self.steps) = (true, 0);
         Ok(obs)
     }
@@ -230,7 +230,9 @@ impl Gymnasium {
             parts.end()?;
             Some((obs, reward, ends))
         };
-        let (obs, reward, ends) = read().ok_or_else(|| garbled(&self.info.name))?;
+        let read = read();
+        let (obs, reward, ends) =
+            read.ok_or_else(|| process.garbled(Operation::Step, OTHER_LENGTH))?;
         self.steps += 1;
         let terminated = ends & 1 != 0;
         let truncated = ends & 2 != 0 || self.steps >= self.info.max_steps;

@@ -310,8 +310,8 @@ impl Process {
         Error::env(&self.env, problem)
     }
 
-    /// Something other than a frame came: what follows cannot be trusted.
-    fn garbled(&mut self, operation: Operation, problem: &str) -> Error {
+    /// Something other than the answer came: what follows cannot be trusted.
+    pub fn garbled(&mut self, operation: Operation, problem: &str) -> Error {
         self.end(format!("{}: {problem}", operation.name()))
     }
 
@@ -324,7 +324,7 @@ impl Process {
             Some(status) if exited => status.to_string(),
             _ => "it closed its pipes".into(),
         };
-        let said = self.words_of("it wrote");
+        let said = self.last_words();
         self.end(format!("Python ended in {} ({how}){said}", operation.name()))
     }
 
@@ -333,19 +333,19 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         self.listen(|own| own.answers.is_none());
         self.listen(|own| own.words.is_none());
-        let said = self.words_of("it was at");
+        let said = self.last_words();
         let (limit, name) = (self.timeout.as_secs_f64(), operation.name());
         self.end(format!(
             "no answer to {name} within {limit} s ({TIMEOUT} sets another limit){said}"
         ))
     }
 
-    fn words_of(&self, heading: &str) -> String {
+    fn last_words(&self) -> String {
         let said = String::from_utf8_lossy(&self.said);
         if said.trim().is_empty() {
             return String::new();
         }
-        format!("; {heading}:\n{}", said.trim_end())
+        format!("; its last words:\n{}", said.trim_end())
     }
 
     /// Ends the process for good; the reason is what every later request is told.
