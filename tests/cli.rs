@@ -9,6 +9,8 @@ mod bench;
 mod faults;
 #[path = "cli/figures.rs"]
 mod figures;
+#[path = "cli/gym.rs"]
+mod gym;
 #[cfg(feature = "mujoco")]
 #[path = "cli/mujoco.rs"]
 mod mujoco;
@@ -17,6 +19,8 @@ mod plans;
 #[cfg(feature = "mujoco")]
 #[path = "mujoco/ready.rs"]
 mod ready;
+#[path = "cli/render.rs"]
+mod render;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/signals.rs"]

@@ -5,5 +5,6 @@ mod golden;
 mod lqr;
 mod lqr_gradient;
 mod models;
+mod scenes;
 mod simulated;
 mod two_link;

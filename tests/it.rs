@@ -3,6 +3,7 @@
 
 mod ensemble;
 mod envs;
+mod gymnasium;
 mod house;
 mod learning;
 #[cfg(feature = "mujoco")]

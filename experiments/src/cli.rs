@@ -38,6 +38,8 @@ pub enum Command {
     Resume(Resume),
     /// Evaluate a run's policy.
     Eval(Eval),
+    /// Draw evaluation episodes of a run: a strip of pictures and a film.
+    Render(Render),
     /// Tabulate what runs reached, and where their time went.
     Report(Report),
     /// Draw a figure of the papers again.
@@ -117,6 +119,62 @@ pub struct Eval {
     /// Settings of the plan, for example `behave.horizon=10` or `planner.samples.count=200`.
     #[arg(requires = "plan")]
     pub settings: Vec<String>,
+}
+
+/// `hstep render RUN`
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Episodes to draw: the first of those that `hstep eval` averages over.
+    #[arg(long, default_value_t = 1)]
+    pub episodes: usize,
+    /// A folder, or a file whose ending is the format; RUN/render when left out.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: Option<PathBuf>,
+    /// Strips are SVG and PNG, films GIF and HTML; all four when left out.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Pictures in a strip, at most.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub frames: usize,
+    /// Steps from one picture to the next; when left out, a strip follows the motion and a film
+    /// runs in real time.
+    #[arg(long, value_name = "N")]
+    pub step: Option<usize>,
+    /// The first step that is drawn.
+    #[arg(long, value_name = "STEP", default_value_t = 0)]
+    pub from: usize,
+    /// The last step that is drawn; the end of the episode when left out.
+    #[arg(long, value_name = "STEP")]
+    pub to: Option<usize>,
+}
+
+/// A file format of `hstep render`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A strip of pictures.
+    Svg,
+    /// A strip of pictures.
+    Png,
+    /// A film.
+    Gif,
+    /// A film to stop and to wind.
+    Html,
+}
+
+impl Format {
+    pub const ALL: [Self; 4] = [Self::Svg, Self::Png, Self::Gif, Self::Html];
+
+    /// How its files end.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::Html => "html",
+        }
+    }
 }
 
 /// `hstep report RUN...`

@@ -11,6 +11,7 @@ mod output;
 mod plot;
 mod presets;
 mod progress;
+mod render;
 mod reproduce;
 mod run_folder;
 mod settings;
@@ -69,6 +70,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
         // Nothing of these is worth saving: a signal ends them as it ends any program.
         Some(
             cli::Command::Eval(_)
+            | cli::Command::Render(_)
             | cli::Command::Report(_)
             | cli::Command::Check(_)
             | cli::Command::List(_)

@@ -53,7 +53,7 @@ impl Identity<'_> {
     /// The folder below the root.
     pub fn folder(&self) -> PathBuf {
         let hash = config::hash8(self.config, NOT_IDENTITY);
-        // Environment names may hold a slash or a colon (`gymnasium:Hopper-v5`).
+        // Environment names may hold a slash or a colon (`gym:Hopper-v5`).
         let env: String = self
             .env
             .chars()

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use hstep::agent::Hybrid;
 use hstep::algo::Entry;
 use hstep::env;
+#[cfg(unix)]
+use hstep::env::gymnasium;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
 use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
@@ -115,6 +117,11 @@ impl Settings {
     /// Fresh environments of this run.
     pub fn factory(&self) -> EnvFactory {
         let name = self.run.env.clone();
+        #[cfg(unix)]
+        if name.starts_with(gymnasium::PREFIX) {
+            let bridge = gymnasium::Bridge::new(name);
+            return Arc::new(move || Ok(Box::new(bridge.make()?)));
+        }
         Arc::new(move || env::make(&name))
     }
 

@@ -5,10 +5,13 @@
 //! every environment by its name.
 
 mod clock;
+#[cfg(unix)]
+pub mod gymnasium;
 #[cfg(feature = "mujoco")]
 pub mod mujoco;
 pub mod native;
 mod registry;
+pub mod scene;
 
 pub use registry::{check, info, make, model, names, simulator};
 
@@ -139,6 +142,11 @@ pub trait Env: Send {
     /// Reward and continuation as functions, where they are known.
     fn known(&self) -> Known {
         Known::default()
+    }
+
+    /// What it looks like in its present state, if it says so; of no use before the first reset.
+    fn scene(&self) -> Option<scene::Scene> {
+        None
     }
 
     /// This environment as a [`Simulator`], if it is one.

@@ -1,4 +1,4 @@
-//! Every environment by its name: the native ones and those on MuJoCo.
+//! Every environment by its name: the native ones, those on MuJoCo, and `gym:ID` in Python.
 
 use super::{Env, EnvInfo, Simulator, native};
 use crate::dynamics::Dynamics;
@@ -24,7 +24,7 @@ pub fn names() -> Vec<&'static str> {
 /// [`Error::Config`] for an unknown one, naming the nearest known one.
 pub fn check(name: &str) -> Result<()> {
     let names = names();
-    if names.contains(&name) {
+    if names.contains(&name) || in_python(name)? {
         return Ok(());
     }
     #[cfg(feature = "mujoco")]
@@ -38,17 +38,26 @@ pub fn check(name: &str) -> Result<()> {
     Err(Error::config("env", problem))
 }
 
-/// Name, sizes, bounds and time limit of an environment, which need not be installed.
+/// Whether it is `gym:ID`.
+fn in_python(name: &str) -> Result<bool> {
+    #[cfg(unix)]
+    return super::gymnasium::is_name(name);
+    #[cfg(not(unix))]
+    return Ok(name.is_empty());
+}
+
+/// Name, sizes, bounds and time limit of an environment, which need not be installed, unless it is in
+/// Python.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check`]; those of [`make`] for one in Python.
 pub fn info(name: &str) -> Result<EnvInfo> {
     check(name)?;
     #[cfg(feature = "mujoco")]
     if let Some(task) = mujoco::task(name) {
         return Ok(task.info());
     }
-    Ok(native::make(name)?.info().clone())
+    Ok(make(name)?.info().clone())
 }
 
 /// An environment by name.
@@ -56,15 +65,23 @@ pub fn info(name: &str) -> Result<EnvInfo> {
 /// # Errors
 /// As [`check`]; [`Error::Env`] for one on MuJoCo where that is not installed.
 pub fn make(name: &str) -> Result<Box<dyn Env>> {
+    #[cfg(unix)]
+    if in_python(name)? {
+        return super::gymnasium::make(name);
+    }
     Ok(simulator(name)?)
 }
 
 /// An environment by name, as a [`Simulator`].
 ///
 /// # Errors
-/// As [`make`].
+/// As [`make`]; [`Error::Config`] for one in Python, whose state cannot be saved.
 pub fn simulator(name: &str) -> Result<Box<dyn Simulator>> {
     check(name)?;
+    if in_python(name)? {
+        let problem = format!("the state of `{name}` cannot be saved: it lives in Python");
+        return Err(Error::config("env", problem));
+    }
     #[cfg(feature = "mujoco")]
     if let Some(task) = mujoco::task(name) {
         return Ok(Box::new(mujoco::Mujoco::named(task.name)?));

@@ -59,11 +59,36 @@ impl Evaluation {
     }
 }
 
+/// What is seen of an evaluation: an environment after its reset, or after a step.
+pub struct Moment<'a> {
+    /// Which of the episodes.
+    pub episode: usize,
+    /// Its environment, in the state that was reached.
+    pub env: &'a dyn Env,
+    /// The action that led there, normalised; `None` after the reset.
+    pub action: Option<&'a [f64]>,
+    /// The sum of the rewards so far.
+    pub total: f64,
+}
+
 /// Runs the evaluation episodes side by side, one environment each, one batch a step.
 ///
 /// # Errors
 /// As the environment and the behave slot.
 pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<Evaluation> {
+    evaluate_watched(agent, make, config, &mut |_| {})
+}
+
+/// [`evaluate`], shown moment by moment.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_watched(
+    agent: &Agent,
+    make: &EnvFactory,
+    config: &EvalConfig,
+    watch: &mut dyn FnMut(&Moment),
+) -> Result<Evaluation> {
     let starts = Rng::new(config.seed).fork("evaluation");
     let mut envs = Vec::with_capacity(config.episodes);
     let mut obs = Vec::with_capacity(config.episodes);
@@ -71,6 +96,7 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
         let mut env = make()?;
         obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
         finite(&obs[i], "observation", env.as_ref())?;
+        watch(&Moment { episode: i, env: env.as_ref(), action: None, total: 0.0 });
         envs.push(env);
     }
     let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
@@ -90,12 +116,15 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
         let mut next = Vec::with_capacity(running.len());
         let mut goes_on = Vec::with_capacity(running.len());
         for (row, &i) in running.iter().enumerate() {
-            let action = envs[i].info().denormalise(&actions[row * wide..(row + 1) * wide])?;
-            let step = envs[i].step(&action)?;
+            let action = &actions[row * wide..(row + 1) * wide];
+            let own = envs[i].info().denormalise(action)?;
+            let step = envs[i].step(&own)?;
             finite(&[step.reward], "reward", envs[i].as_ref())?;
             finite(&step.obs, "observation", envs[i].as_ref())?;
             out.returns[i] += step.reward;
             out.lengths[i] += 1;
+            let (env, total) = (envs[i].as_ref(), out.returns[i]);
+            watch(&Moment { episode: i, env, action: Some(action), total });
             obs[i] = step.obs;
             if !(step.terminated || step.truncated) {
                 next.push(i);

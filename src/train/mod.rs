@@ -7,7 +7,7 @@ mod evaluate;
 mod log;
 mod run;
 
-pub use evaluate::{EvalConfig, Evaluation, evaluate};
+pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
 use log::{columns, timing_columns};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};

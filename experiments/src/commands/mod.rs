@@ -17,6 +17,7 @@ use crate::bench;
 use crate::check;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
 use crate::output::say;
+use crate::render;
 use crate::reproduce::{self, Effort, Job};
 
 /// Runs the command; `stop` is set by the first signal.
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Train(args)) => train::train(args, stop, quiet),
         Some(Command::Resume(args)) => train::resume(args, stop, quiet),
         Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Render(args)) => render::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),
@@ -106,6 +108,7 @@ fn list(args: &List) -> Result<()> {
                     info.max_steps
                 )?;
             }
+            say!("{:<20}any of Python's Gymnasium, for example gym:Pendulum-v1", "gym:ID")?;
         }
         Listed::Bounds => {
             for s in bounds::check::STATEMENTS {

@@ -123,6 +123,19 @@ fn log_ticks((low, high): (f64, f64)) -> Vec<f64> {
         .collect()
 }
 
+/// Digits in groups of three.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push('\u{a0}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 fn linear_text(value: f64, step: f64) -> String {
     let value = if value.abs() < 1e-9 * step { 0.0 } else { value };
     if value.abs() >= 10_000.0 && (value / 1000.0).fract() == 0.0 {

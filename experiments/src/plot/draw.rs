@@ -78,9 +78,13 @@ pub fn png(figure: &Figure, path: &Path) -> Result<()> {
             small.push((sum / 4) as u8);
         }
     }
-    let size = (half_w as u32, half_h as u32);
+    save_pixels(path, (half_w as u32, half_h as u32), &small)
+}
+
+/// Writes rows of red, green and blue as a PNG; `path` must end in `.png`.
+pub fn save_pixels(path: &Path, size: (u32, u32), rgb: &[u8]) -> Result<()> {
     let mut backend = BitMapBackend::new(path, size);
-    backend.blit_bitmap((0, 0), size, &small).map_err(failed)?;
+    backend.blit_bitmap((0, 0), size, rgb).map_err(failed)?;
     backend.present().map_err(failed)
 }
 

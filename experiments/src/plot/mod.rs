@@ -11,8 +11,10 @@ use std::path::Path;
 
 use hstep::{Error, Result};
 
-pub use axis::{Axis, Scale};
+pub use axis::{Axis, Scale, grouped};
+pub use draw::save_pixels;
 pub use manifest::{Provenance, commit};
+pub use paint::{Anchor, letters, text_width};
 
 /// A chart of one or more panels side by side, more than three in two lines.
 #[derive(Debug, Clone)]

@@ -33,7 +33,7 @@ pub enum Target {
 }
 
 /// Which end of a text its position names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
     Left,
     Middle,
@@ -148,31 +148,52 @@ impl<DB: DrawingBackend> Painter<DB> {
         color: RGBColor,
         bold: bool,
     ) -> Result<()> {
-        let (font, scale) = font(em * UNITS, bold)?;
-        let shift = match anchor {
-            Anchor::Left => 0.0,
-            Anchor::Middle => 0.5,
-            Anchor::Right => 1.0,
-        };
-        let mut x = at.0 * UNITS - shift * advance(&font, scale, text);
-        for c in text.chars() {
-            let id = font.glyph_id(c);
-            let glyph = id.with_scale_and_position(scale, point(x as f32, (at.1 * UNITS) as f32));
-            x += f64::from(font.as_scaled(scale).h_advance(id));
-            let Some(outline) = font.outline_glyph(glyph) else { continue };
-            let corner = outline.px_bounds().min;
-            let mut result = Ok(());
-            outline.draw(|dx, dy, cover| {
-                let place = (corner.x as i32 + dx as i32, corner.y as i32 + dy as i32);
+        let mut result = Ok(());
+        letters(
+            text,
+            (at.0 * UNITS, at.1 * UNITS),
+            anchor,
+            em * UNITS,
+            bold,
+            &mut |place, cover| {
                 let pixel = color.mix(f64::from(cover)).to_backend_color();
                 if let Err(e) = self.backend.draw_pixel(place, pixel) {
                     result = Err(failed(e));
                 }
-            });
-            result?;
-        }
-        Ok(())
+            },
+        )?;
+        result
     }
+}
+
+/// The pixels of a line of text, each with the share that is covered, by the bundled font. All
+/// lengths are in pixels.
+pub fn letters(
+    text: &str,
+    at: Point,
+    anchor: Anchor,
+    em: f64,
+    bold: bool,
+    pixel: &mut dyn FnMut((i32, i32), f32),
+) -> Result<()> {
+    let (font, scale) = font(em, bold)?;
+    let shift = match anchor {
+        Anchor::Left => 0.0,
+        Anchor::Middle => 0.5,
+        Anchor::Right => 1.0,
+    };
+    let mut x = at.0 - shift * advance(&font, scale, text);
+    for c in text.chars() {
+        let id = font.glyph_id(c);
+        let glyph = id.with_scale_and_position(scale, point(x as f32, at.1 as f32));
+        x += f64::from(font.as_scaled(scale).h_advance(id));
+        let Some(outline) = font.outline_glyph(glyph) else { continue };
+        let corner = outline.px_bounds().min;
+        outline.draw(|dx, dy, cover| {
+            pixel((corner.x as i32 + dx as i32, corner.y as i32 + dy as i32), cover);
+        });
+    }
+    Ok(())
 }
 
 /// The width of a line of text in device units.

@@ -1,6 +1,6 @@
 //! The figures that can be drawn again, by name.
 
-mod compare;
+pub mod compare;
 mod cost;
 mod demorl_fig3;
 mod demorl_fig4;

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -104,5 +105,22 @@ impl Physics for Acrobot {
         let slow = spin.exp()?.affine(0.5, 0.5)?;
         let idle = torque.sqr()?.affine(-0.2 / (MAX_TORQUE * MAX_TORQUE), 1.0)?;
         Ok((((first * second)? * slow)? * idle)?.squeeze(1)?)
+    }
+
+    fn scene(&self, state: &[f64; 4]) -> Option<Scene> {
+        let shoulder = [0.0, 0.0];
+        // The body's `x` points down.
+        let [elbow, tip] = BODY.points(state).map(|[down, aside]| [aside, -down]);
+        Some(Scene {
+            parts: vec![
+                Part::capsule(Role::Body, shoulder, elbow, 0.06),
+                Part::capsule(Role::Limb, elbow, tip, 0.05),
+                Part::circle(Role::Fixed, shoulder, 0.04),
+            ],
+            ground: None,
+            traced: vec![tip],
+            camera: Camera { centre: shoulder, size: [2.3, 2.3] },
+            time_step: Some(DT),
+        })
     }
 }

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use super::{Physics, ops};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -175,5 +176,27 @@ impl Physics for CartpoleSwingup {
         let slow = bell(4, SPIN_WIDTH)?.affine(0.5, 0.5)?;
         let idle = action.sqr()?.affine(-0.2, 1.0)?;
         Ok((((upright * near)? * slow)? * idle)?.squeeze(1)?)
+    }
+
+    fn scene(&self, &[x, _, angle, _]: &[f64; 4]) -> Option<Scene> {
+        let (sin, cos) = angle.sin_cos();
+        let tip = [x + 2.0 * HALF_LENGTH * sin, 2.0 * HALF_LENGTH * cos];
+        let post = |x: f64| Part::path(Role::Fixed, vec![[x, -0.1], [x, 0.1]]);
+        Some(Scene {
+            parts: vec![
+                Part::path(Role::Fixed, vec![[-2.9, 0.0], [2.9, 0.0]]),
+                // Where the springs begin, at the cart's own ends.
+                post(-TRACK - 0.3),
+                post(TRACK + 0.3),
+                Part::path(Role::Target, vec![[0.0, -0.2], [0.0, -0.12]]),
+                Part::capsule(Role::Body, [x - 0.2, 0.0], [x + 0.2, 0.0], 0.1),
+                Part::capsule(Role::Limb, [x, 0.0], tip, 0.05),
+                Part::circle(Role::Fixed, [x, 0.0], 0.035),
+            ],
+            ground: None,
+            traced: vec![tip],
+            camera: Camera { centre: [0.0, 0.0], size: [6.0, 2.5] },
+            time_step: Some(DT),
+        })
     }
 }

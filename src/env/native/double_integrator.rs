@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::{Physics, ops};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Ground, Part, Role, Scene};
 use crate::error::Result;
 use crate::lqr::{Lqr, Matrix};
 use crate::rng::Rng;
@@ -94,5 +95,19 @@ impl Physics for DoubleIntegrator {
         let (x, v) = (ops::column(obs, 0)?, ops::column(obs, 1)?);
         let state = ((x.sqr()? * self.q[0])? + (v.sqr()? * self.q[1])?)?;
         Ok((state + (force.sqr()? * self.r)?)?.neg()?.squeeze(1)?)
+    }
+
+    fn scene(&self, &[x, _]: &[f64; 2]) -> Option<Scene> {
+        Some(Scene {
+            parts: vec![
+                Part::path(Role::Target, vec![[0.0, 0.0], [0.0, 0.9]]),
+                Part::capsule(Role::Body, [x - 0.15, 0.25], [x + 0.15, 0.25], 0.25),
+            ],
+            ground: Some(Ground::Level(0.0)),
+            traced: vec![[x, 0.25]],
+            // A mass that goes far is followed.
+            camera: Camera { centre: [x - x.clamp(-2.5, 2.5), 0.3], size: [6.0, 1.6] },
+            time_step: Some(self.dt),
+        })
     }
 }

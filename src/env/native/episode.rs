@@ -2,6 +2,7 @@
 
 use super::{Model, Physics};
 use crate::env::clock::{Clock, Phase};
+use crate::env::scene::Scene;
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -88,6 +89,10 @@ impl<P: Physics> Env for Native<P> {
 
     fn known(&self) -> Known {
         Model::new(self.physics.clone(), crate::shape::Spec::f64()).known()
+    }
+
+    fn scene(&self) -> Option<Scene> {
+        self.physics.scene(&self.state)
     }
 
     fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {

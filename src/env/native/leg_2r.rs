@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink, ops};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -158,5 +159,25 @@ impl Physics for Leg2R {
         let along =
             bell(&(vx + (sin * (PACE * SEMI_AXES[0]))?)?, &(vy - (cos * (PACE * SEMI_AXES[1]))?)?)?;
         Ok(((near * PLACE)? + (along * (1.0 - PLACE))?)?.squeeze(1)?)
+    }
+
+    fn scene(&self, &[q1, q2, w1, w2, phase]: &[f64; 5]) -> Option<Scene> {
+        let side = |[down, forward]: [f64; 2]| [forward, -down];
+        let hip = [0.0, 0.0];
+        let [knee, foot] = LEG.points(&[q1, q2, w1, w2]).map(side);
+        let ellipse = (0..=64).map(|i| side(Self::desired(TAU * f64::from(i) / 64.0).0)).collect();
+        Some(Scene {
+            parts: vec![
+                Part::path(Role::Target, ellipse),
+                Part::capsule(Role::Body, hip, knee, 0.035),
+                Part::capsule(Role::Limb, knee, foot, 0.025),
+                Part::circle(Role::Fixed, hip, 0.02),
+                Part::circle(Role::Target, side(Self::desired(phase).0), 0.018),
+            ],
+            ground: None,
+            traced: vec![foot],
+            camera: Camera { centre: [0.0, -0.22], size: [0.62, 0.62] },
+            time_step: Some(DT),
+        })
     }
 }

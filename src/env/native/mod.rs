@@ -19,6 +19,7 @@ mod two_link;
 
 use candle_core::Tensor;
 
+use super::scene::Scene;
 use super::{Env, EnvInfo, Simulator};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
@@ -79,6 +80,11 @@ pub trait Physics: Clone + Send + Sync + 'static {
     /// [`Error::Tensor`] from candle.
     fn continuation(&self, _next: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
+    }
+
+    /// What a state looks like; `None` for a task that has no body.
+    fn scene(&self, _state: &Self::State) -> Option<Scene> {
+        None
     }
 
     /// Whether [`Physics::continuation`] is ever 0.

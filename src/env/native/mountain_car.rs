@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::Physics;
 use super::ops::{self, fits_single, single};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Ground, Part, Point, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -127,6 +128,37 @@ impl Physics for MountainCar {
     fn continuation(&self, next: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some((1.0 - goal(next)?)?))
     }
+
+    fn scene(&self, &[position, _]: &[f64; 2]) -> Option<Scene> {
+        let slope = (1.35 * (3.0 * position).cos()).atan();
+        let (sin, cos) = slope.sin_cos();
+        // Lengths along and away from the hill, from where the car stands on it.
+        let [x, y] = surface(position);
+        let at = |along: f64, up: f64| [x + along * cos - up * sin, y + along * sin + up * cos];
+        let wheel = |along| Part::circle(Role::Fixed, at(along, 0.03), 0.03);
+        let [goal, foot] = surface(GOAL_POSITION);
+        let pole = [[goal, foot], [goal, foot + 0.2], [goal + 0.07, foot + 0.165]];
+        let steps = 90;
+        let width = (MAX_POSITION - MIN_POSITION) / f64::from(steps);
+        let hill = (0..=steps).map(|i| surface(MIN_POSITION + f64::from(i) * width)).collect();
+        Some(Scene {
+            parts: vec![
+                Part::path(Role::Target, [&pole[..], &[[goal, foot + 0.13]]].concat()),
+                Part::capsule(Role::Body, at(-0.05, 0.075), at(0.05, 0.075), 0.035),
+                wheel(-0.05),
+                wheel(0.05),
+            ],
+            ground: Some(Ground::Hill(hill)),
+            traced: vec![at(0.0, 0.075)],
+            camera: Camera { centre: [-0.3, 0.55], size: [1.8, 1.3] },
+            time_step: None,
+        })
+    }
+}
+
+/// The hill as Gymnasium draws it.
+fn surface(position: f64) -> Point {
+    [position, 0.45 * (3.0 * position).sin() + 0.55]
 }
 
 /// 1 at the goal, else 0, `[B]`; no gradient.

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use super::{Physics, ops};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -88,5 +89,21 @@ impl Physics for Pendulum {
         let velocity = ops::column(obs, 2)?;
         let cost = ((angle.sqr()? + (velocity.sqr()? * 0.1)?)? + (torque.sqr()? * 0.001)?)?;
         Ok(cost.neg()?.squeeze(1)?)
+    }
+
+    fn scene(&self, &[angle, _]: &[f64; 2]) -> Option<Scene> {
+        // As Gymnasium draws it: positive angles turn to the left.
+        let tip = [-LENGTH * angle.sin(), LENGTH * angle.cos()];
+        let pivot = [0.0, 0.0];
+        Some(Scene {
+            parts: vec![
+                Part::capsule(Role::Body, pivot, tip, 0.1),
+                Part::circle(Role::Fixed, pivot, 0.05),
+            ],
+            ground: None,
+            traced: vec![tip],
+            camera: Camera { centre: pivot, size: [2.5, 2.5] },
+            time_step: Some(DT),
+        })
     }
 }

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink, ops};
 use crate::env::EnvInfo;
+use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
@@ -113,5 +114,22 @@ impl Physics for Reacher2 {
             |i: usize| -> Result<Tensor> { Ok((ops::column(torque, i)? / MAX_TORQUE[i])?.sqr()?) };
         let effort = ((share(0)? + share(1)?)? * EFFORT)?;
         Ok((distance + effort)?.neg()?.squeeze(1)?)
+    }
+
+    fn scene(&self, &[q1, q2, w1, w2, x, y]: &[f64; 6]) -> Option<Scene> {
+        let shoulder = [0.0, 0.0];
+        let [elbow, tip] = ARM.points(&[q1, q2, w1, w2]);
+        Some(Scene {
+            parts: vec![
+                Part::circle(Role::Target, [x, y], 0.07),
+                Part::capsule(Role::Body, shoulder, elbow, 0.06),
+                Part::capsule(Role::Limb, elbow, tip, 0.05),
+                Part::circle(Role::Fixed, shoulder, 0.04),
+            ],
+            ground: None,
+            traced: vec![tip],
+            camera: Camera { centre: shoulder, size: [2.3, 2.3] },
+            time_step: Some(DT),
+        })
     }
 }

@@ -119,6 +119,13 @@ impl TwoLink {
         (self.gravity * first, self.gravity * two.mass * two.centre)
     }
 
+    /// Where the second joint and the end of the second link are, m.
+    #[must_use]
+    pub fn points(&self, state: &[f64; 4]) -> [[f64; 2]; 2] {
+        let (sin, cos) = state[0].sin_cos();
+        [[self.links[0].length * cos, self.links[0].length * sin], self.tip(state).0]
+    }
+
     /// The mass matrix `M`, kg m^2: symmetric and positive definite.
     #[must_use]
     pub fn mass_matrix(&self, &[_, q2, ..]: &[f64; 4]) -> [[f64; 2]; 2] {

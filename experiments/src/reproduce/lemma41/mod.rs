@@ -153,7 +153,7 @@ fn figure(config: &Config, checked: &[Checked]) -> Figure {
             seed_words(&config.seeds),
             config.starts
         ),
-        size: (1200, 1400),
+        size: (1200, 1040),
         panels: checked.iter().map(panel).collect(),
     }
 }

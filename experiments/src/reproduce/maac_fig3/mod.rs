@@ -23,7 +23,7 @@ use self::config::{Config, Seeds};
 use self::learned::Data;
 use self::objective::gradients;
 use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series};
+use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series, grouped};
 
 /// Relative L1 errors of one seed, by horizon.
 #[derive(Clone)]
@@ -199,19 +199,6 @@ fn lowest_note(series: &Series, offset: (f64, f64), text: &str) -> Note {
     }
 }
 
-/// Digits in groups of three.
-fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{a0}');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 fn y_label(config: &Config) -> String {
     match config.seeds.list().len() {
         1 => "relative L1 error of the gradient, one seed".to_owned(),
@@ -237,7 +224,7 @@ fn figure(config: &Config, curves: &[Curve]) -> Figure {
         .iter()
         .zip(&config.data_sizes)
         .zip([4, 3, 2, 5, 6, 0, 1].into_iter().cycle())
-        .map(|((c, &n), style)| c.series(format!("N = {}", grouped(n)), style, pick))
+        .map(|((c, &n), style)| c.series(format!("N = {}", grouped(n as u64)), style, pick))
         .collect();
     // A minimum worth a remark lies clearly below the end of its line.
     let rises = |s: &Series| {

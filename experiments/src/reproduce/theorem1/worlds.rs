@@ -135,9 +135,10 @@ impl<'a> Learner<'a> {
     fn best(&self, s: usize) -> (usize, f64) {
         let actions = self.mdp.actions();
         let row = &self.q[s * actions..][..actions];
-        row.iter().copied().enumerate().fold((0, f64::NEG_INFINITY), |best, (a, q)| {
-            if q > best.1 { (a, q) } else { best }
-        })
+        row.iter()
+            .copied()
+            .enumerate()
+            .fold((0, f64::NEG_INFINITY), |best, (a, q)| if q > best.1 { (a, q) } else { best })
     }
 
     /// One step of a training run: greedy in Q or, every other time, at random; now and then from a
@@ -219,7 +220,7 @@ mod tests {
         // About 1,400 samples a pair: errors of some 1/sqrt(1,400) a probability.
         assert!(error < 0.08, "{error}");
         let (optimal, _) = mdp.optimal();
-        let off = learner.value().iter().zip(&optimal).map(|(a, b)| (a - b).abs());
+        let off = learner.value().into_iter().zip(&optimal).map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f64::max) < 1.0);
     }
 }

@@ -1,0 +1,204 @@
+"""Serves Gymnasium environments over two pipes: one frame in, one frame out.
+
+A frame is its length (u32) and that many bytes; all numbers are little-endian. A request is an
+operation (u8), a slot (u32) and what the operation needs; an answer is 0 and what was asked for, or
+1 and a text saying what failed. `frame.rs` is the other side.
+"""
+
+import array
+import ast
+import faulthandler
+import json
+import math
+import os
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+
+MAGIC, VERSION = b"HSTEPGYM", 1
+MAKE, RESET, STEP, CLOSE, QUIT = range(5)
+MAX_FRAME = 1 << 24
+MAX_TEXT = 1 << 20
+# How long a step or a `close` may go on, in seconds, when nobody waits for it any more.
+GRACE = 1.0
+
+
+class Refused(Exception):
+    """A problem whose message says everything: shown without a traceback."""
+
+
+def own_pipes():
+    """The two pipes, out of reach of what the environment prints and reads."""
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+
+
+def leave_with_parent(requests):
+    """Ends this process soon after the other end is gone, whatever the main thread is doing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    hang_up = select.poll()
+    hang_up.register(requests, 0)
+    hang_up.poll()
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+def value(text):
+    """A JSON or Python literal, or the text itself."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except Exception:
+            pass
+    return text
+
+
+def numbers(x):
+    """All numbers of an array or of nested sequences, row after row."""
+    if hasattr(x, "ravel"):
+        return [float(v) for v in x.ravel().tolist()]
+    if isinstance(x, (list, tuple, array.array)):
+        return [v for part in x for v in numbers(part)]
+    return [float(x)]
+
+
+def short(thing):
+    text = repr(thing)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+class Slot:
+    """One environment, its spaces checked."""
+
+    def __init__(self, gymnasium, name, arguments):
+        self.env = gymnasium.make(name, **{key: value(text) for key, text in arguments})
+        self.box = gymnasium.spaces.Box
+        self.obs_size = self.size("observation", self.env.observation_space)
+        self.space = self.env.action_space
+        self.size("action", self.space)
+        if str(self.space.dtype) not in ("float16", "float32", "float64"):
+            raise Refused(
+                f"the action space is {short(self.space)}, of {self.space.dtype}; expected a Box "
+                "of floats"
+            )
+
+    def size(self, what, space):
+        if not isinstance(space, self.box):
+            raise Refused(
+                f"the {what} space is {short(space)}; expected a Box (gymnasium.wrappers can "
+                "flatten a Dict or a Tuple of boxes; discrete spaces have no gradient)"
+            )
+        size = math.prod(space.shape)
+        if size == 0 or 32 * size > MAX_FRAME:
+            raise Refused(f"the {what} space is {short(space)}, with {size} numbers")
+        return size
+
+    def describe(self):
+        spec = getattr(self.env, "spec", None)
+        limit = getattr(spec, "max_episode_steps", None) or 0
+        low, high = numbers(self.space.low), numbers(self.space.high)
+        head = struct.pack("<IIQ", self.obs_size, len(low), limit)
+        return head + struct.pack(f"<{2 * len(low)}d", *low, *high)
+
+    def observation(self, obs):
+        obs = numbers(obs)
+        if len(obs) != self.obs_size:
+            raise Refused(f"an observation of {len(obs)} numbers; its space has {self.obs_size}")
+        return struct.pack(f"<{len(obs)}d", *obs)
+
+    def reset(self, seed):
+        result = self.env.reset(seed=seed)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise Refused(f"reset returned {short(result)}; expected (observation, info)")
+        return self.observation(result[0])
+
+    def step(self, action):
+        result = self.env.step(self.typed(action))
+        if not (isinstance(result, tuple) and len(result) == 5):
+            raise Refused(
+                f"step returned {short(result)}; expected "
+                "(observation, reward, terminated, truncated, info)"
+            )
+        obs, reward, terminated, truncated, _ = result
+        ends = bool(terminated) | bool(truncated) << 1
+        return self.observation(obs) + struct.pack("<dB", float(reward), ends)
+
+    def typed(self, action):
+        """The action in the number type and shape of its space."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            return numpy.array(action, dtype=self.space.dtype).reshape(self.space.shape)
+        return array.array("f" if str(self.space.dtype) == "float32" else "d", action)
+
+    def close(self):
+        self.env.close()
+
+
+class Server:
+    def __init__(self):
+        self.slots = {}
+
+    def answer(self, operation, slot, rest):
+        if operation == MAKE:
+            import gymnasium
+
+            name, arguments = json.loads(rest)
+            self.slots[slot] = made = Slot(gymnasium, name, arguments)
+            return made.describe()
+        if operation == CLOSE:
+            self.slots.pop(slot).close()
+            return b""
+        if operation == RESET:
+            return self.slots[slot].reset(*struct.unpack("<Q", rest))
+        return self.slots[slot].step(struct.unpack(f"<{len(rest) // 8}d", rest))
+
+    def close(self):
+        for slot in self.slots.values():
+            slot.close()
+
+
+def failure(error):
+    """The traceback from the environment's own code on."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_globals is globals():
+        place = place.tb_next
+    return "".join(traceback.format_exception(type(error), error, place)).rstrip()
+
+
+def serve(server, requests, answers):
+    answers.write(MAGIC + struct.pack("<I", VERSION))
+    answers.flush()
+    while True:
+        head = requests.read(4)
+        body = requests.read(*struct.unpack("<I", head)) if len(head) == 4 else b""
+        if len(body) < 5 or body[0] == QUIT:
+            return
+        operation, slot = struct.unpack_from("<BI", body)
+        try:
+            answer = b"\0" + server.answer(operation, slot, body[5:])
+        except Refused as error:
+            answer = b"\1" + str(error).encode("utf-8", "replace")
+        except Exception as error:
+            answer = b"\1" + failure(error).encode("utf-8", "replace")[-MAX_TEXT:]
+        answers.write(struct.pack("<I", len(answer)) + answer)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # Where Python was is told before a crash, and before SIGTERM ends it.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)
+    REQUESTS, ANSWERS = own_pipes()
+    sys.stdout.reconfigure(line_buffering=True)
+    threading.Thread(target=leave_with_parent, args=(REQUESTS,), daemon=True).start()
+    SERVER = Server()
+    serve(SERVER, REQUESTS, ANSWERS)
+    SERVER.close()

@@ -1,0 +1,130 @@
+//! Environments in Python, trained on from the command line.
+
+use std::io::Read as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::small::{Running, ended, fails, list};
+use crate::{hstep, refused_with};
+
+/// Ten evaluations and twenty checkpoints in 400 steps of little work.
+const SETTINGS: [&str; 9] = [
+    "run.eval.every=100",
+    "run.eval.episodes=2",
+    "run.checkpoint_every=50",
+    "run.checkpoint_share=1.0",
+    "loop.random_steps=50",
+    "loop.batch=16",
+    "loop.updates_per_step=1",
+    "actor.hidden=[16]",
+    "critic.hidden=[16]",
+];
+
+/// The command with the stand-in for Gymnasium in Python's search path.
+fn with_fakes(mut command: Command) -> Command {
+    let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/fake_gymnasium");
+    command.env("PYTHONPATH", fakes).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn train(root: &TempDir, arguments: &str, steps: &str) -> Command {
+    let env = format!("gym:fakes:Line-v0?{arguments}");
+    let mut command = hstep(&["train", "sac", "--env", &env, "--steps", steps, "--out"]);
+    command.arg(root.path()).args(SETTINGS);
+    with_fakes(command)
+}
+
+fn folder(root: &TempDir) -> PathBuf {
+    list(&root.path().join("train")).pop().unwrap()
+}
+
+#[test]
+fn a_python_environment_is_trained_on_resumed_and_evaluated() {
+    let root = tempfile::tempdir().unwrap();
+    ended(&mut train(&root, "gain=0.9", "200"));
+    let run = folder(&root);
+    let name = run.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("sac-gym_fakes_Line-v0_gain_0.9-s0-"), "{name}");
+    let metrics = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
+    // Twice the same: the process, the pipes and the clock leave no trace in the numbers.
+    let again = tempfile::tempdir().unwrap();
+    ended(&mut train(&again, "gain=0.9", "200"));
+    assert_eq!(std::fs::read_to_string(folder(&again).join("metrics.csv")).unwrap(), metrics);
+
+    let resume = ["resume", run.to_str().unwrap(), "--steps", "300"];
+    let text = ended(&mut with_fakes(hstep(&resume)));
+    assert!(text.contains("cannot restore its state: the episode starts anew"), "{text}");
+    let out = with_fakes(hstep(&["eval", run.to_str().unwrap(), "--episodes", "3"])).output();
+    let out = String::from_utf8(out.unwrap().stdout).unwrap();
+    assert!(out.contains("env_steps   300") && out.contains("length      8.0"), "{out}");
+}
+
+#[test]
+fn a_python_that_fails_leaves_the_last_checkpoint() {
+    for (then, words) in [
+        ("raise", &["step failed in Python:\nTraceback", "ValueError: the joint"][..]),
+        ("exit", &["Python ended in step (exit status: 3)", "leaving"]),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let text = fails(&mut train(&root, &format!("at=170&then={then}"), "400"), 3, words);
+        let run = folder(&root);
+        let reason = std::fs::read_to_string(run.join("FAILED")).unwrap();
+        assert!(text.contains(reason.trim()), "{reason}");
+        let saved = list(&run.join("ckpt")).into_iter().filter_map(|path| {
+            Some(path.file_name()?.to_str()?.strip_prefix("manifest-")?.to_owned())
+        });
+        let saved: Vec<String> = saved.collect();
+        assert_eq!(saved, ["000000000100.json", "000000000150.json"]);
+        // The environment's count starts anew with its process: the run goes on past that step.
+        let resume = ["resume", run.to_str().unwrap(), "--steps", "300"];
+        ended(&mut with_fakes(hstep(&resume)));
+        assert!(run.join("DONE").exists() && !run.join("FAILED").exists());
+    }
+}
+
+#[test]
+fn a_killed_run_takes_python_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("line");
+    let listener = UnixListener::bind(&path).unwrap();
+    let arguments = format!("at=8&then=hang&line={}", path.display());
+    let running = Running::start(&mut train(&root, &arguments, "400"));
+    // The first environment is the one to train in; the others evaluate, and the first of these
+    // hangs in its eighth step, deep in a call that never returns.
+    let mut lines: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+    let mut word = [0; 1];
+    lines[1].read_exact(&mut word).unwrap();
+    assert_eq!(word, *b"h");
+    running.kill();
+    for line in &mut lines {
+        // Only the end of the process closes its end of the line.
+        line.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(line.read(&mut word).unwrap(), 0);
+    }
+}
+
+#[test]
+fn names_and_time_limits_are_checked() {
+    let train = |env: &str| ["train", "sac", "--env", env].map(str::to_owned);
+    for (env, code, words) in [
+        ("gym:", 2, "`run.env`: expected gym:ID"),
+        ("gym:A-v0?key", 2, "for example `gym:Pendulum-v1`"),
+        ("gmy:A-v0", 2, "there is no environment `gmy:A-v0`"),
+    ] {
+        let args = train(env);
+        refused_with(&args.each_ref().map(String::as_str), code, words);
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mut refused = self::train(&root, "gain=0.9", "10");
+    refused.env("HSTEP_GYM_TIMEOUT", "soon");
+    fails(&mut refused, 2, &["`HSTEP_GYM_TIMEOUT`: expected a number of seconds above 0"]);
+    let mut absent = self::train(&root, "gain=0.9", "10");
+    absent.env("HSTEP_PYTHON", "/no/python");
+    fails(&mut absent, 3, &["cannot start Python as `/no/python`"]);
+    let list = crate::run(&["list", "envs"]);
+    assert!(String::from_utf8(list.stdout).unwrap().contains("\ngym:ID  "));
+}

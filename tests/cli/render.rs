@@ -1,0 +1,116 @@
+//! Episodes drawn from a run's newest checkpoint.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::hstep;
+use crate::small::{Small, ended, fails, list};
+
+fn render(run: &Small, more: &[&str]) -> Command {
+    let mut command = hstep(&["render"]);
+    command.arg(run.folder()).args(more);
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn line<'a>(text: &'a str, start: &str) -> &'a str {
+    text.lines().find(|line| line.starts_with(start)).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    list(folder).iter().map(name).collect()
+}
+
+#[test]
+fn a_run_is_drawn_in_every_format() {
+    let run = Small::finished("sac");
+    let before = run.saved();
+    let text = stdout(&mut render(&run, &[]));
+    assert!(run.saved() == before, "drawing changes nothing of the run");
+    let folder = run.file("render");
+    let name = run.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let all = ["gif", "html", "png", "svg"].map(|ending| format!("{name}.{ending}"));
+    assert_eq!(names(&folder), all);
+    assert!(all.iter().all(|file| text.contains(file)), "{text}");
+    let read = |ending: &str| std::fs::read(folder.join(format!("{name}.{ending}"))).unwrap();
+
+    let svg = String::from_utf8(read("svg")).unwrap();
+    // Eight pictures of a rod on its pivot, the first at the start and the last at the end.
+    assert_eq!(svg.matches("\u{a0}s</text>").count(), 8, "{svg}");
+    assert!(svg.contains(">0.00\u{a0}s<") && svg.contains(">10.00\u{a0}s<"));
+    for words in [">pendulum<", ">SAC, seed 0, after 900 steps<", ">return \u{2212}"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    let png = read("png");
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    assert_eq!(u32::from_be_bytes(png[16..20].try_into().unwrap()), 2560);
+    let gif = read("gif");
+    assert!(gif.starts_with(b"GIF89a") && gif.ends_with(&[0x3b]));
+    // 201 states, 20 a second: in real time.
+    assert_eq!(gif.windows(7).filter(|w| w[..3] == [0x21, 0xf9, 4] && w[4] == 5).count(), 200);
+    let html = String::from_utf8(read("html")).unwrap();
+    assert_eq!(html.matches("<g display=\"none\">").count(), 201);
+    assert!(html.contains("}, 50);") && html.contains("max=\"200\""));
+
+    // The episodes are those of `hstep eval`, and the picture of the same run is the same.
+    let eval = stdout(hstep(&["eval"]).arg(run.folder()).args(["--episodes", "1"]));
+    assert_eq!(line(&text, "return"), line(&eval, "return"));
+    let again = stdout(&mut render(&run, &[]));
+    assert!(again == text && read("gif") == gif && read("png") == png);
+}
+
+#[test]
+fn what_is_drawn_can_be_chosen() {
+    let run = Small::finished("sac");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("below/strip.svg");
+    let file = file.to_str().unwrap();
+    let part = ["--from", "20", "--to", "60", "--step", "10", "--frames", "4"];
+    ended(render(&run, &part).args(["--episodes", "2", "--out", file]));
+    let svg = std::fs::read_to_string(file).unwrap();
+    for time in ["1.00", "1.50", "2.00", "2.50"] {
+        assert_eq!(svg.matches(&format!(">{time}\u{a0}s<")).count(), 2, "{time}");
+    }
+    assert!(!svg.contains(">3.00\u{a0}s<") && svg.contains(">mean return \u{2212}"));
+    let out = folder.path().to_str().unwrap();
+    ended(&mut render(&run, &["--out", out, "--format", "html"]));
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    let run = Small::finished("sac");
+    for (more, words) in [
+        (&["--out", "strip.jpg"][..], "expected a folder, or a file ending in .svg, .png, .gif"),
+        (&["--out", "a.svg", "--format", "png"], "`a.svg` is no name of a png file"),
+        (&["--episodes", "0"], "`episodes`: expected at least 1"),
+        (&["--frames", "0"], "`frames`: expected at least 1"),
+        (&["--step", "0"], "`step`: expected at least 1"),
+    ] {
+        fails(&mut render(&run, more), 2, &[words]);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let none = empty.path().to_str().unwrap();
+    fails(&mut hstep(&["render", none]), 4, &["no run folder"]);
+    std::fs::copy(run.file("config.toml"), empty.path().join("config.toml")).unwrap();
+    fails(&mut hstep(&["render", none]), 4, &["the run has no checkpoint yet: train it first"]);
+
+    let root = tempfile::tempdir().unwrap();
+    let mut train = hstep(&["train", "sac", "--env", "stand-in", "--steps", "1", "--out"]);
+    let small = ["run.eval.episodes=1", "critic.hidden=[4]", "actor.hidden=[4]"];
+    ended(train.arg(root.path()).args(small));
+    let run = list(&root.path().join("train")).pop().unwrap();
+    let words = [
+        "`stand-in` does not say what it looks like",
+        "pendulum, mountain-car, cartpole-swingup",
+        "leg-2r do",
+    ];
+    fails(hstep(&["render"]).arg(run), 2, &words);
+}
