@@ -5,6 +5,8 @@
 mod bad_input;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/faults.rs"]
 mod faults;
 #[path = "cli/figures.rs"]

@@ -1,6 +1,7 @@
 //! The integration tests of the library, in one binary: candle is linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounds;
 mod ensemble;
 mod envs;
 mod gymnasium;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 use serde_json::{Map, Value, json};
 
+use super::exact;
 use super::mdp::{Kernel, Mdp, Policy};
 use super::number::{Number as _, Rational, parse};
 use super::problem::Problem;
@@ -160,6 +161,7 @@ pub fn from_json(text: &str) -> Result<Given> {
     let gamma = number(|| "gamma".into(), &file.gamma)?;
     let transition = kernel("transition", &file.transition)?;
     let mdp = Mdp::new(gamma, &rows("reward", &file.reward)?, transition)?;
+    affordable(&mdp)?;
     let model = match &file.model {
         Some(model) => kernel("model", model)?,
         None => mdp.transition().clone(),
@@ -185,6 +187,26 @@ pub fn from_json(text: &str) -> Result<Given> {
     let (policy, data_policy) =
         (policy("policy", &file.policy)?, policy("data_policy", &file.data_policy)?);
     Ok(Given { problem: Problem::new(mdp, model, offset)?, policy, data_policy })
+}
+
+/// Refuses a process whose value would take minutes in exact numbers.
+fn affordable(mdp: &Mdp<Rational>) -> Result<()> {
+    // Policy iteration solves for about as many policies as fingers on a hand.
+    let pairs = mdp.transition().pairs();
+    let bits = pairs.map(|(s, a)| {
+        exact::step_bits(mdp.gamma(), mdp.transition().row(s, a).iter().chain([mdp.reward(s, a)]))
+    });
+    let bits = bits.fold(0.0, f64::max);
+    if 5.0 * exact::solve_work(mdp.states(), bits) <= exact::MAX_WORK {
+        return Ok(());
+    }
+    let digits = mdp.states() as f64 * bits * std::f64::consts::LOG10_2;
+    let problem = format!(
+        "the exact value of {} states would have some {digits:.0} digits; take fewer states, or \
+         probabilities with one small denominator a row",
+        mdp.states()
+    );
+    refuse("transition", problem)
 }
 
 /// Why a file of so many bytes is not read.

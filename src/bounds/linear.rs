@@ -4,7 +4,7 @@ use super::number::Number;
 
 /// Solves `v = b + X v` for `X [n,n]` without negative entries and with rows that sum to less than
 /// one. `I - X` is then diagonally dominant, so that elimination needs no pivots.
-pub(super) fn resolvent<T: Number>(x: Vec<T>, b: Vec<T>) -> Vec<T> {
+pub(super) fn eliminated<T: Number>(x: Vec<T>, b: Vec<T>) -> Vec<T> {
     let n = b.len();
     let (mut m, mut v) = (x, b);
     for (i, entry) in m.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ mod tests {
         let x =
             vec![q(1, 2), q(1, 3), q(0, 1), q(1, 5), q(0, 1), q(1, 5), q(0, 1), q(1, 7), q(1, 7)];
         let b = vec![q(1, 1), q(-2, 1), q(3, 4)];
-        let v = resolvent(x.clone(), b.clone());
+        let v = eliminated(x.clone(), b.clone());
         for i in 0..3 {
             let xv = (0..3).fold(q(0, 1), |sum, j| sum + x[3 * i + j].clone() * &v[j]);
             assert_eq!(v[i], b[i].clone() + xv);

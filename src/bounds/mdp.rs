@@ -2,7 +2,6 @@
 
 use num_traits::Signed;
 
-use super::linear::resolvent;
 use super::number::{Number, dot, largest, smallest, whole};
 use crate::error::{Error, Result};
 
@@ -115,6 +114,11 @@ impl<T: Number> Kernel<T> {
     pub(super) fn row_mut(&mut self, s: usize, a: usize) -> &mut [T] {
         let start = (s * self.actions + a) * self.states;
         &mut self.p[start..start + self.states]
+    }
+
+    /// All probabilities.
+    pub(super) fn entries(&self) -> &[T] {
+        &self.p
     }
 
     /// Every pair `(s, a)`.
@@ -272,6 +276,12 @@ impl<T: Number> Mdp<T> {
         self.gamma.clone() * dot(kernel.row(s, a), v) + self.reward(s, a)
     }
 
+    /// [`Mdp::backup`] for every pair, `[S*A]`. Fractions need not be in lowest terms.
+    #[must_use]
+    pub fn backups(&self, kernel: &Kernel<T>, v: &[T]) -> Vec<T> {
+        T::affine(&self.gamma, &self.reward, &kernel.p, v)
+    }
+
     /// The value `[S]` of choosing `chosen[s]` forever, with the transitions of `kernel`.
     #[must_use]
     pub fn evaluate(&self, kernel: &Kernel<T>, chosen: &[usize]) -> Vec<T> {
@@ -281,7 +291,7 @@ impl<T: Number> Mdp<T> {
             chain.extend(kernel.row(s, a).iter().map(|p| self.gamma.clone() * p));
             rewards.push(self.reward(s, a).clone());
         }
-        resolvent(chain, rewards)
+        T::resolvent(chain, rewards)
     }
 
     /// The value `[S]` of a policy, with the transitions of `kernel`.
@@ -296,7 +306,7 @@ impl<T: Number> Mdp<T> {
 
     /// `sum_t gamma^t E[x(s_t)]` `[S]` along a chain `[S,S]`.
     pub(super) fn discounted(&self, chain: &[T], x: Vec<T>) -> Vec<T> {
-        resolvent(chain.iter().map(|p| self.gamma.clone() * p).collect(), x)
+        T::resolvent(chain.iter().map(|p| self.gamma.clone() * p).collect(), x)
     }
 
     /// The optimal value `V*` `[S]` and an optimal action a state, by policy iteration (Howard 1960):
@@ -308,13 +318,13 @@ impl<T: Number> Mdp<T> {
         let mut chosen = vec![0; self.states()];
         let mut v = self.evaluate(kernel, &chosen);
         loop {
+            let q = self.backups(kernel, &v);
             let mut better = chosen.clone();
-            for (s, better) in better.iter_mut().enumerate() {
-                let mut best = v[s].clone() + &tie;
-                for a in 0..self.actions() {
-                    let q = self.backup(kernel, s, a, &v);
-                    if q > best {
-                        (best, *better) = (q, a);
+            for (better, q) in better.iter_mut().zip(q.chunks(self.actions())) {
+                let now = *better;
+                for (a, value) in q.iter().enumerate() {
+                    if a != now && value.beats(&q[*better], &tie) {
+                        *better = a;
                     }
                 }
             }

@@ -48,6 +48,7 @@ pub mod attack;
 pub mod check;
 pub mod demorl;
 pub mod errors;
+mod exact;
 pub mod families;
 pub mod file;
 mod linear;

@@ -5,6 +5,9 @@ use std::str::FromStr as _;
 
 use num_traits::{NumRef, Signed, ToPrimitive as _};
 
+use super::exact;
+use super::linear::eliminated;
+
 /// Fractions of whole numbers of any size, in lowest terms. Shown as `p/q`, or `p` where `q` is 1.
 pub type Rational = num_rational::BigRational;
 
@@ -23,6 +26,23 @@ pub trait Number:
 
     /// A number close to the `n`-th root of one that is not negative, and not below it; 0 for 0.
     fn root_above(&self, n: usize) -> Self;
+
+    /// Whether this is above `other` by more than a tie.
+    fn beats(&self, other: &Self, tie: &Self) -> bool {
+        *self > other.clone() + tie
+    }
+
+    /// Solves `v = b + X v` for `X [n,n]` without negative entries and with rows that sum to less than
+    /// one.
+    fn resolvent(x: Vec<Self>, b: Vec<Self>) -> Vec<Self> {
+        eliminated(x, b)
+    }
+
+    /// `r_i + gamma sum_j p_ij v_j` for all rows of `p [m,n]`. Fractions need not be in lowest terms.
+    fn affine(gamma: &Self, r: &[Self], p: &[Self], v: &[Self]) -> Vec<Self> {
+        let row = |(r, row): (&Self, &[Self])| gamma.clone() * dot(row, v) + r;
+        r.iter().zip(p.chunks(v.len())).map(row).collect()
+    }
 
     /// How near two values of size `scale` count as equal: 0 where arithmetic is exact.
     fn tie(scale: &Self) -> Self;
@@ -78,6 +98,18 @@ impl Number for Rational {
             .into_iter()
             .find(|root| power(root, n) >= *self)
             .unwrap_or_else(|| Self::ratio(1, 1) + self)
+    }
+
+    fn beats(&self, other: &Self, _: &Self) -> bool {
+        self > other
+    }
+
+    fn resolvent(x: Vec<Self>, b: Vec<Self>) -> Vec<Self> {
+        exact::solve(&x, &b)
+    }
+
+    fn affine(gamma: &Self, r: &[Self], p: &[Self], v: &[Self]) -> Vec<Self> {
+        exact::affine(gamma, r, p, v)
     }
 
     fn tie(_: &Self) -> Self {

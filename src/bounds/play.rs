@@ -1,8 +1,7 @@
 //! Plans over H steps in a model, and what playing them is worth in the true process.
 
-use super::linear::resolvent;
 use super::mdp::{Kernel, Mdp};
-use super::number::{Number, dot};
+use super::number::Number;
 use super::reading::Play;
 
 /// Which of equally good actions a plan takes.
@@ -36,12 +35,11 @@ impl Plan {
         let mut value = terminal.to_vec();
         let mut actions = Vec::with_capacity(horizon);
         for _ in 0..horizon {
+            let q = mdp.backups(model, &value);
             let mut next = Vec::with_capacity(value.len());
             let mut chosen = Vec::with_capacity(value.len());
-            for s in 0..value.len() {
-                let q: Vec<T> =
-                    (0..mdp.actions()).map(|a| mdp.backup(model, s, a, &value)).collect();
-                let (a, best) = choose(&q, s, &tie, ties);
+            for (s, q) in q.chunks(mdp.actions()).enumerate() {
+                let (a, best) = choose(q, s, &tie, ties);
                 chosen.push(a);
                 next.push(best);
             }
@@ -67,12 +65,12 @@ impl Plan {
 fn choose<T: Number>(q: &[T], s: usize, tie: &T, ties: &Ties<T>) -> (usize, T) {
     let (mut best, mut taken) = (&q[0], 0);
     for (a, q) in q.iter().enumerate().skip(1) {
-        if *q > best.clone() + tie {
+        if q.beats(best, tie) {
             (best, taken) = (q, a);
         }
     }
     if let Ties::Worst(scores) = ties {
-        let equal = |a: &usize| q[*a].clone() + tie >= *best;
+        let equal = |a: &usize| !best.beats(&q[*a], tie);
         for a in (0..q.len()).filter(equal) {
             if scores[s * q.len() + a] < scores[s * q.len() + taken] {
                 taken = a;
@@ -86,21 +84,18 @@ fn choose<T: Number>(q: &[T], s: usize, tie: &T, ties: &Ties<T>) -> (usize, T) {
 /// `V = r_0 + g P_0 (r_1 + g P_1 (... + g P_{H-1} V))`.
 fn block_value<T: Number>(mdp: &Mdp<T>, stages: &[Vec<usize>]) -> Vec<T> {
     let n = mdp.states();
-    let identity = |i: usize| if i / n == i % n { T::one() } else { T::zero() };
+    let unit = |j: usize| (0..n).map(|i| if i == j { T::one() } else { T::zero() }).collect();
     // The columns of g^H P_0 ... P_{H-1}, and the rewards of a block.
-    let mut columns: Vec<Vec<T>> =
-        (0..n).map(|j| (0..n).map(|i| identity(i * n + j)).collect()).collect();
-    let mut rewards = vec![T::zero(); n];
+    let mut columns: Vec<Vec<T>> = (0..n).map(unit).collect();
+    let (nothing, mut rewards) = (vec![T::zero(); n], vec![T::zero(); n]);
     for stage in stages.iter().rev() {
-        let discounted = |v: &[T]| -> Vec<T> {
-            let expected = |(s, &a): (usize, &usize)| dot(mdp.transition().row(s, a), v);
-            stage.iter().enumerate().map(expected).map(|e| mdp.gamma().clone() * e).collect()
-        };
-        columns = columns.iter().map(|column| discounted(column)).collect();
-        let later = discounted(&rewards);
-        let now = stage.iter().enumerate().map(|(s, &a)| mdp.reward(s, a));
-        rewards = later.into_iter().zip(now).map(|(later, now)| later + now).collect();
+        let pairs = || stage.iter().enumerate();
+        let p: Vec<T> = pairs().flat_map(|(s, &a)| mdp.transition().row(s, a).to_vec()).collect();
+        let r: Vec<T> = pairs().map(|(s, &a)| mdp.reward(s, a).clone()).collect();
+        let one = |v: &Vec<T>| T::affine(mdp.gamma(), &nothing, &p, v);
+        columns = columns.iter().map(one).collect();
+        rewards = T::affine(mdp.gamma(), &r, &p, &rewards);
     }
     let chain = (0..n * n).map(|i| columns[i % n][i / n].clone()).collect();
-    resolvent(chain, rewards)
+    T::resolvent(chain, rewards)
 }

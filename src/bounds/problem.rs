@@ -91,10 +91,7 @@ impl<T: Number> Problem<T> {
             optimal.iter().zip(&self.offset).map(|(v, e)| v.clone() + e).collect();
         let scores: Vec<T> = match favour {
             Favour::Index => Vec::new(),
-            Favour::Adversary => {
-                let truth = mdp.transition();
-                truth.pairs().map(|(s, a)| mdp.backup(truth, s, a, &optimal)).collect()
-            }
+            Favour::Adversary => mdp.backups(mdp.transition(), &optimal),
         };
         let ties = match favour {
             Favour::Index => Ties::Lowest,
@@ -124,8 +121,9 @@ impl<T: Number> Problem<T> {
     pub fn worst_first(&self) -> Result<Self> {
         let (mdp, truth) = (&self.mdp, self.mdp.transition());
         let (optimal, _) = mdp.optimal();
+        let scores = mdp.backups(truth, &optimal);
         let order = |s: usize| {
-            let q: Vec<T> = (0..mdp.actions()).map(|a| mdp.backup(truth, s, a, &optimal)).collect();
+            let q = &scores[s * mdp.actions()..];
             let mut order: Vec<usize> = (0..mdp.actions()).collect();
             order.sort_by(|&i, &j| q[i].partial_cmp(&q[j]).unwrap_or(std::cmp::Ordering::Equal));
             order

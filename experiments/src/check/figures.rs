@@ -14,6 +14,8 @@ use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series};
 const FOLDER: &str = "bounds";
 /// What a histogram shows of the ratios.
 const RATIOS: (f64, f64) = (1e-3, 1e3);
+/// The lowest share of instances that is shown, in per cent.
+const SELDOM: f64 = 1e-4;
 /// Where ratios without a bound are drawn.
 const TOP: f64 = 1e5;
 
@@ -79,15 +81,14 @@ fn one(report: &Report) -> Figure {
         notes: Vec::new(),
     };
     let (printed, corrected) = (steps(&report.attack.printed), steps(&report.attack.corrected));
-    let top = printed.iter().chain(&corrected).fold(1.0, |m: f64, p| m.max(p.1));
     let right = Panel {
         title: String::new(),
         x: Axis::log("left side / bound").between(RATIOS.0, RATIOS.1),
-        y: Axis::linear("% of instances in a tenth of a decade").between(0.0, 1.05 * top),
+        y: Axis::log("% of instances in a tenth of a decade").between(SELDOM, 150.0),
         series: vec![
             Series::line("printed", 1, printed).without_markers(),
             Series::line("corrected", 0, corrected).without_markers(),
-            Series::line("1", 4, vec![(1.0, 0.0), (1.0, 1.05 * top)]).without_markers(),
+            Series::line("1", 4, vec![(1.0, SELDOM), (1.0, 150.0)]).without_markers(),
         ],
         notes: Vec::new(),
     };
@@ -106,7 +107,7 @@ fn one(report: &Report) -> Figure {
 /// The outline of a histogram, in per cent.
 fn steps(searched: &Searched) -> Vec<(f64, f64)> {
     let all: u64 = searched.histogram.iter().map(|b| b.2).sum();
-    let share = |n: u64| 100.0 * n as f64 / all.max(1) as f64;
+    let share = |n: u64| (100.0 * n as f64 / all.max(1) as f64).max(SELDOM);
     let inside =
         searched.histogram.iter().filter(|b| b.0 >= 0.999 * RATIOS.0 && b.1 <= 1.001 * RATIOS.1);
     inside.flat_map(|&(low, high, n)| [(low, share(n)), (high, share(n))]).collect()
@@ -131,7 +132,7 @@ fn summary(reports: &[Report]) -> Figure {
         title: "Bounds of the papers: the largest ratio of left side to bound".into(),
         caption: format!(
             "Above 1 a bound is false. Exact families and a search of {} instances each",
-            reports.iter().map(|r| r.attack.evaluations).min().unwrap_or(0)
+            words::grouped(reports.iter().map(|r| r.attack.evaluations).min().unwrap_or(0))
         ),
         size: (1400, 520),
         panels: vec![Panel {
@@ -152,18 +153,19 @@ fn forms(report: &Report) -> [(&'static str, &Searched); 2] {
     [("printed", &report.attack.printed), ("corrected", &report.attack.corrected)]
 }
 
-/// Every bin that is not empty.
+/// How many instances had which ratio: a row a bin, a column a form.
 fn distributions(reports: &[Report]) -> String {
-    let mut out = String::from("result,form,ratio_from,ratio_to,instances\n");
-    for report in reports {
-        for (form, searched) in forms(report) {
-            for (low, high, n) in searched.histogram.iter().filter(|b| b.2 > 0) {
-                out.push_str(&format!(
-                    "{},{form},{low:.4e},{high:.4e},{n}\n",
-                    report.statement.name
-                ));
-            }
-        }
+    let columns: Vec<(String, &Searched)> = reports
+        .iter()
+        .flat_map(|r| forms(r).map(|(form, s)| (format!("{} {form}", r.statement.name), s)))
+        .collect();
+    let names: Vec<&str> = columns.iter().map(|c| c.0.as_str()).collect();
+    let mut out = format!("ratio_from,ratio_to,{}\n", names.join(","));
+    let bins = columns.first().map_or(0, |c| c.1.histogram.len());
+    for i in 0..bins {
+        let (low, high, _) = columns[0].1.histogram[i];
+        let counts: Vec<String> = columns.iter().map(|c| c.1.histogram[i].2.to_string()).collect();
+        out.push_str(&format!("{low:.3e},{high:.3e},{}\n", counts.join(",")));
     }
     out
 }

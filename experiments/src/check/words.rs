@@ -29,7 +29,7 @@ fn short(x: f64) -> String {
 }
 
 /// `1 250 000`.
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let first = digits.len() % 3;
     let mut out = digits[..first].to_owned();

@@ -139,7 +139,8 @@ impl Target for Gradients {
         Some(Evaluated {
             printed: Sides { left: found.error, right: found.printed },
             corrected: Sides { left: found.error, right: found.corrected },
-            rounding: 1e-13 * found.size,
+            // Some ten roundings a step, each at most 1.2e-16 of the sizes.
+            rounding: 2e-15 * (instance.horizon + 1) as f64 * found.size,
             has_error: instance.truth != instance.model,
         })
     }

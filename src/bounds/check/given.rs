@@ -7,19 +7,18 @@ use super::{Options, ratio};
 use crate::bounds::attack::PlanningBound;
 use crate::bounds::demorl::{Lemma1, largest_difference};
 use crate::bounds::errors::tv_error;
+use crate::bounds::exact;
 use crate::bounds::file::{Given, policy_json, text};
 use crate::bounds::maac::PolicyStep;
-use crate::bounds::mdp::Policy;
+use crate::bounds::mdp::{Kernel, Policy};
 use crate::bounds::mopac::{Pair, Theorem1};
 use crate::bounds::number::{Number as _, Rational};
 use crate::bounds::problem::{Favour, Played, Problem};
 use crate::bounds::reading::{Play, Reading, RewardRange};
 use crate::error::{Error, Result};
 
-/// Most of `horizon * states^2 * actions`: the numbers of a plan grow with every step.
-const MAX_WORK: usize = 500_000;
 /// The longest horizon.
-const MAX_HORIZON: usize = 500;
+const MAX_HORIZON: usize = 1_000;
 
 /// What is measured, as JSON: fractions as strings in lowest terms, and again as floats.
 struct Measured {
@@ -88,19 +87,28 @@ pub fn measure(name: &str, given: &Given, options: &Options) -> Result<Value> {
     }
 }
 
-/// The horizon asked for.
+/// The horizon asked for, if planning and playing that far is affordable in exact numbers.
 fn horizon(problem: &Problem<Rational>, options: &Options) -> Result<usize> {
     let Some(horizon) = options.horizon else {
         let problem = "expected how many steps are planned, for example `--horizon 3`";
         return Err(Error::config("horizon", problem));
     };
-    let (states, actions) = (problem.mdp.states(), problem.mdp.actions());
-    let work = horizon.saturating_mul(states * states * actions);
-    if horizon > MAX_HORIZON || work > MAX_WORK {
+    let Problem { mdp, model, .. } = problem;
+    let (states, actions) = (mdp.states(), mdp.actions());
+    let bits = |kernel: &Kernel<Rational>| {
+        exact::step_bits(mdp.gamma(), kernel.entries().iter().chain(&mdp.reward))
+    };
+    let planning = exact::affine_work(horizon, states * states * actions, bits(model));
+    let playing = match options.play {
+        Play::Receding => 0.0,
+        Play::Executed => exact::solve_work(states, horizon as f64 * bits(mdp.transition())),
+    };
+    if horizon > MAX_HORIZON || planning + playing > exact::MAX_WORK {
+        let digits = horizon as f64 * bits(model) * std::f64::consts::LOG10_2;
         let problem = format!(
-            "expected at most {MAX_HORIZON} steps, and at most {MAX_WORK} for steps x states^2 x actions, \
-             because exact numbers grow with every step; got {horizon} steps, {states} states and \
-             {actions} actions"
+            "expected at most {MAX_HORIZON} steps, and fewer where exact numbers grow fast; after \
+             {horizon} steps, {states} states and {actions} actions they would have some {digits:.0} \
+             digits; take fewer states or steps, or probabilities with one small denominator"
         );
         return Err(Error::config("horizon", problem));
     }

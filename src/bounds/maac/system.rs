@@ -14,13 +14,16 @@ fn phi_slope<T: Number>(s: &T) -> T {
     (T::one() - &square) / power(&(T::one() + square), 2)
 }
 
-/// `x = s_t`, `a_t` and their derivatives in the policy's parameter.
+/// `s_t`, `a_t` and their derivatives in the policy's parameter.
 #[derive(Debug, Clone)]
 struct Point<T> {
     s: T,
     a: T,
     ds: T,
     da: T,
+    /// The sizes of what `s` and `ds` are sums of: their rounding errors are in proportion.
+    s_size: T,
+    ds_size: T,
 }
 
 /// Dynamics `f(s, a) = state s + action a + constant + bend phi(s)` and terminal
@@ -116,17 +119,27 @@ impl<T: Number> Maps<T> {
 impl<T: Number> System<T> {
     /// Visited points `t = 0, .., H`.
     fn rollout(&self, maps: &Maps<T>) -> Vec<Point<T>> {
-        let act = |s: T, ds: T| {
+        let gain = self.theta.clone() * &self.feedback;
+        let act = |s: T, ds: T, s_size: T, ds_size: T| {
             let feature = self.offset.clone() + self.feedback.clone() * &s;
             let a = self.theta.clone() * &feature;
-            let da = feature + self.theta.clone() * &self.feedback * &ds;
-            Point { s, a, ds, da }
+            let da = feature + gain.clone() * &ds;
+            Point { s, a, ds, da, s_size, ds_size }
         };
-        let mut points = vec![act(self.start.clone(), T::zero())];
+        let mut points = vec![act(self.start.clone(), T::zero(), self.start.abs(), T::zero())];
         for _ in 0..self.horizon {
             let Some(x) = points.last() else { break };
             let ds = maps.state_slope(x) * &x.ds + maps.action.clone() * &x.da;
-            points.push(act(maps.next(x), ds));
+            let feature = self.offset.abs() + self.feedback.abs() * &x.s_size;
+            let (bend, action) = (maps.bend.abs(), maps.action.abs());
+            let s_size = maps.state.abs() * &x.s_size
+                + action.clone() * self.theta.abs() * &feature
+                + maps.constant.abs()
+                + &bend;
+            // The slope of phi changes by at most 3/2 of what its argument does.
+            let slope = maps.state.abs() + bend * (T::one() + T::ratio(3, 2) * &x.s_size);
+            let ds_size = slope * &x.ds_size + action * (feature + gain.abs() * &x.ds_size);
+            points.push(act(maps.next(x), ds, s_size, ds_size));
         }
         points
     }
@@ -136,17 +149,25 @@ impl<T: Number> System<T> {
         self.reward_bend.clone() * phi_slope(s) + &self.reward
     }
 
-    /// `grad J_H = sum_{t<H} g^t r'(s_t) grad s_t + g^H (d_s Q grad s_H + d_a Q grad a_H)`, and the sum of
-    /// the sizes of the terms.
+    /// `grad J_H = sum_{t<H} g^t r'(s_t) grad s_t + g^H (d_s Q grad s_H + d_a Q grad a_H)`, and the size of
+    /// what it is a sum of.
     fn gradient(&self, maps: &Maps<T>, points: &[Point<T>]) -> (T, T) {
         let (mut sum, mut size, mut discount) = (T::zero(), T::zero(), T::one());
+        let bent = |bend: &T, x: &Point<T>| bend.abs() * (T::one() + T::ratio(3, 2) * &x.s_size);
         for (t, x) in points.iter().enumerate() {
-            let slope = if t < self.horizon {
-                self.reward_slope(&x.s) * &x.ds
+            let (slope, slope_size) = if t < self.horizon {
+                let steep = self.reward.abs() + bent(&self.reward_bend, x);
+                (self.reward_slope(&x.s) * &x.ds, steep * &x.ds_size)
             } else {
-                maps.q_state_slope(x) * &x.ds + maps.q_action.clone() * &x.da
+                let steep = maps.q_state.abs() + bent(&maps.q_bend, x);
+                let feature = self.offset.abs() + self.feedback.abs() * &x.s_size;
+                let da_size = feature + (self.theta.clone() * &self.feedback).abs() * &x.ds_size;
+                (
+                    maps.q_state_slope(x) * &x.ds + maps.q_action.clone() * &x.da,
+                    steep * &x.ds_size + maps.q_action.abs() * da_size,
+                )
             };
-            size = size + discount.clone() * slope.abs();
+            size = size + discount.clone() * slope_size;
             sum = sum + discount.clone() * slope;
             discount = discount * &self.gamma;
         }
