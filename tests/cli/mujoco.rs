@@ -204,15 +204,25 @@ fn steps_of_environments_are_measured_beside_the_bare_simulation() {
         String::from_utf8(out.stdout).unwrap()
     };
     let words = |text: &str| -> Vec<String> {
-        let first = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let first = |line: &str| line.split(' ').take(3).collect::<Vec<_>>().join(" ");
         text.lines().map(first).collect()
     };
-    let expected = ["ENV HalfCheetah-v4", "BARE HalfCheetah-v4", "ENV pendulum"];
     let one = bench("1");
-    assert_eq!(words(&one), expected, "{one}");
-    let rate = |line: &str| line.split(' ').nth(5).unwrap().parse::<f64>();
-    assert!(one.lines().filter(|l| l.starts_with("ENV")).all(|l| rate(l).unwrap() > 0.0), "{one}");
-    assert_eq!(words(&bench("2")), ["ENV HalfCheetah-v4", "ENV pendulum"]);
+    let whole = ["ENV HalfCheetah-v4 hstep", "ENV pendulum hstep"];
+    let (got, share) = (words(&one), one.lines().nth(2).unwrap());
+    assert_eq!(
+        [&got[0], &got[1], &got[3]],
+        [whole[0], "ENV HalfCheetah-v4 bare", whole[1]],
+        "{one}"
+    );
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    assert!(number(share.strip_prefix("SHARE HalfCheetah-v4 ").unwrap()) > 0.0, "{one}");
+    for line in one.lines().filter(|line| line.starts_with("ENV")) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert_eq!([fields[4], fields[6], fields[8]], ["med", "best", "percpu"], "{one}");
+        assert!([5, 7, 9].iter().all(|i| number(fields[*i]) > 0.0), "{one}");
+    }
+    assert_eq!(words(&bench("2")), whole);
     crate::refused_with(&["bench", "env"], 2, "`environments`: expected at least 1");
     crate::refused_with(&["bench", "env", "Hoper-v4"], 2, "did you mean `Hopper-v4`?");
 }
