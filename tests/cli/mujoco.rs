@@ -61,13 +61,13 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     fails(&mut setup(below.path()), 6, &["cannot create .mujoco"]);
 }
 
-/// A folder with `.mujoco/site` as the real one, but for the model files: those are `broken`.
-fn with_models(broken: &str) -> TempDir {
+/// A folder with `.mujoco/site` as the real one, but for the model files: of those there is one.
+fn with_model(file: &str, text: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join(".mujoco/site");
     let assets = site.join("gymnasium/envs/mujoco/assets");
     std::fs::create_dir_all(&assets).unwrap();
-    std::fs::write(assets.join("half_cheetah.xml"), broken).unwrap();
+    std::fs::write(assets.join(file), text).unwrap();
     let library = &ready().library;
     std::fs::create_dir(site.join("mujoco")).unwrap();
     std::os::unix::fs::symlink(library, site.join("mujoco").join(library.file_name().unwrap()))
@@ -96,15 +96,49 @@ fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
     let words = ["the model file half_cheetah.xml is not here", remedy];
     fails(train().env("MUJOCO_LIB", library), 3, &words);
 
-    let other = "<mujoco><worldbody><body><freejoint/><geom size='1'/></body></worldbody></mujoco>";
-    for (text, words) in [
-        ("<mujoco><worldbodi/></mujoco>", "worldbodi"),
-        ("", "refuses the model"),
-        (other, "another file than that of gymnasium 1.4.0"),
-    ] {
-        let folder = with_models(text);
+    for (text, words) in [("<mujoco><worldbodi/></mujoco>", "worldbodi"), ("", "refuses the model")]
+    {
+        let folder = with_model("half_cheetah.xml", text);
         fails(&mut elsewhere(folder.path(), &TRAIN), 3, &[words, "half_cheetah.xml"]);
     }
+}
+
+/// So many bodies on slides in a row, each with a motor.
+fn slides(n: usize, timestep: f64) -> String {
+    let body = |i: usize| {
+        let joint = format!("<joint name='j{i}' type='slide'/><geom size='1'/>");
+        format!("<body name='b{i}' pos='{} 0 0'>{joint}</body>", 3 * i)
+    };
+    let bodies: String = (0..n).map(body).collect();
+    let motors: String = (0..n).map(|i| format!("<motor joint='j{i}'/>")).collect();
+    format!(
+        "<mujoco><option timestep='{timestep}'/><worldbody>{bodies}</worldbody>\
+         <actuator>{motors}</actuator></mujoco>"
+    )
+}
+
+#[test]
+fn a_model_that_is_another_than_the_task_was_defined_on_is_refused() {
+    ready();
+    for (env, file, model, words) in [
+        ("HalfCheetah-v4", "half_cheetah.xml", slides(5, 0.01), "has controls 5"),
+        ("HalfCheetah-v4", "half_cheetah.xml", slides(6, 0.01), "has observations 11"),
+        ("Reacher-v5", "reacher.xml", slides(2, 0.01), "has the body `fingertip` at None"),
+        ("InvertedPendulum-v4", "inverted_pendulum.xml", slides(1, 0.02), "has observations 2"),
+        ("Swimmer-v5", "swimmer.xml", slides(2, 0.01), "has observations 2"),
+    ] {
+        let folder = with_model(file, &model);
+        let mut train = elsewhere(folder.path(), &["train", "sac", "--env", env]);
+        let from = "it is another file than that of gymnasium 1.4.0";
+        fails(&mut train, 3, &[&format!("environment `{env}`"), file, words, from]);
+    }
+    // Right in all but its time step.
+    let assets = root().join(".mujoco/site/gymnasium/envs/mujoco/assets");
+    let text = std::fs::read_to_string(assets.join("half_cheetah.xml")).unwrap();
+    assert!(text.contains("timestep=\"0.01\""));
+    let folder = with_model("half_cheetah.xml", &text.replace("\"0.01\"", "\"0.005\""));
+    let words = ["has a time step of 0.005, the task expects 0.01"];
+    fails(&mut elsewhere(folder.path(), &TRAIN), 3, &words);
 }
 
 #[test]
@@ -170,15 +204,25 @@ fn steps_of_environments_are_measured_beside_the_bare_simulation() {
         String::from_utf8(out.stdout).unwrap()
     };
     let words = |text: &str| -> Vec<String> {
-        let first = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let first = |line: &str| line.split(' ').take(3).collect::<Vec<_>>().join(" ");
         text.lines().map(first).collect()
     };
-    let expected = ["ENV HalfCheetah-v4", "BARE HalfCheetah-v4", "ENV pendulum"];
     let one = bench("1");
-    assert_eq!(words(&one), expected, "{one}");
-    let rate = |line: &str| line.split(' ').nth(5).unwrap().parse::<f64>();
-    assert!(one.lines().filter(|l| l.starts_with("ENV")).all(|l| rate(l).unwrap() > 0.0), "{one}");
-    assert_eq!(words(&bench("2")), ["ENV HalfCheetah-v4", "ENV pendulum"]);
+    let whole = ["ENV HalfCheetah-v4 hstep", "ENV pendulum hstep"];
+    let (got, share) = (words(&one), one.lines().nth(2).unwrap());
+    assert_eq!(
+        [&got[0], &got[1], &got[3]],
+        [whole[0], "ENV HalfCheetah-v4 bare", whole[1]],
+        "{one}"
+    );
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    assert!(number(share.strip_prefix("SHARE HalfCheetah-v4 ").unwrap()) > 0.0, "{one}");
+    for line in one.lines().filter(|line| line.starts_with("ENV")) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert_eq!([fields[4], fields[6], fields[8]], ["med", "best", "percpu"], "{one}");
+        assert!([5, 7, 9].iter().all(|i| number(fields[*i]) > 0.0), "{one}");
+    }
+    assert_eq!(words(&bench("2")), whole);
     crate::refused_with(&["bench", "env"], 2, "`environments`: expected at least 1");
     crate::refused_with(&["bench", "env", "Hoper-v4"], 2, "did you mean `Hopper-v4`?");
 }

@@ -7,6 +7,7 @@ use hstep::env::{self, Simulator};
 use hstep::nn::pool;
 use hstep::rng::Rng;
 use hstep::{Error, check};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::WINDOW;
 use crate::output::say;
@@ -59,24 +60,41 @@ impl Course {
     }
 }
 
-/// Steps a second in windows of at least [`WINDOW`] seconds.
-fn rate(seconds: f64, mut once: impl FnMut() -> Result<()>) -> Result<f64> {
-    let (start, mut courses) = (Instant::now(), 0);
+/// Steps a second by the clock, and a second of the processor that the thread has had.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    wall: f64,
+    cpu: f64,
+}
+
+/// Goes through courses for at least `seconds`.
+fn rate(seconds: f64, mut once: impl FnMut() -> Result<()>) -> Result<Rate> {
+    let (start, cpu, mut courses) = (Instant::now(), thread_seconds(), 0);
     while courses == 0 || start.elapsed().as_secs_f64() < seconds {
         once()?;
         courses += 1;
     }
-    Ok((courses * COURSE) as f64 / start.elapsed().as_secs_f64())
+    let steps = (courses * COURSE) as f64;
+    // A clock that has not moved yet would make the rate infinite.
+    let cpu = (thread_seconds() - cpu).max(1e-9);
+    Ok(Rate { wall: steps / start.elapsed().as_secs_f64(), cpu: steps / cpu })
+}
+
+/// Seconds that a processor has worked for this thread.
+fn thread_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
 }
 
 /// The middle one (the upper of two).
-fn median(mut rates: Vec<f64>) -> f64 {
+fn median(rates: impl Iterator<Item = f64>) -> f64 {
+    let mut rates: Vec<f64> = rates.collect();
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Steps a second of one environment.
-fn of_env(name: &str, seed: u64, seconds: f64) -> Result<f64> {
+fn of_env(name: &str, seed: u64, seconds: f64) -> Result<Rate> {
     let mut env = env::simulator(name)?;
     let course = Course::new(env.as_mut(), seed)?;
     let env = std::cell::RefCell::new(env);
@@ -94,7 +112,7 @@ fn of_env(name: &str, seed: u64, seconds: f64) -> Result<f64> {
 
 /// Steps a second of the simulation alone along the same course: as many frames, nothing read.
 #[cfg(feature = "mujoco")]
-fn bare(name: &str, seed: u64, seconds: f64) -> Result<Option<f64>> {
+fn bare(name: &str, seed: u64, seconds: f64) -> Result<Option<Rate>> {
     use hstep::env::mujoco::{Data, Mujoco, Parts};
 
     if env::mujoco::task(name).is_none() {
@@ -120,19 +138,24 @@ fn bare(name: &str, seed: u64, seconds: f64) -> Result<Option<f64>> {
 }
 
 #[cfg(not(feature = "mujoco"))]
-fn bare(_: &str, _: u64, _: f64) -> Result<Option<f64>> {
+fn bare(_: &str, _: u64, _: f64) -> Result<Option<Rate>> {
     Ok(None)
 }
 
-/// One environment a thread, each on its own course; steps a second of all together.
-fn together(name: &str, threads: usize, seconds: f64) -> Result<f64> {
-    let rates: Vec<Result<f64>> = std::thread::scope(|scope| {
+/// One environment a thread, each on its own course: by the clock all together, by the processor in
+/// the mean.
+fn together(name: &str, threads: usize, seconds: f64) -> Result<Rate> {
+    let rates: Vec<Result<Rate>> = std::thread::scope(|scope| {
         let one = |seed: usize| scope.spawn(move || of_env(name, seed as u64, seconds));
         let handles: Vec<_> = (0..threads).map(one).collect();
         let lost = || Err(Error::env(name, "a thread of the measurement panicked").into());
         handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| lost())).collect()
     });
-    rates.into_iter().sum()
+    let rates = rates.into_iter().collect::<Result<Vec<Rate>>>()?;
+    Ok(Rate {
+        wall: rates.iter().map(|rate| rate.wall).sum(),
+        cpu: rates.iter().map(|rate| rate.cpu).sum::<f64>() / threads as f64,
+    })
 }
 
 /// Measures `names` for `seconds` each, bare and whole in turn.
@@ -152,17 +175,20 @@ pub fn run(names: &[String], seconds: f64) -> Result<()> {
                 simulation.extend(bare(name, 0, window)?);
             }
         }
-        let best = whole.iter().copied().fold(0.0, f64::max);
-        say!("ENV {name} hstep t{threads} med {:.1} best {best:.1}", median(whole.clone()))?;
+        say_rate(&format!("ENV {name} hstep t{threads}"), &whole)?;
         if !simulation.is_empty() {
-            // Neighbours in time: what else the machine does is the same for both.
-            let shares = whole.iter().zip(&simulation).map(|(whole, bare)| whole / bare).collect();
-            say!(
-                "BARE {name} t1 med {:.1} share {:.3}",
-                median(simulation.clone()),
-                median(shares)
-            )?;
+            say_rate(&format!("ENV {name} bare t1"), &simulation)?;
+            // Neighbours in time and by the processor: what else the machine does is not in it.
+            let shares = whole.iter().zip(&simulation).map(|(whole, bare)| whole.cpu / bare.cpu);
+            say!("SHARE {name} {:.3}", median(shares))?;
         }
     }
+    Ok(())
+}
+
+fn say_rate(what: &str, rates: &[Rate]) -> Result<()> {
+    let wall = || rates.iter().map(|rate| rate.wall);
+    let (best, cpu) = (wall().fold(0.0, f64::max), median(rates.iter().map(|rate| rate.cpu)));
+    say!("{what} med {:.1} best {best:.1} percpu {cpu:.1}", median(wall()))?;
     Ok(())
 }
