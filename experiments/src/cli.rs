@@ -222,8 +222,8 @@ pub struct Check {
     /// A statement (see `hstep list bounds`), or `all`.
     #[arg(value_name = "RESULT|all")]
     pub result: String,
-    /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma, reward [S][A],
-    /// transition and model [S][A][S], value [S] or null for V*; numbers or strings "p/q".
+    /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma, `reward [S][A]`,
+    /// `transition` and `model [S][A][S]`, `value [S]` or null for V*; numbers or strings "p/q".
     #[arg(long, value_name = "FILE.json")]
     pub mdp: Option<PathBuf>,
     /// Steps that are planned; several when left out, but for --mdp.

@@ -23,6 +23,10 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// Costs are negative rewards; the controls are a sequence, drawn before it is run.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/05-demorl-lemma-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma1<T> {
     /// The discount, in `[0, 1)`.

@@ -23,6 +23,10 @@ use crate::error::{Error, Result};
 /// The two `W` agree where the shift does not depend on the last parameters, as in M-DeMoRL, whose shift
 /// is the outer policy. `G` bounds the gradients of `J`, `M` is half the largest gradient of `psi`, `sigma`
 /// the modulus of its convexity, `D_max` its largest Bregman divergence, `R_{f,H}` bounds `J - J_r`.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/06-demorl-theorem-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegretBound<T> {
     /// `D_max`.

@@ -28,6 +28,10 @@ use crate::error::{Error, Result};
 ///
 /// Assumptions: a finite process, rewards known and within an interval of length `R`, plans that are
 /// optimal in the model. Values have the unit of the reward. Any tie in a plan may go either way.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/01-mopac-theorem-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theorem1<T> {
     /// The discount, in `[0, 1)`.
@@ -112,6 +116,10 @@ impl<T: Number> Theorem1<T> {
 /// `eps_pi = max_s TV(pi, pi_D)` for the policy `pi_D` that the data come from. `eps_TV` may be the
 /// maximum over states and actions, or the average that `pi_D` meets ([`Pair::met_error`]), which the
 /// maximum over time of the source is never below.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/02-mopac-lemma-2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma2<T> {
     /// The discount, in `[0, 1)`.

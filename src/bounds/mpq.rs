@@ -24,6 +24,10 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// the least of `E[sum_t gamma^t (c_t + lambda KL_t)] + gamma^H E V_H` over policies.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/10-mpq-free-energy.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Soft {
     /// The discount, in `[0, 1]`.

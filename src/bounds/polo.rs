@@ -13,6 +13,10 @@ use super::reading::Play;
 /// True as an order. A constant is not given; 1 is too small and 2 is right and cannot be improved
 /// (Bertsekas and Tsitsiklis, *Neuro-Dynamic Programming*, 1996, section 6.1). `eps = max_s |V^ - V*|`
 /// has the unit of the reward.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/03-polo-lemma-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma1<T> {
     /// The discount, in `[0, 1)`.
@@ -45,6 +49,10 @@ impl<T: Number> Lemma1<T> {
 /// `2 g^H eps / (1 - g)` is right and tight. It is true, and tight, when the H-step feedback plan is
 /// run to its end before the next is made. With chance in the dynamics the plan must be a feedback
 /// plan, as the paper's remark says: for action sequences neither form holds.
+///
+/// ---
+///
+#[doc = include_str!("../../proofs/04-polo-lemma-2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma2<T> {
     /// The discount, in `[0, 1)`.

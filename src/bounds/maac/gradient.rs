@@ -23,6 +23,10 @@ pub struct Step<T> {
 
 /// What the corrected Lemma 4.1 needs, for one start state. It holds for dynamics without chance, or
 /// with one and the same noise in model and truth; for an expectation take the mean of the bounds.
+///
+/// ---
+///
+#[doc = include_str!("../../../proofs/07-maac-lemma-4.1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constants<T> {
     /// The discount.

@@ -24,6 +24,10 @@ use crate::error::Result;
 ///
 /// and no smaller constant will do. One `alpha` is in `tv`; the proof has no second, so that for small
 /// steps the printed form falls short by any factor.
+///
+/// ---
+///
+#[doc = include_str!("../../../proofs/09-maac-theorem-4.1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Improvement<T> {
     /// The discount, in `[0, 1)`.

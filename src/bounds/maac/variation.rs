@@ -21,6 +21,10 @@ use crate::bounds::number::{Number, power};
 ///
 /// because `TV(pi_theta, pi_theta^) <= 1/2 int E|score| <= 1/2 int sqrt(F)` along the segment. A Gaussian
 /// with mean `theta s`, `|s| <= S`, has `c_3 = S / (2 sigma)`.
+///
+/// ---
+///
+#[doc = include_str!("../../../proofs/08-maac-lemma-4.2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variation<T> {
     /// The step size.
