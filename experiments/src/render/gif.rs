@@ -276,6 +276,67 @@ mod tests {
         }
     }
 
+    /// The pictures of a file as a viewer shows them: red, green and blue, and the time of each.
+    fn shown(file: &[u8]) -> Vec<(Vec<u8>, u16)> {
+        let number = |at: usize| usize::from(u16::from_le_bytes([file[at], file[at + 1]]));
+        let (width, height) = (number(6), number(8));
+        let color = |index: u8| &file[13 + 3 * usize::from(index)..][..3];
+        // Behind the table of colours and the extension that repeats the film.
+        let (mut at, mut screen, mut all) =
+            (13 + 768 + 19, vec![7; 3 * width * height], Vec::new());
+        while file[at] != 0x3b {
+            assert_eq!(file[at..at + 3], [0x21, 0xf9, 4]);
+            let (clear, time) = (file[at + 3] & 1 == 1, number(at + 4) as u16);
+            let hidden = file[at + 6];
+            let [x, y, w, h] = [9, 11, 13, 15].map(|n| number(at + n));
+            assert_eq!((file[at + 8], file[at + 17], file[at + 18]), (0x2c, 0, 8));
+            at += 19;
+            let mut bytes = Vec::new();
+            while file[at] != 0 {
+                let length = usize::from(file[at]);
+                bytes.extend(&file[at + 1..=at + length]);
+                at += length + 1;
+            }
+            at += 1;
+            let indices = expanded(&bytes);
+            assert_eq!(indices.len(), w * h);
+            for (i, index) in indices.into_iter().enumerate() {
+                let pixel = (y + i / w) * width + x + i % w;
+                if !(clear && index == hidden) {
+                    screen[3 * pixel..][..3].copy_from_slice(color(index));
+                }
+            }
+            all.push((screen.clone(), time));
+        }
+        assert_eq!(at + 1, file.len());
+        all
+    }
+
+    #[test]
+    fn a_viewer_shows_what_was_pushed() {
+        // A block of three colours walks over a ground of three others.
+        let picture = |step: usize| {
+            let (width, height) = (40, 23);
+            let of = |at: usize| {
+                let (x, y) = (at % width, at / width);
+                let block = (step..step + 9).contains(&x) && (2 * step..2 * step + 7).contains(&y);
+                if block { [200, 8 * (x % 3) as u8, 40] } else { [240, 240, 16 * (y % 3) as u8] }
+            };
+            Pixels { width, height, rgb: (0..width * height).flat_map(of).collect() }
+        };
+        let pictures = [0, 1, 1, 8, 3].map(picture);
+        let mut film = Film::new(&pictures[..2]);
+        for (i, picture) in pictures.iter().enumerate() {
+            film.push(picture, 5 + i as u16);
+        }
+        let shown = shown(&film.finish());
+        assert_eq!(shown.len(), 5);
+        for (i, (picture, (rgb, time))) in pictures.iter().zip(&shown).enumerate() {
+            assert!(*rgb == picture.rgb, "picture {i}");
+            assert_eq!(usize::from(*time), 5 + i);
+        }
+    }
+
     #[test]
     fn a_picture_that_stays_costs_a_pixel() {
         let picture = |shade: u8| {
