@@ -12,10 +12,10 @@ use super::mujoco;
 /// The names that [`make`] knows.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    let mut names = native::names().to_vec();
+    let names = native::names().iter().copied();
     #[cfg(feature = "mujoco")]
-    names.extend(mujoco::names());
-    names
+    let names = names.chain(mujoco::names());
+    names.collect()
 }
 
 /// Checks a name.

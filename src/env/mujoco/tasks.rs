@@ -3,7 +3,8 @@
 //! `-v4` and `-v5` are Gymnasium's (1.4.0), `-mbpo` those of MBPO's released code where it differs
 //! from v4 (the observations of Ant and Humanoid are cut; both pay for contacts), `-mbbl` those of
 //! the benchmark of Wang et al. 2019 as MAAC's code has them: no early end, and a reward that is a
-//! function of the observation before the step. MBPO's other environments are v2, which is v4 on an
+//! function of the observation before the step (in its models, that code reads the velocity of Ant and
+//! the heights of Ant and Walker2d after the step; here they are the environment's). MBPO's other environments are v2, which is v4 on an
 //! older simulator.
 //!
 //! Two departures hold for all: actions beyond their range are clipped before anything else, where
