@@ -18,6 +18,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// [`crate::Error::Config`] for numbers that are no probabilities or no discount.
+#[allow(clippy::needless_pass_by_value)] // numbers, as the discount is
 pub fn swapped<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Problem<T>> {
     let kernel = |p: &[T; 2]| {
         Kernel::from_fn(2, 2, |s, a| match s {
@@ -46,6 +47,7 @@ pub fn nearly_tied<T: Number>(gamma: T, p: &T, lead: &T) -> Result<Problem<T>> {
 ///
 /// # Errors
 /// As [`swapped`].
+#[allow(clippy::needless_pass_by_value)] // numbers, as the discount is
 pub fn one_shot<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Problem<T>> {
     let (zero, one) = (T::zero, T::one);
     let kernel = |p: &[T; 2]| {

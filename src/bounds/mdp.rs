@@ -1,5 +1,7 @@
 //! Finite Markov decision processes: transitions, policies, backups, evaluation, optimality.
 
+use std::cmp::Ordering;
+
 use num_traits::Signed;
 
 use super::number::{Number, dot, largest, smallest, whole};
@@ -20,7 +22,7 @@ fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Res
         return Err(Error::config(key(), problem));
     }
     // A NaN is not at least 0 either.
-    if let Some(p) = row.iter().find(|p| !(**p >= T::zero())) {
+    if let Some(p) = row.iter().find(|p| p.partial_cmp(&&T::zero()).is_none_or(Ordering::is_lt)) {
         let problem = format!("expected probabilities of at least 0, got {p}");
         return Err(Error::config(key(), problem));
     }

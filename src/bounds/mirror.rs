@@ -1,5 +1,7 @@
 //! M-DeMoRL's Theorem 1: the regret of dynamic mirror descent, on the interval `[-1, 1]`.
 
+use std::cmp::Ordering;
+
 use super::number::{Number, largest, power, whole};
 use crate::error::{Error, Result};
 
@@ -130,17 +132,19 @@ impl<T: Number> Regret<T> {
                 let problem = format!("expected a point of [-1, 1], got {}", d.comparator);
                 return refuse(&key("comparator"), problem);
             }
-            if !(d.curvature >= T::zero()) {
+            if d.curvature.partial_cmp(&T::zero()).is_none_or(Ordering::is_lt) {
                 let problem = format!("expected at least 0, got {}", d.curvature);
                 return refuse(&key("curvature"), problem);
             }
-            if !(d.keep.abs() + d.moved.abs() <= T::one()) {
+            let reach = d.keep.abs() + d.moved.abs();
+            if reach.partial_cmp(&T::one()).is_none_or(Ordering::is_gt) {
                 let problem =
                     "expected |keep| + |move| of at most 1: the shift must not leave [-1, 1]";
                 return refuse(&key("keep"), problem.into());
             }
             let before = t.checked_sub(1).map(|t| &decisions[t].alpha);
-            if !(d.alpha > T::zero()) || before.is_some_and(|before| d.alpha > *before) {
+            let stands = d.alpha.partial_cmp(&T::zero()).is_none_or(Ordering::is_le);
+            if stands || before.is_some_and(|before| d.alpha > *before) {
                 let problem =
                     format!("expected step sizes above 0 that do not rise, got {}", d.alpha);
                 return refuse(&key("alpha"), problem);

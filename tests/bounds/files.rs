@@ -59,7 +59,7 @@ fn measured(name: &str, text: &str, options: Options) -> Value {
 #[test]
 fn mopacs_theorem_is_measured_as_asked() {
     let three = Options { horizon: Some(3), ..Options::default() };
-    let got = measured("mopac-theorem-1", &text(), three.clone());
+    let got = measured("mopac-theorem-1", &text(), three);
     let expected = [
         ("gap", json!("90/19")),
         ("eps_f", json!("1/10")),
@@ -75,7 +75,7 @@ fn mopacs_theorem_is_measured_as_asked() {
     for (key, value) in expected {
         assert_eq!(got[key], value, "{key}");
     }
-    let l1 = measured("mopac-theorem-1", &text(), Options { norm: Norm::L1, ..three.clone() });
+    let l1 = measured("mopac-theorem-1", &text(), Options { norm: Norm::L1, ..three });
     assert_eq!((&l1["eps_f"], &l1["bound_printed"]), (&json!("1/5"), &json!("271/500")));
     assert_eq!(l1["bound_corrected"], "18");
     // A value: V^ = 0 is off by 10 at state 1. r_max as the span is the same here.
@@ -92,12 +92,12 @@ fn mopacs_theorem_is_measured_as_asked() {
 #[test]
 fn other_statements_are_measured_too() {
     let options = Options { horizon: Some(3), ..Options::default() };
-    let pair = measured("mopac-lemma-2", &text(), options.clone());
+    let pair = measured("mopac-lemma-2", &text(), options);
     assert_eq!((&pair["gap"], &pair["bound_printed"]), (&json!("90/19"), &json!("18/19")));
     let greedy = measured("polo-lemma-1", &text(), Options::default());
     assert_eq!((&greedy["gap"], &greedy["eps_f"]), (&json!("0"), &json!("0")));
     // J - J_r of the sequence that leaves state 0 in truth and not in the model, three steps of it.
-    let sequence = measured("demorl-lemma-1", &text(), options.clone());
+    let sequence = measured("demorl-lemma-1", &text(), options);
     assert_eq!(sequence["actions"], json!([0, 0, 0]));
     assert_eq!(
         (&sequence["corrected_holds"], &sequence["printed_holds"]),

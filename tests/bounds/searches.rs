@@ -31,9 +31,12 @@ fn terms(t: &Theorem1<f64>) -> (f64, f64) {
     (value, 2.0 * t.gamma * t.eps_f * t.span / (left * left))
 }
 
+/// What is wrong, and the right side that it gives.
+type Variant = (&'static str, fn(&Theorem1<f64>) -> f64);
+
 #[test]
 fn wrong_variants_of_mopacs_theorem_are_found_out() {
-    let variants: [(&str, fn(&Theorem1<f64>) -> f64); 6] = [
+    let variants: [Variant; 6] = [
         ("factor 2 of the value dropped", |t| terms(t).0 / 2.0 + terms(t).1),
         ("factor 2 of the model dropped", |t| terms(t).0 + terms(t).1 / 2.0),
         ("1 - g for (1 - g)^2", |t| terms(t).0 + (1.0 - t.gamma) * terms(t).1),
@@ -63,7 +66,7 @@ fn a_bound_that_is_too_weak_is_not_attained() {
     // The discounts of the search are 0.99 at most.
     let weak = found(&weak, 100_000).corrected.largest;
     assert!(weak <= 0.99, "{weak}");
-    let right = planning(Play::Receding, |t| t.corrected());
+    let right = planning(Play::Receding, Theorem1::corrected);
     let right = found(&right, 100_000).corrected.largest;
     assert!(right > 0.9999 && right <= 1.0, "{right}");
 }
@@ -175,11 +178,11 @@ fn polos_second_lemma_is_true_for_plans_that_are_run() {
 #[test]
 fn a_horizon_can_be_fixed_and_a_search_can_be_timed() {
     let options = Options { horizon: Some(2), evaluations: 5_000, ..Options::default() };
-    let short = report("mopac-theorem-1", options.clone());
+    let short = report("mopac-theorem-1", options);
     assert_eq!(short.attack.evaluations, 5_000);
-    let timed = report("mopac-theorem-1", Options { seconds: Some(0.2), ..options.clone() });
+    let timed = report("mopac-theorem-1", Options { seconds: Some(0.2), ..options });
     assert!(timed.attack.evaluations >= short.attack.evaluations);
-    let zero = check("mopac-theorem-1", &Options { horizon: Some(0), ..options.clone() }, &|_| ());
+    let zero = check("mopac-theorem-1", &Options { horizon: Some(0), ..options }, &|_| ());
     assert!(zero.unwrap_err().to_string().contains("at least 1 step, got 0"));
     let other = check("mopac-theorem-7", &options, &|_| ()).unwrap_err().to_string();
     assert!(other.contains("did you mean `mopac-theorem-1`"), "{other}");

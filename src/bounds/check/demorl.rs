@@ -13,13 +13,11 @@ use crate::bounds::problem::Problem;
 use crate::bounds::reading::{Norm, Reading, RewardRange};
 use crate::error::Result;
 
+/// Left side, lemma, problem and terminal.
+type Soured<T> = (T, Lemma1<T>, Problem<T>, Vec<T>);
+
 /// A model in which a good state turns bad, and the value agrees with it: left side and constants.
-fn souring<T: Number>(
-    gamma: T,
-    eps: &T,
-    horizon: usize,
-    reading: &Reading,
-) -> Result<(T, Lemma1<T>, Problem<T>, Vec<T>)> {
+fn souring<T: Number>(gamma: T, eps: &T, horizon: usize, reading: &Reading) -> Result<Soured<T>> {
     let problem = leak(gamma, eps, T::one(), -T::one())?;
     let terminal = vec![T::one(), -T::one()];
     let actions = vec![0; horizon];

@@ -66,12 +66,11 @@ fn exact(
     })
 }
 
+/// A family, what it is, a problem of it and the horizon.
+type Candidate = (&'static str, String, Problem<Rational>, usize);
+
 /// Problems that may break the printed form.
-fn candidates(
-    bound: PlanningBound,
-    horizon: Option<usize>,
-    play: Play,
-) -> Result<Vec<(&'static str, String, Problem<Rational>, usize)>> {
+fn candidates(bound: PlanningBound, horizon: Option<usize>, play: Play) -> Result<Vec<Candidate>> {
     let mut out = Vec::new();
     let g = || q(9, 10);
     if bound == PlanningBound::MopacTheorem1 {

@@ -140,7 +140,7 @@ fn smallest(x: &[f64]) -> usize {
     x.iter().position(|y| *y <= least + 1e-9 * least.abs().max(1.0)).unwrap_or(0)
 }
 
-fn of<'a>(moments: &'a [Moment], world: World, steps: u64) -> Vec<&'a Moment> {
+fn of(moments: &[Moment], world: World, steps: u64) -> Vec<&Moment> {
     moments.iter().filter(|m| m.world == world && m.steps == steps).collect()
 }
 
