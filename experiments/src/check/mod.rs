@@ -27,7 +27,7 @@ pub fn run(args: &Check, quiet: bool) -> Result<()> {
         seed: args.seed,
     };
     if let Some(path) = &args.mdp {
-        let measured = measure(&find(&args.result)?.name, &read(path)?, &options)
+        let measured = measure(find(&args.result)?.name, &read(path)?, &options)
             .with_context(|| path.display().to_string())?;
         return print(&measured, args.json);
     }

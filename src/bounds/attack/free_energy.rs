@@ -94,7 +94,8 @@ impl Target for FreeEnergy {
                 *value = (*value * log_uniform(0.3, 3.0, rng)).clamp(1e-3, 100.0);
             }
             2 => {
-                next.soft.lambda = (next.soft.lambda * log_uniform(0.5, 2.0, rng)).clamp(0.05, 50.0)
+                next.soft.lambda =
+                    (next.soft.lambda * log_uniform(0.5, 2.0, rng)).clamp(0.05, 50.0);
             }
             _ => {
                 let t = rng.below(next.stages.len());

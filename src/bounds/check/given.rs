@@ -44,18 +44,18 @@ impl Measured {
     }
 
     /// Left side and bounds; a form holds if the left side is not above it.
-    fn compare(mut self, gap: Rational, printed: Rational, corrected: Rational) -> Value {
+    fn compare(mut self, gap: &Rational, printed: &Rational, corrected: &Rational) -> Value {
         self.set("printed_holds", gap <= printed);
         self.set("corrected_holds", gap <= corrected);
-        for (key, bound) in [("ratio_printed", &printed), ("ratio_corrected", &corrected)] {
+        for (key, bound) in [("ratio_printed", printed), ("ratio_corrected", corrected)] {
             match ratio(&(gap.clone(), bound.clone())) {
                 Some(ratio) => self.number(key, &ratio),
                 None => self.set(key, Value::Null),
             }
         }
-        self.number("bound_printed", &printed);
-        self.number("bound_corrected", &corrected);
-        self.number("gap", &gap);
+        self.number("bound_printed", printed);
+        self.number("bound_corrected", corrected);
+        self.number("gap", gap);
         self.fields.insert("float".into(), Value::Object(self.floats));
         Value::Object(self.fields)
     }
@@ -166,7 +166,7 @@ fn planning(name: &str, given: &Given, options: &Options) -> Result<Value> {
         measured.number("bound_printed_limit", &limit);
     }
     played_json(&mut measured, &played, reading.play);
-    Ok(measured.compare(played.gap, printed, corrected))
+    Ok(measured.compare(&played.gap, &printed, &corrected))
 }
 
 /// The policy of the file, or what planning `options.horizon` steps ahead comes to, or an optimal one.
@@ -204,7 +204,7 @@ fn model_gap(given: &Given, options: &Options) -> Result<Value> {
     measured.number("eps_pi", &lemma.eps_pi);
     measured.number("r_max", &lemma.r_max);
     measured.number("span", &lemma.span);
-    Ok(measured.compare(gap, lemma.printed(), lemma.corrected()))
+    Ok(measured.compare(&gap, &lemma.printed(), &lemma.corrected()))
 }
 
 fn sequences(given: &Given, options: &Options) -> Result<Value> {
@@ -225,7 +225,7 @@ fn sequences(given: &Given, options: &Options) -> Result<Value> {
     measured.number("eps_v", &problem.eps_v());
     measured.number("c_max", &lemma.c_max);
     measured.number("v_max", &lemma.v_max);
-    Ok(measured.compare(gap, lemma.printed(), lemma.corrected()))
+    Ok(measured.compare(&gap, &lemma.printed(), &lemma.corrected()))
 }
 
 fn improvement(given: &Given, options: &Options) -> Result<Value> {
@@ -250,5 +250,5 @@ fn improvement(given: &Given, options: &Options) -> Result<Value> {
     measured.number("tv", &theorem.tv);
     measured.number("r_max", &theorem.r_max);
     measured.number("span", &theorem.span);
-    Ok(measured.compare(gap, theorem.printed(), theorem.corrected()))
+    Ok(measured.compare(&gap, &theorem.printed(), &theorem.corrected()))
 }
