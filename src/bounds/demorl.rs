@@ -93,7 +93,7 @@ pub fn sequence_return<T: Number>(
     for &a in actions {
         walk.step(mdp, kernel, a);
     }
-    walk.total + walk.discount * dot(&walk.place, terminal)
+    walk.total(terminal)
 }
 
 /// Where a sequence has led, and what it has earned.
@@ -101,58 +101,75 @@ pub fn sequence_return<T: Number>(
 struct Walk<T> {
     place: Vec<T>,
     discount: T,
-    total: T,
+    earned: T,
 }
 
 impl<T: Number> Walk<T> {
     fn new(mdp: &Mdp<T>, start: usize) -> Self {
         let mut place = vec![T::zero(); mdp.states()];
         place[start] = T::one();
-        Self { place, discount: T::one(), total: T::zero() }
+        Self { place, discount: T::one(), earned: T::zero() }
     }
 
     fn step(&mut self, mdp: &Mdp<T>, kernel: &Kernel<T>, a: usize) {
         let mut next = vec![T::zero(); self.place.len()];
-        let mut earned = T::zero();
+        let mut reward = T::zero();
         for (s, p) in self.place.iter().enumerate().filter(|(_, p)| !p.is_zero()) {
-            earned = earned + p.clone() * mdp.reward(s, a);
+            reward = reward + p.clone() * mdp.reward(s, a);
             for (into, q) in next.iter_mut().zip(kernel.row(s, a)) {
                 *into = into.clone() + p.clone() * q;
             }
         }
-        self.total = self.total.clone() + self.discount.clone() * earned;
+        self.earned = self.earned.clone() + self.discount.clone() * reward;
         self.discount = self.discount.clone() * mdp.gamma();
         self.place = next;
     }
+
+    /// What was earned, and `terminal [S]` where it has led.
+    fn total(&self, terminal: &[T]) -> T {
+        self.earned.clone() + self.discount.clone() * dot(&self.place, terminal)
+    }
 }
 
-/// Most action sequences times start states that are enumerated.
-const MAX_SEQUENCES: usize = 100_000;
+/// Most of states squared times start states times action sequences that are enumerated.
+const MAX_WORK: usize = 1_000_000;
 
-/// Calls `visit` with every start state and every action sequence of length `horizon`.
+/// Calls `visit` with every start state, every action sequence of length `horizon`, in order, and where it
+/// leads in each of `kernels`. What sequences have in common is walked once.
 fn for_each_sequence<T: Number>(
     mdp: &Mdp<T>,
+    kernels: &[&Kernel<T>],
     horizon: usize,
-    mut visit: impl FnMut(usize, &[usize]),
+    mut visit: impl FnMut(usize, &[usize], &[Walk<T>]),
 ) -> Result<()> {
     let (states, actions) = (mdp.states(), mdp.actions());
-    let count = (0..horizon)
-        .try_fold(states, |n, _| n.checked_mul(actions).filter(|n| *n <= MAX_SEQUENCES));
-    let Some(count) = count else {
+    let work = (0..horizon).try_fold(states * states * states, |n, _| {
+        n.checked_mul(actions).filter(|n| *n <= MAX_WORK)
+    });
+    if work.is_none() || horizon > MAX_WORK {
         let problem = format!(
-            "expected at most {MAX_SEQUENCES} action sequences over all start states, got {states} x \
+            "expected at most {MAX_WORK} for states^3 x actions^steps, got {states}^3 x \
              {actions}^{horizon}; take a shorter horizon"
         );
         return Err(Error::config("horizon", problem));
-    };
-    let mut sequence = vec![0; horizon];
-    for index in 0..count {
-        let mut rest = index / states;
-        for a in sequence.iter_mut().rev() {
-            *a = rest % actions;
-            rest /= actions;
+    }
+    for start in 0..states {
+        // What is still to be walked, the next on top: actions so far and where they lead.
+        let begin = kernels.iter().map(|_| Walk::new(mdp, start)).collect::<Vec<_>>();
+        let mut open = vec![(Vec::new(), begin)];
+        while let Some((sequence, walks)) = open.pop() {
+            if sequence.len() == horizon {
+                visit(start, &sequence, &walks);
+                continue;
+            }
+            for a in (0..actions).rev() {
+                let mut further = walks.clone();
+                for (walk, kernel) in further.iter_mut().zip(kernels) {
+                    walk.step(mdp, kernel, a);
+                }
+                open.push(([&sequence[..], &[a]].concat(), further));
+            }
         }
-        visit(index % states, &sequence);
     }
     Ok(())
 }
@@ -167,11 +184,10 @@ pub fn largest_difference<T: Number>(
     terminal: &[T],
     horizon: usize,
 ) -> Result<(T, usize, Vec<usize>)> {
-    let (mdp, model) = (&problem.mdp, &problem.model);
+    let kernels = [problem.mdp.transition(), &problem.model];
     let mut best: Option<(T, usize, Vec<usize>)> = None;
-    for_each_sequence(mdp, horizon, |start, actions| {
-        let truth = sequence_return(mdp, mdp.transition(), terminal, start, actions);
-        let difference = truth - sequence_return(mdp, model, terminal, start, actions);
+    for_each_sequence(&problem.mdp, &kernels, horizon, |start, actions, walks| {
+        let difference = walks[0].total(terminal) - walks[1].total(terminal);
         if best.as_ref().is_none_or(|(d, _, _)| difference > *d) {
             best = Some((difference, start, actions.to_vec()));
         }
@@ -190,8 +206,8 @@ pub fn open_loop_actions<T: Number>(
     horizon: usize,
 ) -> Result<Vec<usize>> {
     let mut best: Vec<Option<(T, usize)>> = vec![None; problem.mdp.states()];
-    for_each_sequence(&problem.mdp, horizon, |start, actions| {
-        let value = sequence_return(&problem.mdp, &problem.model, terminal, start, actions);
+    for_each_sequence(&problem.mdp, &[&problem.model], horizon, |start, actions, walks| {
+        let value = walks[0].total(terminal);
         if best[start].as_ref().is_none_or(|(v, _)| value > *v) {
             best[start] = Some((value, actions.first().copied().unwrap_or(0)));
         }

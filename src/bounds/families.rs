@@ -18,8 +18,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// [`crate::Error::Config`] for numbers that are no probabilities or no discount.
-#[allow(clippy::needless_pass_by_value)] // numbers, as the discount is
-pub fn swapped<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Problem<T>> {
+pub fn swapped<T: Number>(gamma: T, truth: &[T; 2], model: &[T; 2]) -> Result<Problem<T>> {
     let kernel = |p: &[T; 2]| {
         Kernel::from_fn(2, 2, |s, a| match s {
             0 => vec![T::one() - &p[a], p[a].clone()],
@@ -27,8 +26,8 @@ pub fn swapped<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Prob
         })
     };
     let (zero, one) = (T::zero, T::one);
-    let mdp = Mdp::new(gamma, &[vec![zero(), zero()], vec![one(), one()]], kernel(&truth)?)?;
-    Problem::new(mdp, kernel(&model)?, vec![T::zero(); 2])
+    let mdp = Mdp::new(gamma, &[vec![zero(), zero()], vec![one(), one()]], kernel(truth)?)?;
+    Problem::new(mdp, kernel(model)?, vec![T::zero(); 2])
 }
 
 /// [`swapped`] with `truth = [p, 0]` and a model in which the two are `2 lead` apart the other way:
@@ -39,7 +38,7 @@ pub fn swapped<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Prob
 pub fn nearly_tied<T: Number>(gamma: T, p: &T, lead: &T) -> Result<Problem<T>> {
     let half = p.clone() / T::ratio(2, 1);
     let model = [half.clone() - lead, half + lead];
-    swapped(gamma, [p.clone(), T::zero()], model)
+    swapped(gamma, &[p.clone(), T::zero()], &model)
 }
 
 /// Three states; the choice is made once, between a chance `truth[i]` (in the model `model[i]`) of
@@ -47,8 +46,7 @@ pub fn nearly_tied<T: Number>(gamma: T, p: &T, lead: &T) -> Result<Problem<T>> {
 ///
 /// # Errors
 /// As [`swapped`].
-#[allow(clippy::needless_pass_by_value)] // numbers, as the discount is
-pub fn one_shot<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Problem<T>> {
+pub fn one_shot<T: Number>(gamma: T, truth: &[T; 2], model: &[T; 2]) -> Result<Problem<T>> {
     let (zero, one) = (T::zero, T::one);
     let kernel = |p: &[T; 2]| {
         Kernel::from_fn(3, 2, |s, a| match s {
@@ -58,8 +56,8 @@ pub fn one_shot<T: Number>(gamma: T, truth: [T; 2], model: [T; 2]) -> Result<Pro
         })
     };
     let pays = [vec![zero(), zero()], vec![one(), one()], vec![zero(), zero()]];
-    let mdp = Mdp::new(gamma, &pays, kernel(&truth)?)?;
-    Problem::new(mdp, kernel(&model)?, vec![zero(); 3])
+    let mdp = Mdp::new(gamma, &pays, kernel(truth)?)?;
+    Problem::new(mdp, kernel(model)?, vec![zero(); 3])
 }
 
 /// A ring of `horizon` states without chance, `V* = 0`, and a value that is `eps` too low at state 0

@@ -22,7 +22,7 @@ fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Res
         return Err(Error::config(key(), problem));
     }
     // A NaN is not at least 0 either.
-    if let Some(p) = row.iter().find(|p| p.partial_cmp(&&T::zero()).is_none_or(Ordering::is_lt)) {
+    if let Some(p) = row.iter().find(|p| **p < T::zero() || !p.is_finite()) {
         let problem = format!("expected probabilities of at least 0, got {p}");
         return Err(Error::config(key(), problem));
     }

@@ -128,23 +128,25 @@ impl<T: Number> Regret<T> {
         }
         for (t, d) in decisions.iter().enumerate() {
             let key = |name: &str| format!("decisions[{t}].{name}");
+            let numbers = [&d.slope, &d.curvature, &d.bias, &d.tilt, &d.alpha, &d.keep, &d.moved];
+            if let Some(x) = numbers.into_iter().find(|x| !x.is_finite()) {
+                return refuse(&key("cost"), format!("expected finite numbers, got {x}"));
+            }
             if !inside(&d.comparator) {
                 let problem = format!("expected a point of [-1, 1], got {}", d.comparator);
                 return refuse(&key("comparator"), problem);
             }
-            if d.curvature.partial_cmp(&T::zero()).is_none_or(Ordering::is_lt) {
+            if d.curvature < T::zero() {
                 let problem = format!("expected at least 0, got {}", d.curvature);
                 return refuse(&key("curvature"), problem);
             }
-            let reach = d.keep.abs() + d.moved.abs();
-            if reach.partial_cmp(&T::one()).is_none_or(Ordering::is_gt) {
+            if d.keep.abs() + d.moved.abs() > T::one() {
                 let problem =
                     "expected |keep| + |move| of at most 1: the shift must not leave [-1, 1]";
                 return refuse(&key("keep"), problem.into());
             }
             let before = t.checked_sub(1).map(|t| &decisions[t].alpha);
-            let stands = d.alpha.partial_cmp(&T::zero()).is_none_or(Ordering::is_le);
-            if stands || before.is_some_and(|before| d.alpha > *before) {
+            if d.alpha <= T::zero() || before.is_some_and(|before| d.alpha > *before) {
                 let problem =
                     format!("expected step sizes above 0 that do not rise, got {}", d.alpha);
                 return refuse(&key("alpha"), problem);

@@ -35,7 +35,7 @@
 //!
 //! // The model believes in the wrong one of two actions, with probability 1/10 instead of 0.
 //! let q = Rational::ratio;
-//! let problem = swapped(q(9, 10), [q(1, 10), q(0, 1)], [q(0, 1), q(1, 10)])?;
+//! let problem = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)])?;
 //! let bound = Theorem1::of(&problem, 1, &Reading::default());
 //! let loss = problem.play(1, Play::Receding, Favour::Index)?.gap;
 //! assert_eq!(loss.to_string(), "90/19");

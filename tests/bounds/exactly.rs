@@ -115,7 +115,7 @@ fn the_other_corrected_forms_hold_on_random_problems() {
 
 #[test]
 fn mopacs_theorem_on_its_counterexample() {
-    let problem = swapped(q(9, 10), [q(1, 10), q(0, 1)], [q(0, 1), q(1, 10)]).unwrap();
+    let problem = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)]).unwrap();
     for play in PLAYS {
         for (h, ratio_tv, ratio_l1) in [(1, "900/19", "450/19"), (3, "90000/5149", "45000/5149")] {
             let gap = problem.play(h, play, Favour::Index).unwrap().gap;
@@ -131,7 +131,7 @@ fn mopacs_theorem_on_its_counterexample() {
         }
     }
     // The metric reading: the distance of the states scales the bound and not the loss.
-    let deterministic = swapped(q(9, 10), [q(1, 1), q(0, 1)], [q(0, 1), q(1, 1)]).unwrap();
+    let deterministic = swapped(q(9, 10), &[q(1, 1), q(0, 1)], &[q(0, 1), q(1, 1)]).unwrap();
     assert_eq!(deterministic.play(2, Play::Receding, Favour::Index).unwrap().gap, q(9, 1));
     let truth = deterministic.mdp.transition();
     for c in [q(1, 10), q(1, 1000)] {
@@ -250,7 +250,7 @@ fn a_shift_that_keeps_everything_is_gradient_descent_within_the_interval() {
 #[test]
 fn ties_go_to_the_lowest_index_or_to_the_worst_action() {
     // The model cannot tell the actions apart; the first is the better one.
-    let tied = swapped(q(9, 10), [q(1, 10), q(0, 1)], [q(1, 20), q(1, 20)]).unwrap();
+    let tied = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(1, 20), q(1, 20)]).unwrap();
     for (play, h) in PLAYS.iter().flat_map(|p| [(*p, 1), (*p, 3)]) {
         assert_eq!(tied.play(h, play, Favour::Index).unwrap().gap, q(0, 1));
         assert_eq!(tied.play(h, play, Favour::Adversary).unwrap().gap, q(90, 19));
@@ -258,7 +258,7 @@ fn ties_go_to_the_lowest_index_or_to_the_worst_action() {
         let worst_first = tied.worst_first().unwrap();
         assert_eq!(worst_first.play(h, play, Favour::Index).unwrap().gap, q(90, 19));
     }
-    let float = swapped(0.9, [0.1, 0.0], [0.05, 0.05]).unwrap();
+    let float = swapped(0.9, &[0.1, 0.0], &[0.05, 0.05]).unwrap();
     let gap = float.play(2, Play::Receding, Favour::Adversary).unwrap().gap;
     assert!((gap - 90.0 / 19.0).abs() < 1e-13, "a few roundings of a number below 10: {gap}");
 }

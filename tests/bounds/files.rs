@@ -25,7 +25,7 @@ fn text() -> String {
 #[test]
 fn decimals_and_fractions_give_the_problem_they_name() {
     let given = from_json(&text()).unwrap();
-    let expected = swapped(q(9, 10), [q(1, 10), q(0, 1)], [q(0, 1), q(1, 10)]).unwrap();
+    let expected = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)]).unwrap();
     assert_eq!(given.problem, expected);
     // More digits than an f64 has: 1 - 1e-20 and 1e-20 sum to one exactly.
     let long = text().replace("[1,0],[\"9/10\"", "[0.99999999999999999999,1e-20],[\"9/10\"");
@@ -52,14 +52,14 @@ fn what_is_written_is_read_back() {
     }
 }
 
-fn measured(name: &str, text: &str, options: Options) -> Value {
-    measure(name, &from_json(text).unwrap(), &options).unwrap()
+fn measured(name: &str, text: &str, options: &Options) -> Value {
+    measure(name, &from_json(text).unwrap(), options).unwrap()
 }
 
 #[test]
 fn mopacs_theorem_is_measured_as_asked() {
     let three = Options { horizon: Some(3), ..Options::default() };
-    let got = measured("mopac-theorem-1", &text(), three);
+    let got = measured("mopac-theorem-1", &text(), &three);
     let expected = [
         ("gap", json!("90/19")),
         ("eps_f", json!("1/10")),
@@ -75,13 +75,13 @@ fn mopacs_theorem_is_measured_as_asked() {
     for (key, value) in expected {
         assert_eq!(got[key], value, "{key}");
     }
-    let l1 = measured("mopac-theorem-1", &text(), Options { norm: Norm::L1, ..three });
+    let l1 = measured("mopac-theorem-1", &text(), &Options { norm: Norm::L1, ..three.clone() });
     assert_eq!((&l1["eps_f"], &l1["bound_printed"]), (&json!("1/5"), &json!("271/500")));
     assert_eq!(l1["bound_corrected"], "18");
     // A value: V^ = 0 is off by 10 at state 1. r_max as the span is the same here.
     let valued = text().replace("null", "[0, 0]");
     let span = Options { range: Some(RewardRange::Span), play: Play::Executed, ..three };
-    let got = measured("mopac-theorem-1", &valued, span);
+    let got = measured("mopac-theorem-1", &valued, &span);
     assert_eq!(got["eps_v"], "10");
     // 2 g^3 10 / (1 - g^3) + 18
     let value = n("14.58") / n("0.271");
@@ -92,13 +92,17 @@ fn mopacs_theorem_is_measured_as_asked() {
 #[test]
 fn other_statements_are_measured_too() {
     let options = Options { horizon: Some(3), ..Options::default() };
-    let pair = measured("mopac-lemma-2", &text(), options);
+    let pair = measured("mopac-lemma-2", &text(), &options);
     assert_eq!((&pair["gap"], &pair["bound_printed"]), (&json!("90/19"), &json!("18/19")));
-    let greedy = measured("polo-lemma-1", &text(), Options::default());
+    let greedy = measured("polo-lemma-1", &text(), &Options::default());
     assert_eq!((&greedy["gap"], &greedy["eps_f"]), (&json!("0"), &json!("0")));
     // J - J_r of the sequence that leaves state 0 in truth and not in the model, three steps of it.
-    let sequence = measured("demorl-lemma-1", &text(), options);
+    let sequence = measured("demorl-lemma-1", &text(), &options);
     assert_eq!(sequence["actions"], json!([0, 0, 0]));
+    // g 0.1 + g^2 0.19 of rewards, and at the end 0.271 of the difference of V* = 10 and 90/19.
+    let rewards = n("0.09") + n("0.81") * n("0.19");
+    let end = n("0.729") * n("0.271") * (q(10, 1) - q(90, 19));
+    assert_eq!(sequence["gap"], (rewards + end).to_string());
     assert_eq!(
         (&sequence["corrected_holds"], &sequence["printed_holds"]),
         (&json!(true), &json!(true))
@@ -106,7 +110,7 @@ fn other_statements_are_measured_too() {
     let mut both: Value = serde_json::from_str(&text()).unwrap();
     both["policy"] = json!([[0.1, 0.9], [1, 0]]);
     both["data_policy"] = json!([[0, 1], [1, 0]]);
-    let step = measured("maac-theorem-4.1", &both.to_string(), Options::default());
+    let step = measured("maac-theorem-4.1", &both.to_string(), &Options::default());
     assert_eq!(step["tv"], "1/10");
     assert_eq!(step["corrected_holds"], true);
     for (name, words) in [

@@ -18,7 +18,9 @@ fn found<T: Target>(target: &T, evaluations: u64) -> Found<T::Instance> {
     search(target, &budget(evaluations), &|_| ())
 }
 
-fn planning(play: Play, variant: fn(&Theorem1<f64>) -> f64) -> Planning {
+type Variant = fn(&Theorem1<f64>) -> f64;
+
+fn planning(play: Play, variant: Variant) -> Planning {
     let reading = Reading { play, ..Reading::default() };
     let right = Planning::new(PlanningBound::MopacTheorem1, reading, None);
     Planning { variant: Some(variant), ..right }
@@ -36,7 +38,7 @@ type Variant = (&'static str, fn(&Theorem1<f64>) -> f64);
 
 #[test]
 fn wrong_variants_of_mopacs_theorem_are_found_out() {
-    let variants: [Variant; 6] = [
+    let variants: [(&str, Variant); 6] = [
         ("factor 2 of the value dropped", |t| terms(t).0 / 2.0 + terms(t).1),
         ("factor 2 of the model dropped", |t| terms(t).0 + terms(t).1 / 2.0),
         ("1 - g for (1 - g)^2", |t| terms(t).0 + (1.0 - t.gamma) * terms(t).1),
@@ -131,14 +133,14 @@ fn one_thread_and_several_find_the_same() {
     assert_ne!(other.corrected.histogram, one.corrected.histogram);
 }
 
-fn report(name: &str, options: Options) -> Report {
-    check(name, &options, &|_| ()).unwrap()
+fn report(name: &str, options: &Options) -> Report {
+    check(name, options, &|_| ()).unwrap()
 }
 
 #[test]
 fn verdicts_are_those_of_the_audit() {
     for statement in STATEMENTS {
-        let report = report(statement.name, Options { evaluations: 20_000, ..Options::default() });
+        let report = report(statement.name, &Options { evaluations: 20_000, ..Options::default() });
         let name = statement.name;
         assert_eq!(report.printed_holds(), name == "demorl-lemma-1", "{name}");
         assert!(report.corrected_holds(), "{name}");
@@ -170,7 +172,7 @@ fn verdicts_are_those_of_the_audit() {
 #[test]
 fn polos_second_lemma_is_true_for_plans_that_are_run() {
     let executed = Options { play: Play::Executed, evaluations: 50_000, ..Options::default() };
-    let report = report("polo-lemma-2", executed);
+    let report = report("polo-lemma-2", &executed);
     assert!(report.printed_holds() && report.counterexamples.is_empty());
     assert!(report.tightness() > 0.9999);
 }
@@ -178,12 +180,16 @@ fn polos_second_lemma_is_true_for_plans_that_are_run() {
 #[test]
 fn a_horizon_can_be_fixed_and_a_search_can_be_timed() {
     let options = Options { horizon: Some(2), evaluations: 5_000, ..Options::default() };
-    let short = report("mopac-theorem-1", options);
+    let short = report("mopac-theorem-1", &options);
     assert_eq!(short.attack.evaluations, 5_000);
-    let timed = report("mopac-theorem-1", Options { seconds: Some(0.2), ..options });
+    let timed = report("mopac-theorem-1", &Options { seconds: Some(0.2), ..options.clone() });
     assert!(timed.attack.evaluations >= short.attack.evaluations);
     let zero = check("mopac-theorem-1", &Options { horizon: Some(0), ..options }, &|_| ());
     assert!(zero.unwrap_err().to_string().contains("at least 1 step, got 0"));
+    let long = check("polo-lemma-2", &Options { horizon: Some(31), ..options.clone() }, &|_| ());
+    assert!(long.unwrap_err().to_string().contains("at most 30 steps"));
+    let none = check("polo-lemma-2", &Options { evaluations: 0, ..options.clone() }, &|_| ());
+    assert!(none.unwrap_err().to_string().contains("`evaluations`: expected 1 to"));
     let other = check("mopac-theorem-7", &options, &|_| ()).unwrap_err().to_string();
     assert!(other.contains("did you mean `mopac-theorem-1`"), "{other}");
 }

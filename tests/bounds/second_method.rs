@@ -157,7 +157,7 @@ fn mopac(
 
 #[test]
 fn a_swapped_model_breaks_mopacs_theorem_in_both_norms_and_both_plays() {
-    let problem = swapped(q(9, 10), [q(1, 10), q(0, 1)], [q(0, 1), q(1, 10)]).unwrap();
+    let problem = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)]).unwrap();
     for play in [Play::Receding, Play::Executed] {
         for h in 1..=4 {
             let loss = certain_loss(&problem, h, play, 0);
@@ -172,7 +172,7 @@ fn a_swapped_model_breaks_mopacs_theorem_in_both_norms_and_both_plays() {
 fn models_near_a_tie_and_a_single_choice_break_it_too() {
     let problem = nearly_tied(q(9, 10), &q(1, 10), &q(1, 1000)).unwrap();
     assert!(certain_loss(&problem, 3, Play::Receding, 0) > q(102, 100));
-    let problem = one_shot(q(9, 10), [q(3, 5), q(2, 5)], [q(2, 5), q(1, 2)]).unwrap();
+    let problem = one_shot(q(9, 10), &[q(3, 5), q(2, 5)], &[q(2, 5), q(1, 2)]).unwrap();
     let loss = certain_loss(&problem, 1, Play::Receding, 0);
     assert!(loss > mopac(&q(9, 10), 1, q(0, 1), q(1, 1), q(2, 5)));
 }

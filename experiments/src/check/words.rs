@@ -50,10 +50,10 @@ fn sides((left, right): &(Rational, Rational), sign: &str) -> String {
 
 fn ratio_words(r: &Rational) -> String {
     let (fraction, decimal) = (r.to_string(), short(r.float()));
-    if fraction.len() > 12 || fraction == decimal {
-        decimal
-    } else {
-        format!("{fraction} = {decimal}")
+    match fraction.contains('/') {
+        false => fraction,
+        true if fraction.len() > 12 => decimal,
+        true => format!("{fraction} = {decimal}"),
     }
 }
 

@@ -96,7 +96,7 @@ impl Planning {
             if chance(0.8, rng) {
                 nearly_tied(gamma, &p, &lead).ok()
             } else {
-                swapped(gamma, [p, p * rng.uniform()], [p * rng.uniform(), p]).ok()
+                swapped(gamma, &[p, p * rng.uniform()], &[p * rng.uniform(), p]).ok()
             }
         };
         let horizon = self.horizon.unwrap_or_else(|| 1 + rng.below(LONGEST));

@@ -13,18 +13,22 @@ use crate::bounds::problem::Problem;
 use crate::bounds::reading::{Norm, Reading, RewardRange};
 use crate::error::Result;
 
-/// Left side, lemma, problem and terminal.
-type Soured<T> = (T, Lemma1<T>, Problem<T>, Vec<T>);
+/// A model in which a good state turns bad, and the value agrees with it.
+struct Souring<T> {
+    left: T,
+    lemma: Lemma1<T>,
+    problem: Problem<T>,
+    terminal: Vec<T>,
+}
 
-/// A model in which a good state turns bad, and the value agrees with it: left side and constants.
-fn souring<T: Number>(gamma: T, eps: &T, horizon: usize, reading: &Reading) -> Result<Soured<T>> {
+fn souring<T: Number>(gamma: T, eps: &T, horizon: usize, reading: &Reading) -> Result<Souring<T>> {
     let problem = leak(gamma, eps, T::one(), -T::one())?;
     let terminal = vec![T::one(), -T::one()];
     let actions = vec![0; horizon];
     let run = |kernel| sequence_return(&problem.mdp, kernel, &terminal, 0, &actions);
     let left = run(problem.mdp.transition()) - run(&problem.model);
     let lemma = Lemma1::of(&problem, &terminal, horizon, reading);
-    Ok((left, lemma, problem, terminal))
+    Ok(Souring { left, lemma, problem, terminal })
 }
 
 /// Lemma 1.
@@ -35,7 +39,7 @@ pub(super) fn sequences(
 ) -> Result<Report> {
     let reading = options.reading(RewardRange::Abs);
     let h = options.horizon.unwrap_or(5);
-    let (left, lemma, problem, terminal) = souring(q(9, 10), &q(1, 10), h, &reading)?;
+    let Souring { left, lemma, problem, terminal } = souring(q(9, 10), &q(1, 10), h, &reading)?;
     let mut mdp = file::to_json(&problem);
     mdp["value"] = terminal.iter().map(file::text).collect();
     let tight = Example {
@@ -49,7 +53,7 @@ pub(super) fn sequences(
     };
     let mut points = Vec::new();
     for h in 1..=20 {
-        let (left, lemma, ..) = souring(0.9, &0.1, h, &reading)?;
+        let Souring { left, lemma, .. } = souring(0.9, &0.1, h, &reading)?;
         points.push([h as f64, left, lemma.printed(), lemma.corrected()]);
     }
     let norm = match reading.norm {

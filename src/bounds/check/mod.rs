@@ -42,6 +42,10 @@ pub struct Options {
     pub seed: u64,
 }
 
+/// The most: each leaves eight bytes, to count different ones.
+const MOST: u64 = 100_000_000;
+/// The longest horizon of a search.
+const LONGEST: usize = 30;
 /// Evaluations of a search unless told otherwise.
 pub const EVALUATIONS: u64 = 1_250_000;
 
@@ -69,6 +73,10 @@ impl Options {
     fn validate(&self) -> Result<()> {
         if self.horizon == Some(0) {
             return Err(Error::config("horizon", "expected at least 1 step, got 0"));
+        }
+        if self.evaluations == 0 || self.evaluations > MOST {
+            let problem = format!("expected 1 to {MOST}, got {}", self.evaluations);
+            return Err(Error::config("evaluations", problem));
         }
         let seconds = self.seconds.unwrap_or(0.0);
         if !(0.0..=1e6).contains(&seconds) {
@@ -282,6 +290,12 @@ fn searched_json(s: &Searched) -> Value {
 /// [`Error::Config`] for a name that there is not, or options out of range.
 pub fn check(name: &str, options: &Options, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
     options.validate()?;
+    if options.horizon.is_some_and(|h| h > LONGEST) {
+        let problem = format!(
+            "expected at most {LONGEST} steps in a search, whose rings have a state a step"
+        );
+        return Err(Error::config("horizon", problem));
+    }
     let statement = find(name)?;
     match statement.name {
         "mopac-theorem-1" | "polo-lemma-1" | "polo-lemma-2" => {

@@ -66,7 +66,7 @@ fn exact(
     })
 }
 
-/// A family, what it is, a problem of it and the horizon.
+/// A problem, what it is called and is, and how far ahead is planned.
 type Candidate = (&'static str, String, Problem<Rational>, usize);
 
 /// Problems that may break the printed form.
@@ -77,7 +77,7 @@ fn candidates(bound: PlanningBound, horizon: Option<usize>, play: Play) -> Resul
         let h = horizon.unwrap_or(1);
         let about =
             format!("the model swaps a good and a bad action; exact value; g = 9/10, H = {h}");
-        let model = swapped(g(), [q(1, 10), q(0, 1)], [q(0, 1), q(1, 10)])?;
+        let model = swapped(g(), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)])?;
         out.push(("swapped", about, model.clone(), h));
         let longer = horizon.unwrap_or(10);
         if longer != h {
@@ -87,7 +87,7 @@ fn candidates(bound: PlanningBound, horizon: Option<usize>, play: Play) -> Resul
         let about = format!("the model is 1/1000 from a tie; exact value; g = 9/10, H = {h}");
         out.push(("nearly-tied", about, nearly_tied(g(), &q(1, 10), &q(1, 1000))?, h));
         let about = format!("one choice between chances of a good end; exact value; H = {h}");
-        let once = one_shot(g(), [q(3, 5), q(2, 5)], [q(2, 5), q(1, 2)])?;
+        let once = one_shot(g(), &[q(3, 5), q(2, 5)], &[q(2, 5), q(1, 2)])?;
         out.push(("one-shot", about, once, h));
     }
     if bound == PlanningBound::PoloLemma1 {
