@@ -1,7 +1,5 @@
 //! Finite Markov decision processes: transitions, policies, backups, evaluation, optimality.
 
-use std::cmp::Ordering;
-
 use num_traits::Signed;
 
 use super::number::{Number, dot, largest, smallest, whole};

@@ -1,7 +1,5 @@
 //! M-DeMoRL's Theorem 1: the regret of dynamic mirror descent, on the interval `[-1, 1]`.
 
-use std::cmp::Ordering;
-
 use super::number::{Number, largest, power, whole};
 use crate::error::{Error, Result};
 

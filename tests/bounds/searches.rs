@@ -33,9 +33,6 @@ fn terms(t: &Theorem1<f64>) -> (f64, f64) {
     (value, 2.0 * t.gamma * t.eps_f * t.span / (left * left))
 }
 
-/// What is wrong, and the right side that it gives.
-type Variant = (&'static str, fn(&Theorem1<f64>) -> f64);
-
 #[test]
 fn wrong_variants_of_mopacs_theorem_are_found_out() {
     let variants: [(&str, Variant); 6] = [
@@ -184,7 +181,7 @@ fn a_horizon_can_be_fixed_and_a_search_can_be_timed() {
     assert_eq!(short.attack.evaluations, 5_000);
     let timed = report("mopac-theorem-1", &Options { seconds: Some(0.2), ..options.clone() });
     assert!(timed.attack.evaluations >= short.attack.evaluations);
-    let zero = check("mopac-theorem-1", &Options { horizon: Some(0), ..options }, &|_| ());
+    let zero = check("mopac-theorem-1", &Options { horizon: Some(0), ..options.clone() }, &|_| ());
     assert!(zero.unwrap_err().to_string().contains("at least 1 step, got 0"));
     let long = check("polo-lemma-2", &Options { horizon: Some(31), ..options.clone() }, &|_| ());
     assert!(long.unwrap_err().to_string().contains("at most 30 steps"));

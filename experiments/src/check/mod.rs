@@ -40,7 +40,7 @@ pub fn run(args: &Check, quiet: bool) -> Result<()> {
         // A horizon that one statement has no use for must not stop the others.
         let horizon = options.horizon.filter(|_| args.result != "all" || name != "polo-lemma-1");
         let bar = Progress::counting("instances", name, args.evaluations, quiet);
-        let found = check(name, &Options { horizon, ..options }, &|n| bar.update(n, &[]));
+        let found = check(name, &Options { horizon, ..options.clone() }, &|n| bar.update(n, &[]));
         bar.finish();
         let report = found?;
         if !args.json {

@@ -24,7 +24,7 @@ use super::reading::{Norm, Play, Reading, RewardRange};
 use crate::error::{Error, Result};
 
 /// What is left open by the statements, and how long to search.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The norm of the model error.
     pub norm: Norm,
