@@ -144,8 +144,8 @@ fn for_each_sequence<T: Number>(
     });
     if work.is_none() || horizon > MAX_WORK {
         let problem = format!(
-            "expected at most {MAX_WORK} for states^3 x actions^steps, got {states}^3 x \
-             {actions}^{horizon}; take a shorter horizon"
+            "expected at most {MAX_WORK} for states^3 x actions^steps, because all action sequences are \
+             tried, got {states}^3 x {actions}^{horizon}; take a shorter horizon"
         );
         return Err(Error::config("horizon", problem));
     }

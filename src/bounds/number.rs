@@ -151,7 +151,7 @@ pub(super) fn dot<T: Number>(p: &[T], v: &[T]) -> T {
 
 /// Longest number that is read, and the largest power of ten in it: enough for any real input, and
 /// a bound on what a garbled file can cost.
-const MAX_LENGTH: usize = 200;
+const MAX_LENGTH: usize = 400;
 const MAX_EXPONENT: i32 = 400;
 
 /// Reads a fraction (`-3/4`), a whole number or a decimal (`0.1`, `2.5e-3`), exactly.

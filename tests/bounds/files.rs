@@ -1,5 +1,6 @@
 //! Problems as JSON, and statements on them.
 
+use hstep::bounds::Rational;
 use hstep::bounds::attack::{Planning, PlanningBound, Target as _};
 use hstep::bounds::check::{Options, measure};
 use hstep::bounds::families::{joint, swapped};
@@ -185,16 +186,18 @@ fn what_is_too_large_is_refused_at_once() {
         error.contains("at most 50 states and 50 actions") && error.contains("10000"),
         "{error}"
     );
-    // Fifty states with a prime denominator each would have values of some thousand digits a number.
-    let row = |s: i64| -> Vec<String> {
-        (0..50).map(|i| if i == 0 { "1".into() } else { format!("0/{}", s * 50 + i) }).collect()
-    };
-    let primes = json!({
-        "gamma": "9/10", "reward": vec![vec![0]; 50],
-        "transition": (0..50).map(|s| vec![row(s)]).collect::<Vec<_>>(),
+    // Forty prime denominators a row: the value of fifty such states would have thousands of digits.
+    let is_prime = |n: &i64| (2..70).all(|d| n % d != 0);
+    let primes: Vec<i64> = (1000..4900).filter(is_prime).take(40).collect();
+    let mut row: Vec<Rational> = primes.iter().map(|p| q(1, *p)).collect();
+    row.resize(49, q(0, 1));
+    row.push(q(1, 1) - row.iter().fold(q(0, 1), |sum, p| sum + p));
+    let row: Vec<String> = row.iter().map(Rational::to_string).collect();
+    let many = json!({
+        "gamma": "9/10", "reward": vec![vec![0]; 50], "transition": vec![vec![row]; 50],
     });
-    // Zeros have no denominator: this one is small.
-    assert!(from_json(&primes.to_string()).is_ok());
+    let error = from_json(&many.to_string()).unwrap_err().to_string();
+    assert!(error.contains("`transition`: the exact value of 50 states"), "{error}");
     let given = from_json(&text()).unwrap();
     let long = Options { horizon: Some(1_000_000), ..Options::default() };
     let error = measure("mopac-theorem-1", &given, &long).unwrap_err().to_string();
