@@ -222,8 +222,9 @@ pub struct Check {
     /// A statement (see `hstep list bounds`), or `all`.
     #[arg(value_name = "RESULT|all")]
     pub result: String,
-    /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma, `reward [S][A]`,
-    /// `transition` and `model [S][A][S]`, `value [S]` or null for V*; numbers or strings "p/q".
+    /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma; reward, a list a
+    /// state of a number an action; transition and model, beneath it a list of probabilities of next
+    /// states; value, a number a state, or null for V*. Numbers are decimals or strings "p/q".
     #[arg(long, value_name = "FILE.json")]
     pub mdp: Option<PathBuf>,
     /// Steps that are planned; several when left out, but for --mdp.

@@ -15,7 +15,7 @@ const FOLDER: &str = "bounds";
 /// What a histogram shows of the ratios.
 const RATIOS: (f64, f64) = (1e-3, 1e3);
 /// The lowest share of instances that is shown, in per cent.
-const SELDOM: f64 = 1e-4;
+const SELDOM: f64 = 5e-5;
 /// Where ratios without a bound are drawn.
 const TOP: f64 = 1e5;
 
@@ -88,7 +88,7 @@ fn one(report: &Report) -> Figure {
         series: vec![
             Series::line("printed", 1, printed).without_markers(),
             Series::line("corrected", 0, corrected).without_markers(),
-            Series::line("1", 4, vec![(1.0, SELDOM), (1.0, 150.0)]).without_markers(),
+            Series::line("bound attained", 4, vec![(1.0, SELDOM), (1.0, 150.0)]).without_markers(),
         ],
         notes: Vec::new(),
     };
@@ -97,7 +97,8 @@ fn one(report: &Report) -> Figure {
         title: format!("{}, {}: {}", s.paper, s.equation, s.about),
         caption: format!(
             "Left: {}. Right: {} instances of the search",
-            curve.about, report.attack.evaluations
+            curve.about,
+            words::grouped(report.attack.evaluations)
         ),
         size: (1240, 520),
         panels: vec![left, right],
@@ -142,7 +143,7 @@ fn summary(reports: &[Report]) -> Figure {
             series: vec![
                 Series::points("printed", 1, points(Report::largest_printed)),
                 Series::points("corrected", 0, points(Report::tightness)),
-                Series::line("1", 4, vec![(-0.5, 1.0), (end, 1.0)]).without_markers(),
+                Series::line("bound attained", 4, vec![(-0.5, 1.0), (end, 1.0)]).without_markers(),
             ],
             notes: unbounded.map(note).collect(),
         }],
