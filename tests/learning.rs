@@ -265,6 +265,56 @@ fn what_an_environment_answers_must_be_finite() {
     }
 }
 
+/// A pendulum whose simulation fails at some of its steps.
+struct Failing {
+    inner: Box<dyn Env>,
+    fails_at: &'static [usize],
+    steps: usize,
+}
+
+impl Env for Failing {
+    fn info(&self) -> &EnvInfo {
+        self.inner.info()
+    }
+
+    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
+        self.inner.reset(rng)
+    }
+
+    fn step(&mut self, action: &[f64]) -> Result<Step> {
+        self.steps += 1;
+        let mut step = self.inner.step(action)?;
+        step.truncated |= self.failure_kind().is_some();
+        Ok(step)
+    }
+
+    fn failure_kinds(&self) -> &'static [&'static str] {
+        &["rare", "frequent"]
+    }
+
+    fn failure_kind(&self) -> Option<&'static str> {
+        self.fails_at.contains(&self.steps).then_some("frequent")
+    }
+}
+
+#[test]
+fn the_metrics_count_the_failures_of_a_simulation() {
+    let folder = TempDir::new().unwrap();
+    let make: EnvFactory = Arc::new(|| {
+        let inner = native::make("pendulum")?;
+        Ok(Box::new(Failing { inner, fails_at: &[120, 150, 280], steps: 0 }))
+    });
+    let config = run_config("pendulum", 300);
+    go(&mut open_with(hybrid("sac"), make, config, folder.path())).unwrap();
+    let metrics = metrics(folder.path());
+    assert_eq!(numbers(&metrics, "env_steps"), [0.0, 100.0, 200.0, 300.0]);
+    let empty = vec![None; 4];
+    assert_eq!(metrics.column("failed_rare").unwrap(), empty);
+    assert_eq!(metrics.column("failed_frequent").unwrap(), [None, None, Some(2.0), Some(1.0)]);
+    // Episodes of 120, 30 and 130 steps; the last is running.
+    assert_eq!(metrics.column("train_length").unwrap(), [None, None, Some(75.0), Some(130.0)]);
+}
+
 #[test]
 fn what_an_environment_answers_in_an_evaluation_must_be_finite() {
     let cases = [

@@ -148,6 +148,10 @@ pub struct Render {
     /// The last step that is drawn; the end of the episode when left out.
     #[arg(long, value_name = "STEP")]
     pub to: Option<usize>,
+    /// Pictures by the environment's own renderer in place of drawings, as PNG or GIF (MuJoCo tasks;
+    /// needs the library OSMesa).
+    #[arg(long)]
+    pub offscreen: bool,
 }
 
 /// A file format of `hstep render`.

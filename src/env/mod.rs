@@ -149,6 +149,26 @@ pub trait Env: Send {
         None
     }
 
+    /// What makes pictures of so many pixels (width, height) with the environment's own renderer.
+    ///
+    /// # Errors
+    /// [`Error::Env`] where there is none, or it lacks a library.
+    fn painter(&self, size: [usize; 2]) -> Result<Box<dyn scene::Painter>> {
+        let _ = size;
+        Err(Error::env(&self.info().name, "this environment has no renderer of its own"))
+    }
+
+    /// The kinds of failure for which its simulation can cut an episode; each is a column
+    /// `failed_KIND` of the metrics, so short and in small letters. None by default.
+    fn failure_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Which of [`Env::failure_kinds`] cut the last step, if one did: that step is truncated.
+    fn failure_kind(&self) -> Option<&'static str> {
+        None
+    }
+
     /// This environment as a [`Simulator`], if it is one.
     fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {
         None

@@ -83,6 +83,27 @@ pub enum Role {
     Target,
 }
 
+/// A picture in rows from the top: red, green and blue of each pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `3 * width * height` numbers.
+    pub rgb: Vec<u8>,
+}
+
+/// Makes pictures of an environment's states; stays with the thread that made it.
+pub trait Painter {
+    /// The picture of a state as [`Simulator::save`](super::Simulator::save) gave it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for a state of another length,
+    /// [`Error::Env`](crate::Error::Env) where the renderer fails.
+    fn paint(&mut self, state: &[f64]) -> crate::Result<Image>;
+}
+
 impl Part {
     /// A capsule.
     #[must_use]

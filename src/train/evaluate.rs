@@ -64,7 +64,7 @@ pub struct Moment<'a> {
     /// Which of the episodes.
     pub episode: usize,
     /// Its environment, in the state that was reached.
-    pub env: &'a dyn Env,
+    pub env: &'a mut dyn Env,
     /// The action that led there, normalised; `None` after the reset.
     pub action: Option<&'a [f64]>,
     /// The sum of the rewards so far.
@@ -76,7 +76,7 @@ pub struct Moment<'a> {
 /// # Errors
 /// As the environment and the behave slot.
 pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<Evaluation> {
-    evaluate_watched(agent, make, config, &mut |_| {})
+    evaluate_watched(agent, make, config, &mut |_: Moment| {})
 }
 
 /// [`evaluate`], shown moment by moment.
@@ -87,7 +87,7 @@ pub fn evaluate_watched(
     agent: &Agent,
     make: &EnvFactory,
     config: &EvalConfig,
-    watch: &mut dyn FnMut(&Moment),
+    watch: &mut dyn FnMut(Moment),
 ) -> Result<Evaluation> {
     let starts = Rng::new(config.seed).fork("evaluation");
     let mut envs = Vec::with_capacity(config.episodes);
@@ -96,7 +96,7 @@ pub fn evaluate_watched(
         let mut env = make()?;
         obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
         finite(&obs[i], "observation", env.as_ref())?;
-        watch(&Moment { episode: i, env: env.as_ref(), action: None, total: 0.0 });
+        watch(Moment { episode: i, env: env.as_mut(), action: None, total: 0.0 });
         envs.push(env);
     }
     let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
@@ -123,8 +123,8 @@ pub fn evaluate_watched(
             finite(&step.obs, "observation", envs[i].as_ref())?;
             out.returns[i] += step.reward;
             out.lengths[i] += 1;
-            let (env, total) = (envs[i].as_ref(), out.returns[i]);
-            watch(&Moment { episode: i, env, action: Some(action), total });
+            let (env, total) = (envs[i].as_mut(), out.returns[i]);
+            watch(Moment { episode: i, env, action: Some(action), total });
             obs[i] = step.obs;
             if !(step.terminated || step.truncated) {
                 next.push(i);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::env::EnvInfo;
+use crate::env::Env;
 use crate::learner::{Agent, OPEN_LOOP};
 use crate::parts::Model;
 
@@ -45,6 +45,11 @@ impl Log {
     /// Replaces the value of `name`.
     pub fn last(&mut self, name: &str, x: f64) {
         self.0.insert(name.to_string(), (x, 1));
+    }
+
+    /// Adds 1 to the count of `name`.
+    pub fn count(&mut self, name: &str) {
+        self.0.entry(name.to_string()).or_insert((0.0, 1)).0 += 1.0;
     }
 
     /// The present value of `name`.
@@ -108,8 +113,14 @@ impl Phase {
     }
 }
 
+/// The column with the number of episodes of training that a kind of failure cut since the last row.
+pub(super) fn failure_column(kind: &str) -> String {
+    format!("failed_{kind}")
+}
+
 /// The columns of `metrics.csv`: deterministic numbers only.
-pub(super) fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
+pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
+    let info = env.info();
     let mut all: Vec<String> = [
         "env_steps",
         "model_steps",
@@ -124,6 +135,7 @@ pub(super) fn columns(agent: &Agent, info: &EnvInfo) -> Vec<String> {
     ]
     .map(String::from)
     .to_vec();
+    all.extend(env.failure_kinds().iter().map(|kind| failure_column(kind)));
     if agent.parts.critic.is_some() {
         all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
     }

@@ -9,7 +9,7 @@ mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
-use log::{columns, timing_columns};
+use log::{columns, failure_column, timing_columns};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
@@ -120,7 +120,7 @@ impl Trainer {
         if let Some(loaded) = &found {
             check_identity(loaded, identity, folder)?;
         }
-        let columns = columns(&agent, &info);
+        let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let timing = timing_columns();
         let metrics = match &found {
@@ -242,6 +242,9 @@ impl Trainer {
             self.agent.counters.episodes += 1;
             self.log.mean("train_return", self.episode.total);
             self.log.mean("train_length", self.episode.length as f64);
+            if let Some(kind) = self.env.failure_kind() {
+                self.log.count(&failure_column(kind));
+            }
             self.start_episode()?;
         }
         Ok(())

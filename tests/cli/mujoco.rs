@@ -90,7 +90,11 @@ fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
     );
     let file = empty.path().join("libmujoco.so");
     std::fs::write(&file, "not a library").unwrap();
-    fails(train().env("MUJOCO_LIB", &file), 3, &["cannot be loaded as a library", remedy]);
+    fails(
+        train().env("MUJOCO_LIB", &file),
+        3,
+        &["cannot be loaded as a library", "file too short", remedy],
+    );
     // The library is there and the models are not.
     let library = &ready().library;
     let words = ["the model file half_cheetah.xml is not here", remedy];

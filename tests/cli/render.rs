@@ -93,9 +93,13 @@ fn what_cannot_be_drawn_is_refused() {
         (&["--episodes", "0"], "`episodes`: expected at least 1"),
         (&["--frames", "0"], "`frames`: expected at least 1"),
         (&["--step", "0"], "`step`: expected at least 1"),
+        (&["--offscreen", "--format", "svg"], "expected PNG or GIF with --offscreen"),
     ] {
         fails(&mut render(&run, more), 2, &[words]);
     }
+    let words = ["environment `pendulum`", "has no renderer of its own"];
+    fails(&mut render(&run, &["--offscreen"]), 3, &words);
+    assert!(!run.file("render").exists());
     let empty = tempfile::tempdir().unwrap();
     let none = empty.path().to_str().unwrap();
     fails(&mut hstep(&["render", none]), 4, &["no run folder"]);
@@ -113,4 +117,47 @@ fn what_cannot_be_drawn_is_refused() {
         "leg-2r do",
     ];
     fails(hstep(&["render"]).arg(run), 2, &words);
+}
+
+/// A run on a MuJoCo task, of hardly any training.
+fn cheetah(root: &Path) -> std::path::PathBuf {
+    crate::ready::ready();
+    let mut train = hstep(&["train", "sac", "--env", "HalfCheetah-v4", "--steps", "1", "--out"]);
+    let small = ["run.eval.episodes=1", "critic.hidden=[4]", "actor.hidden=[4]"];
+    ended(train.arg(root).args(small).current_dir(crate::ready::root()));
+    list(&root.join("train")).pop().unwrap()
+}
+
+#[test]
+fn a_mujoco_task_is_drawn_and_painted() {
+    let root = tempfile::tempdir().unwrap();
+    let run = cheetah(root.path());
+    let file = root.path().join("strip.svg");
+    let drawn = |more: &[&str]| {
+        let mut command = hstep(&["render"]);
+        command.arg(&run).args(["--frames", "3", "--to", "20"]).args(more);
+        command.current_dir(crate::ready::root());
+        command
+    };
+    ended(&mut drawn(&["--out", file.to_str().unwrap()]));
+    let svg = std::fs::read_to_string(&file).unwrap();
+    assert!(svg.contains(">HalfCheetah v4<") && svg.contains(">1.00\u{a0}s<"), "{svg}");
+    // Three poses of eight shapes, an edge and a filling each.
+    assert!(svg.matches("<polyline").count() > 3 * 16);
+
+    let painted = root.path().join("strip.png");
+    let painted = ["--offscreen", "--out", painted.to_str().unwrap()];
+    let nowhere = "/nowhere/libOSMesa.so";
+    let words = ["environment `HalfCheetah-v4`", "libosmesa6", nowhere];
+    fails(drawn(&painted).env("HSTEP_OSMESA", nowhere), 3, &words);
+    let out = drawn(&painted).output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    match out.status.code() {
+        Some(0) => {
+            let png = std::fs::read(painted[2]).unwrap();
+            assert_eq!(u32::from_be_bytes(png[16..20].try_into().unwrap()), 2560);
+        }
+        // A machine without the library.
+        code => assert!(code == Some(3) && text.contains("libosmesa6"), "{text}"),
+    }
 }

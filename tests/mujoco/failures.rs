@@ -118,6 +118,8 @@ fn a_simulation_that_explodes_truncates_the_episode_and_says_why() {
                 "{name}"
             );
             let why = env.failure().unwrap().to_string();
+            assert_eq!(env.failure_kind(), Some("qvel"));
+            assert!(env.failure_kinds().contains(&"qvel"));
             assert!(why.contains("QVEL") && why.contains("unstable"), "{name}: {why}");
             // Where it was, not where MuJoCo itself put it: only the episode is over.
             assert_eq!(bits(&step.obs), bits(&obs), "{name}");
@@ -139,7 +141,7 @@ fn a_simulation_that_explodes_truncates_the_episode_and_says_why() {
             let (a, b) = (env.step(&zero).unwrap(), fresh.step(&zero).unwrap());
             assert_eq!(bits(&a.obs), bits(&b.obs), "{name}");
         }
-        assert_eq!(env.failure(), None);
+        assert_eq!((env.failure(), env.failure_kind()), (None, None));
     }
 }
 

@@ -5,6 +5,7 @@ mod failures;
 mod golden;
 mod known;
 mod leg;
+mod looks;
 pub mod ready;
 
 use hstep::env::mujoco::Mujoco;

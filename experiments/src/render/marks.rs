@@ -1,5 +1,9 @@
 //! What a picture is made of, before it becomes text or pixels.
 
+use std::rc::Rc;
+
+use hstep::env::scene::Image;
+
 use crate::plot::Anchor;
 
 /// A position in CSS pixels: to the right, downwards.
@@ -28,6 +32,8 @@ pub enum Mark {
     Area { points: Vec<Point>, color: Color },
     /// A line of text; `at` is on its baseline.
     Text { text: String, at: Point, anchor: Anchor, em: f64, bold: bool, color: Color },
+    /// A picture between two corners.
+    Image { from: Point, to: Point, image: Rc<Image> },
     /// Marks of which only what lies between two corners is seen.
     Clipped { from: Point, to: Point, marks: Vec<Mark> },
 }

@@ -32,6 +32,8 @@ use title::Title;
 /// Pixels a CSS pixel, of a PNG and of a film.
 const SHARP: f64 = 2.0;
 const FILM: f64 = 1.5;
+/// Width of a picture by an environment's own renderer, pixels.
+const PAINTED: usize = 720;
 /// The most pictures of a film: 16 s at 25 a second.
 const LONGEST: usize = 400;
 /// Pictures whose colours stand for the whole film's.
@@ -47,14 +49,21 @@ pub fn run(args: &Render) -> Result<()> {
     }
     let folder = RunFolder::open(&args.run)?;
     let outputs = outputs(args, folder.path())?;
+    if args.offscreen && outputs.iter().any(|(f, _)| matches!(f, Format::Svg | Format::Html)) {
+        let problem = "SVG and HTML hold drawings only; expected PNG or GIF with --offscreen";
+        return Err(Error::config("--format", problem).into());
+    }
     let settings = Settings::resolved(folder.config()?)?;
     let Some(agent) = settings.agent(folder.path())? else {
         let problem = "the run has no checkpoint yet: train it first";
         return Err(Error::checkpoint(folder.path(), problem).into());
     };
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
-    let (episodes, result) = record(&agent, &settings.factory(), &config)?;
+    let (mut episodes, result) = record(&agent, &settings.factory(), &config)?;
     let part = Part { from: args.from, to: args.to.unwrap_or(usize::MAX), step: args.step };
+    if args.offscreen {
+        paint_shown(&mut episodes, part, args, &outputs, &settings)?;
+    }
     let run = &settings.run;
     let steps = grouped(agent.counters.env_steps);
     let title = Title {
@@ -100,6 +109,29 @@ pub fn run(args: &Render) -> Result<()> {
     }
     for (_, path) in &outputs {
         say!("{}", path.display())?;
+    }
+    Ok(())
+}
+
+/// Has the environment's own renderer make the pictures that will be shown.
+fn paint_shown(
+    episodes: &mut [Episode],
+    part: Part,
+    args: &Render,
+    outputs: &[(Format, PathBuf)],
+    settings: &Settings,
+) -> Result<(), Error> {
+    let mut left = LONGEST;
+    for episode in episodes {
+        let mut shown = Vec::new();
+        for (format, _) in outputs {
+            shown.extend(match format {
+                Format::Png | Format::Svg => part.still(episode, args.frames),
+                Format::Gif | Format::Html => part.moving(episode, left).0,
+            });
+        }
+        left -= part.moving(episode, left).0.len();
+        record::paint(episode, &shown, &settings.factory(), PAINTED)?;
     }
     Ok(())
 }
@@ -173,7 +205,8 @@ fn outputs(args: &Render, run: &Path) -> Result<Vec<(Format, PathBuf)>, Error> {
     };
     let whole = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
     let name = whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-    let formats = args.format.map_or(Format::ALL.to_vec(), |one| vec![one]);
+    let all = if args.offscreen { vec![Format::Png, Format::Gif] } else { Format::ALL.to_vec() };
+    let formats = args.format.map_or(all, |one| vec![one]);
     let file = |format: Format| folder.join(format!("{name}.{}", format.extension()));
     Ok(formats.into_iter().map(|format| (format, file(format))).collect())
 }

@@ -1,6 +1,7 @@
 //! A picture as pixels: every shape covers a pixel by the share that it takes of it.
 
 use hstep::Result;
+use hstep::env::scene::Image;
 
 use super::marks::{Color, Mark, Picture, Point};
 use crate::plot::letters;
@@ -41,6 +42,13 @@ pub fn pixels(picture: &Picture, scale: f64) -> Result<Pixels> {
     Ok(canvas.image)
 }
 
+/// The cells of a row of `count` that lie between two places, and how much of each does.
+fn covered(from: f64, to: f64, count: usize) -> impl Iterator<Item = (usize, f64)> {
+    let first = from.floor().max(0.0) as usize;
+    let last = (to.ceil().max(0.0) as usize).min(count);
+    (first..last).map(move |i| (i, (to.min(i as f64 + 1.0) - from.max(i as f64)).max(0.0)))
+}
+
 struct Canvas {
     image: Pixels,
     scale: f64,
@@ -69,6 +77,10 @@ impl Canvas {
                         }
                     })?;
                 }
+                Mark::Image { from, to, image } => {
+                    let corner = |p: &Point| (p.0 * self.scale, p.1 * self.scale);
+                    self.image(corner(from), corner(to), image, window);
+                }
                 Mark::Clipped { from, to, marks } => {
                     let corner =
                         |p: &Point| ((p.0 * self.scale).round(), (p.1 * self.scale).round());
@@ -84,6 +96,42 @@ impl Canvas {
         let cover = cover.clamp(0.0, 1.0);
         for (old, new) in self.image.rgb[at..at + 3].iter_mut().zip([r, g, b]) {
             *old = (f64::from(*old) + cover * (f64::from(new) - f64::from(*old))).round() as u8;
+        }
+    }
+
+    /// A picture, larger or smaller: every pixel is the mean of what it covers, and is covered by the
+    /// share that lies between the corners.
+    fn image(&mut self, from: Point, to: Point, image: &Image, window: Window) {
+        let all = window.within(from, to);
+        let across = |n: usize, (low, high): (f64, f64)| {
+            let scale = n as f64 / (high - low);
+            move |x: usize| {
+                let inside = |x: f64| x.clamp(low, high);
+                let (a, b) = (inside(x as f64), inside(x as f64 + 1.0));
+                ((a - low) * scale, (b - low) * scale, b - a)
+            }
+        };
+        let columns = across(image.width, (from.0, to.0));
+        let rows = across(image.height, (from.1, to.1));
+        for y in all.y.0..all.y.1 {
+            let (top, bottom, high) = rows(y);
+            for x in all.x.0..all.x.1 {
+                let (left, right, wide) = columns(x);
+                let mut sum = [0.0; 3];
+                for (row, tall) in covered(top, bottom, image.height) {
+                    for (column, broad) in covered(left, right, image.width) {
+                        let at = 3 * (row * image.width + column);
+                        for (sum, v) in sum.iter_mut().zip(&image.rgb[at..at + 3]) {
+                            *sum += tall * broad * f64::from(*v);
+                        }
+                    }
+                }
+                let area = (bottom - top) * (right - left);
+                if area > 0.0 {
+                    let [r, g, b] = sum.map(|v| (v / area).round() as u8);
+                    self.blend(x, y, Color(r, g, b), high * wide);
+                }
+            }
         }
     }
 
@@ -185,6 +233,7 @@ fn crossings(points: &[Point], y: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::rc::Rc;
 
     const BLACK: Color = Color(0, 0, 0);
 
@@ -222,5 +271,30 @@ mod tests {
         let image = drawn(vec![Mark::Clipped { from, to, marks: far }]);
         assert_eq!(ink(&image), 12.0);
         assert_eq!(image.rgb[3 * (6 * 20 + 5)], 0);
+    }
+
+    #[test]
+    fn an_image_is_scaled_to_its_corners_and_keeps_its_means() {
+        // Four columns: 0, 100, 200, 40.
+        let rgb = [0, 100, 200, 40_u8].iter().flat_map(|&v| [v, v, 255 - v]).collect();
+        let image = Rc::new(Image { width: 4, height: 1, rgb });
+        let shown = |from: Point, to: Point, size: Point| {
+            let marks = vec![Mark::Image { from, to, image: Rc::clone(&image) }];
+            pixels(&Picture { size, marks }, 1.0).unwrap()
+        };
+        let red = |p: &Pixels| p.rgb.chunks_exact(3).map(|p| p[0]).collect::<Vec<_>>();
+        // Pixel by pixel, twice as large, half as large, and a third.
+        assert_eq!(red(&shown((0.0, 0.0), (4.0, 1.0), (4.0, 1.0))), [0, 100, 200, 40]);
+        let large = shown((0.0, 0.0), (8.0, 1.0), (8.0, 1.0));
+        assert_eq!(red(&large), [0, 0, 100, 100, 200, 200, 40, 40]);
+        let small = shown((0.0, 0.0), (2.0, 1.0), (2.0, 1.0));
+        assert_eq!(small.rgb, [50, 50, 205, 120, 120, 135]);
+        // A column and a third of the next; two thirds and two thirds; a third and a column.
+        let third = red(&shown((0.0, 0.0), (3.0, 1.0), (3.0, 1.0)));
+        assert_eq!(third, [25, 150, 80]);
+        // Half of the first and of the last pixel; what lies outside stays paper.
+        let shifted = red(&shown((1.5, 0.0), (5.5, 1.0), (7.0, 2.0)));
+        assert_eq!(shifted[..7], [255, 128, 50, 150, 120, 148, 255]);
+        assert!(shifted[7..].iter().all(|v| *v == 255));
     }
 }

@@ -1,7 +1,9 @@
 //! Evaluation episodes, kept state by state, and which of the states are shown.
 
+use std::rc::Rc;
+
 use hstep::env::native;
-use hstep::env::scene::{Point, Scene, Shape};
+use hstep::env::scene::{Image, Point, Scene, Shape};
 use hstep::learner::Agent;
 use hstep::rng::Rng;
 use hstep::train::{EnvFactory, EvalConfig, Evaluation, evaluate_watched};
@@ -11,6 +13,10 @@ use hstep::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub scene: Scene,
+    /// As a simulator saves it, where the environment is one.
+    pub state: Option<Vec<f64>>,
+    /// Made by the environment's own renderer; in place of `scene` where it is there.
+    pub image: Option<Rc<Image>>,
     /// Normalised; empty in the first state.
     pub action: Vec<f64>,
     /// The sum of the rewards so far.
@@ -38,10 +44,35 @@ pub fn record(
     let result = evaluate_watched(agent, make, config, &mut |moment| {
         if let Some(scene) = moment.env.scene() {
             let action = moment.action.map(<[f64]>::to_vec).unwrap_or_default();
-            episodes[moment.episode].push(Frame { scene, action, total: moment.total });
+            let state = moment.env.as_simulator().map(|simulator| simulator.save());
+            let frame = Frame { scene, state, image: None, action, total: moment.total };
+            episodes[moment.episode].push(frame);
         }
     })?;
     Ok((episodes, result))
+}
+
+/// Pictures of the steps `shown` by the environment's own renderer, `width` pixels wide.
+///
+/// # Errors
+/// [`Error::Env`] for an environment without one, or where it fails.
+pub fn paint(
+    episode: &mut Episode,
+    shown: &[usize],
+    make: &EnvFactory,
+    width: usize,
+) -> Result<()> {
+    let Some(first) = episode.first() else { return Ok(()) };
+    let [w, h] = first.scene.camera.size;
+    let height = (width as f64 * h / w).round() as usize;
+    let mut painter = make()?.painter([width, height])?;
+    for &step in shown {
+        let frame = &mut episode[step];
+        if let (None, Some(state)) = (&frame.image, &frame.state) {
+            frame.image = Some(Rc::new(painter.paint(state)?));
+        }
+    }
+    Ok(())
 }
 
 fn no_scene(name: &str) -> Error {
@@ -155,7 +186,13 @@ mod tests {
             camera: Camera { centre: [0.0, 0.0], size: [1.0, 1.0] },
             time_step: Some(0.02),
         };
-        let frame = |&x: &f64| Frame { scene: scene(x), action: Vec::new(), total: 0.0 };
+        let frame = |&x: &f64| Frame {
+            scene: scene(x),
+            state: None,
+            image: None,
+            action: Vec::new(),
+            total: 0.0,
+        };
         places.iter().map(frame).collect()
     }
 

@@ -1,5 +1,7 @@
 //! An episode as a strip of pictures, one beside the other.
 
+use std::rc::Rc;
+
 use super::marks::{Mark, Picture, Point};
 use super::record::{Episode, Part, ghosts};
 use super::stage::{INK, PAPER, SOFT, Stage};
@@ -53,6 +55,10 @@ fn picture(
     stage: Stage,
     marks: &mut Vec<Mark>,
 ) {
+    if let Some(image) = &episode[step].image {
+        marks.push(Mark::Image { from: stage.from, to: stage.to, image: Rc::clone(image) });
+        return;
+    }
     let start = step.saturating_sub(WAY);
     let scenes: Vec<_> = episode[start..=step].iter().map(|frame| &frame.scene).collect();
     let behind = ghosts(episode, step, before.max(start), poses);

@@ -69,6 +69,8 @@ fn element(mark: &Mark, out: &mut String) {
                 escaped(text)
             )
         }
+        // Films and strips of images are made of pixels alone.
+        Mark::Image { .. } => Ok(()),
         Mark::Clipped { from, to, marks } => {
             // An inner picture clips by itself, and needs no name as a clip path would.
             let [x, y, w, h] = [from.0, from.1, to.0 - from.0, to.1 - from.1].map(number);

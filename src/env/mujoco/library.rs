@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::find::{self, REMEDY, problem};
 use super::version::{self, Version};
+use super::visual::{RawCamera, RawContext, RawOption, RawPerturb, RawScene, Rect};
 use super::{Model, verify};
 use crate::error::{Error, Result};
 
@@ -83,6 +84,24 @@ functions! {
     mj_name2id: (*const RawModel, c_int, *const c_char) -> c_int;
     mj_integratePos: (*const RawModel, *mut f64, *const f64, f64);
     mj_differentiatePos: (*const RawModel, *mut f64, f64, *const f64, *const f64);
+    mjv_defaultOption: (*mut RawOption);
+    mjv_defaultPerturb: (*mut RawPerturb);
+    mjv_defaultCamera: (*mut RawCamera);
+    mjv_defaultFreeCamera: (*const RawModel, *mut RawCamera);
+    mjv_defaultScene: (*mut RawScene);
+    mjv_makeScene: (*const RawModel, *mut RawScene, c_int);
+    mjv_freeScene: (*mut RawScene);
+    mjv_updateScene: (
+        *const RawModel, *mut RawData, *const RawOption, *const RawPerturb, *mut RawCamera, c_int,
+        *mut RawScene
+    );
+    mjr_defaultContext: (*mut RawContext);
+    mjr_makeContext: (*const RawModel, *mut RawContext, c_int);
+    mjr_freeContext: (*mut RawContext);
+    mjr_resizeOffscreen: (c_int, c_int, *mut RawContext);
+    mjr_setBuffer: (c_int, *mut RawContext);
+    mjr_render: (Rect, *mut RawScene, *const RawContext);
+    mjr_readPixels: (*mut u8, *mut f32, Rect, *const RawContext);
 }
 
 /// What MuJoCo calls with a message.
@@ -137,7 +156,8 @@ impl Library {
         // SAFETY: MuJoCo's initialisers set up its own tables and nothing else. That the file is
         // MuJoCo is the word of whoever names it, as with any library that a program loads.
         let handle = unsafe { libloading::Library::new(path) }.map_err(|error| {
-            problem(format!("{} cannot be loaded as a library: {error}; {REMEDY}", path.display()))
+            let why = reason(&error);
+            problem(format!("{} cannot be loaded as a library: {why}; {REMEDY}", path.display()))
         })?;
         // SAFETY: declared so in every version.
         let version = unsafe {
@@ -226,6 +246,12 @@ unsafe fn symbol<'a, T>(
             path.display()
         ))
     })
+}
+
+/// What the system's loader says, which libloading keeps behind its own words.
+pub(super) fn reason(error: &libloading::Error) -> String {
+    use std::error::Error as _;
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The text at a pointer, which may be null.

@@ -13,13 +13,16 @@ pub mod find;
 mod functions;
 mod jacobian;
 mod library;
+mod looks;
 mod model;
+mod offscreen;
 mod rules;
 pub mod setup;
 mod task;
 pub mod tasks;
 mod verify;
 pub mod version;
+mod visual;
 
 pub use definition::Task;
 pub use jacobian::Jacobian;
@@ -27,6 +30,7 @@ pub use library::Library;
 pub use model::{Data, Model, Parts, Sizes};
 pub use task::Mujoco;
 pub use version::Field;
+pub use visual::{Geom, Kind};
 
 /// Tasks of Gymnasium that are not here, and why.
 const NOT_HERE: [(&str, &str); 1] = [(

@@ -66,8 +66,8 @@ pub struct Sizes {
 
 /// A compiled model; shared by the simulations of it.
 pub struct Model {
-    library: Arc<Library>,
-    raw: NonNull<RawModel>,
+    pub(super) library: Arc<Library>,
+    pub(super) raw: NonNull<RawModel>,
     sizes: Sizes,
     name: String,
 }
@@ -189,12 +189,17 @@ impl Model {
     pub fn body(&self, name: &str) -> Option<usize> {
         /// `mjOBJ_BODY`
         const BODY: c_int = 1;
+        self.number(BODY, name).and_then(|id| usize::try_from(id).ok())
+    }
+
+    /// The number of the thing called `name` of a kind (`mjtObj`).
+    pub(super) fn number(&self, kind: c_int, name: &str) -> Option<c_int> {
         let name = CString::new(name).ok()?;
         // SAFETY: a text ending in 0; asks for a number.
         let id = guarded(|| unsafe {
-            (self.library.functions.mj_name2id)(self.raw.as_ptr(), BODY, name.as_ptr())
+            (self.library.functions.mj_name2id)(self.raw.as_ptr(), kind, name.as_ptr())
         });
-        usize::try_from(id.ok()?).ok()
+        id.ok().filter(|id| *id >= 0)
     }
 
     /// Turns positions `qpos` along the velocities `qvel` for `time` s.
@@ -234,7 +239,7 @@ impl Model {
         Err(Error::shape(place, format!("[{expected}]"), [got]))
     }
 
-    fn fatal(&self, message: &str) -> Error {
+    pub(super) fn fatal(&self, message: &str) -> Error {
         Error::env(&self.name, format!("MuJoCo gave up: {message}"))
     }
 }
@@ -255,8 +260,8 @@ impl Drop for Model {
 /// Where a function returns a warning, the simulation went wrong (MuJoCo itself may have set it back
 /// to its start): [`Data::reset`] it before anything else, else the same warning is not heard again.
 pub struct Data {
-    model: Arc<Model>,
-    raw: NonNull<RawData>,
+    pub(super) model: Arc<Model>,
+    pub(super) raw: NonNull<RawData>,
 }
 
 // SAFETY: it has one owner and no ties to the thread that made it.

@@ -148,7 +148,7 @@ impl Task {
     }
 
     /// The phase of the leg, which is time by another name.
-    fn phase(reading: &Reading) -> f64 {
+    pub(super) fn phase(reading: &Reading) -> f64 {
         Leg2R::PACE * reading.time()
     }
 

@@ -1,10 +1,12 @@
 //! [`Mujoco`]: a [`Task`] as an environment with episodes, a clock and exact save and restore.
 
 use super::definition::{File, Task};
+use super::offscreen::Offscreen;
 use super::rules::{self, Reading};
 use super::tasks::TASKS;
-use super::{Data, Library, Model, Parts, find, functions};
+use super::{Data, Library, Model, Parts, find, functions, looks};
 use crate::env::clock::{Clock, Phase};
+use crate::env::scene::{Painter, Scene};
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 ///
 /// A simulation that fails (a warning of MuJoCo: numbers that explode, a full buffer of contacts; or
 /// a number that is not finite) is cut: the step leaves the state as it was, earns nothing and is
-/// truncated, and [`Mujoco::failure`] and the log say why.
+/// truncated; [`Mujoco::failure`] and the log say why, and the metrics of a run count the kinds.
 #[derive(Debug)]
 pub struct Mujoco {
     task: &'static Task,
@@ -32,6 +34,23 @@ pub struct Mujoco {
     clock: Clock,
     failure: Option<String>,
 }
+
+/// Kinds of failure: what MuJoCo's warnings (`mjtWarning`) say of them, and their names in the
+/// metrics. The last is for all others.
+const FAILURES: [(&str, &str); 9] = [
+    ("value in QPOS", "qpos"),
+    ("value in QVEL", "qvel"),
+    ("value in QACC", "qacc"),
+    ("value in CTRL", "ctrl"),
+    ("Inertia matrix", "inertia"),
+    ("Too many contacts", "contacts_full"),
+    ("number of constraints", "constraints_full"),
+    (NOT_FINITE, "not_finite"),
+    ("", "other"),
+];
+
+/// Ours, where MuJoCo has not noticed.
+const NOT_FINITE: &str = "a number is not finite";
 
 /// How a simulated step went.
 enum Outcome {
@@ -50,11 +69,16 @@ impl Mujoco {
             let problem = format!("unknown MuJoCo task `{name}`; known: {}", known.join(", "));
             return Err(Error::config("env", problem));
         };
-        let named = |error| match error {
+        let named = |error| Self::named_after(task, error);
+        Self::new(task, &Library::get().map_err(named)?).map_err(named)
+    }
+
+    /// An error of the library as that of the task.
+    fn named_after(task: &Task, error: Error) -> Error {
+        match error {
             Error::Env { env, problem } if env == "mujoco" => Error::env(task.name, problem),
             other => other,
-        };
-        Self::new(task, &Library::get().map_err(named)?).map_err(named)
+        }
     }
 
     /// A task on a library.
@@ -110,6 +134,11 @@ impl Mujoco {
     #[must_use]
     pub fn qvel(&self) -> &[f64] {
         self.now.qvel()
+    }
+
+    /// The phase of the leg's goal, rad.
+    pub(super) fn phase(&self) -> f64 {
+        Task::phase(&self.now)
     }
 
     /// Starts an episode at positions and velocities, at time 0, and returns its observation.
@@ -184,7 +213,7 @@ impl Mujoco {
             self.data.external_forces()?;
         }
         self.now.read(&self.data)?;
-        Ok((!self.now.is_finite()).then(|| "a number is not finite".into()))
+        Ok((!self.now.is_finite()).then(|| NOT_FINITE.into()))
     }
 
     /// Back to before the step.
@@ -248,6 +277,40 @@ impl Env for Mujoco {
 
     fn known(&self) -> Known {
         functions::known(self.task)
+    }
+
+    fn scene(&self) -> Option<Scene> {
+        let state = self.save();
+        match looks::scene(self, &state[..self.integration.len()]) {
+            Ok(scene) => scene,
+            Err(error) => {
+                tracing::error!("environment `{}`: cannot be drawn: {error}", self.info.name);
+                None
+            }
+        }
+    }
+
+    fn painter(&self, size: [usize; 2]) -> Result<Box<dyn Painter>> {
+        let painter = Offscreen::new(self.data.model(), size);
+        Ok(Box::new(painter.map_err(|error| Self::named_after(self.task, error))?))
+    }
+
+    fn failure_kinds(&self) -> &'static [&'static str] {
+        const KINDS: [&str; FAILURES.len()] = {
+            let mut kinds = [""; FAILURES.len()];
+            let mut i = 0;
+            while i < kinds.len() {
+                kinds[i] = FAILURES[i].1;
+                i += 1;
+            }
+            kinds
+        };
+        &KINDS
+    }
+
+    fn failure_kind(&self) -> Option<&'static str> {
+        let why = self.failure()?;
+        FAILURES.iter().find(|(words, _)| why.contains(words)).map(|(_, kind)| *kind)
     }
 
     fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {

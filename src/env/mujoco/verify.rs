@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Data, Field, Library, Model, Parts};
+use super::{Data, Field, Geom, Kind, Library, Model, Parts};
 use crate::error::{Error, Result};
 
 /// Two bodies far from each other, without gravity: a slider along x pushed by an actuator, and a
@@ -16,10 +16,13 @@ const MODEL: &str = r#"
       <joint name="slide" type="slide" axis="1 0 0" frictionloss="0.5"/>
       <inertial pos="0 0 0.25" mass="2" diaginertia="0.1 0.1 0.1"/>
       <site name="mark" pos="0 0.5 0"/>
+      <geom name="rod" type="capsule" size="0.125 0.5" pos="0 0 1" euler="0 90 0"
+        contype="0" conaffinity="0"/>
     </body>
     <body pos="0 0 9">
       <freejoint/>
       <inertial pos="0 0 0" mass="3" diaginertia="0.2 0.2 0.2"/>
+      <geom type="sphere" size="0.25" contype="0" conaffinity="0"/>
     </body>
   </worldbody>
   <actuator>
@@ -81,6 +84,22 @@ pub(super) fn check(library: &Arc<Library>) -> Result<()> {
         if got.len() != expected.len() || !got.iter().zip(&expected).all(near) {
             return wrong(what, &expected, &got);
         }
+    }
+    let mut state = vec![0.0; sizes.integration];
+    data.get(Parts::INTEGRATION, &mut state)?;
+    let geoms = model.geoms(&state)?;
+    let numbers = |geom: &Geom| [geom.size, geom.pos, geom.axis].concat();
+    let got: Vec<f64> = geoms.iter().flat_map(numbers).collect();
+    let rod = [0.125, 0.125, 0.5, 1.5, 2.0, 4.0, 1.0, 0.0, 0.0];
+    let ball = [0.25, 0.25, 0.25, 0.0, 0.0, 9.0, 0.0, 0.0, 1.0];
+    let expected = [rod, ball].concat();
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-6;
+    if got.len() != expected.len() || !got.iter().zip(&expected).all(near) {
+        return wrong("what is seen of a model", &expected, &got);
+    }
+    let kinds: Vec<(Kind, &str)> = geoms.iter().map(|g| (g.kind, g.name.as_str())).collect();
+    if kinds != [(Kind::Capsule, "rod"), (Kind::Sphere, "")] {
+        return wrong("the kinds and names of what is seen", &[], &[]);
     }
     Ok(())
 }

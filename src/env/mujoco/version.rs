@@ -51,6 +51,8 @@ pub(super) struct Version {
     /// Bytes from the start of `mjData` to the pointer of each field, in the order of
     /// [`Field::ALL`].
     pub offsets: [usize; 8],
+    /// Bytes from one `mjvGeom` to the next.
+    pub geom: usize,
 }
 
 /// Every version that was tried; the offsets are those that a C compiler computes from its headers.
@@ -59,11 +61,13 @@ pub(super) const TABLE: [Version; 2] = [
         name: REFERENCE,
         integration: 0x3fff,
         offsets: [160_840, 160_864, 160_912, 160_976, 161_280, 161_408, 161_432, 161_464],
+        geom: 252,
     },
     Version {
         name: "4.0.0",
         integration: 0x7fff,
         offsets: [160_848, 160_872, 160_936, 161_008, 161_296, 161_424, 161_448, 161_480],
+        geom: 256,
     },
 ];
 

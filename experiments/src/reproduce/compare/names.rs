@@ -8,9 +8,13 @@ pub fn algorithm(name: &str) -> String {
         ("demorl", _) => "M-DeMoRL",
         ("mppi", "mbrl") => return "MPPI-MBRL".into(),
         ("reinforce", _) => "REINFORCE",
-        _ => return name.to_uppercase().replace("-PAPER", " (paper)").replace("-CODE", " (code)"),
+        (other, _) => &other.to_uppercase(),
     };
-    if suffix.is_empty() { word.into() } else { format!("{word} ({suffix})") }
+    match suffix {
+        "" => word.into(),
+        "2core" => format!("{word} (two cores)"),
+        other => format!("{word} ({other})"),
+    }
 }
 
 /// An environment in words.
@@ -18,6 +22,7 @@ pub fn environment(name: &str) -> String {
     match name {
         "cartpole-swingup" => "cart-pole swing-up".into(),
         "leg-2r" => "two-link leg".into(),
+        "leg-2r-mujoco" => "two-link leg on MuJoCo".into(),
         other => other.replace('-', " "),
     }
 }
@@ -29,8 +34,12 @@ mod tests {
     #[test]
     fn names_are_written_as_in_the_papers() {
         let words: Vec<String> =
-            ["sac", "maac-paper", "demorl", "mopac-code", "mppi-mbrl"].map(algorithm).into();
-        assert_eq!(words, ["SAC", "MAAC (paper)", "M-DeMoRL", "MoPAC (code)", "MPPI-MBRL"]);
+            ["sac", "maac-paper", "demorl", "mopac-code", "mppi-mbrl", "mbpo-2core"]
+                .map(algorithm)
+                .into();
+        let expected =
+            ["SAC", "MAAC (paper)", "M-DeMoRL", "MoPAC (code)", "MPPI-MBRL", "MBPO (two cores)"];
+        assert_eq!(words, expected);
         assert_eq!(environment("mountain-car"), "mountain car");
     }
 }
