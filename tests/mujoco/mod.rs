@@ -6,6 +6,7 @@ mod golden;
 mod known;
 mod leg;
 mod looks;
+mod newer;
 pub mod ready;
 
 use hstep::env::mujoco::Mujoco;
