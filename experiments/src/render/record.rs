@@ -83,7 +83,10 @@ fn no_scene(name: &str) -> Error {
     };
     let all: Vec<&str> =
         native::names().iter().filter(|name| shown(name).is_some()).copied().collect();
-    let problem = format!("`{name}` does not say what it looks like; {} do", all.join(", "));
+    let problem = format!(
+        "`{name}` does not say what it looks like; {} and the MuJoCo tasks do",
+        all.join(", ")
+    );
     Error::config("run.env", problem)
 }
 
