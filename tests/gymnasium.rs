@@ -199,6 +199,7 @@ fn answers_of_another_form_are_refused() {
         ("old", "step returned ([0."),
         ("old", "expected (observation, reward, terminated, truncated, info)"),
         ("short", "an observation of 1 numbers; its space has 3"),
+        ("longer", "an answer of another length came"),
         ("garble", "a frame of 2147483648 bytes came, where 1 to 16777216 fit"),
     ] {
         let mut env = line(&format!("?at=1&then={then}")).unwrap();

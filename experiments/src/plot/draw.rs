@@ -96,9 +96,10 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
         p.text(&figure.title, (MARGIN, top + 0.8 * TITLE), Anchor::Left, TITLE, INK, true)?;
         top += 1.5 * TITLE;
     }
-    if !figure.caption.is_empty() {
-        p.text(&figure.caption, (MARGIN, top + 0.7 * TEXT), Anchor::Left, TEXT, SOFT, false)?;
-        top += 1.7 * TEXT;
+    let lines = wrapped(&figure.caption, w - 2.0 * MARGIN)?;
+    for (i, line) in lines.iter().enumerate() {
+        p.text(line, (MARGIN, top + 0.7 * TEXT), Anchor::Left, TEXT, SOFT, false)?;
+        top += if i + 1 == lines.len() { 1.7 } else { 1.35 } * TEXT;
     }
     let gap = 30.0;
     let columns = columns(figure.panels.len());
@@ -115,6 +116,21 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
         draw_panel(&mut p, panel, (left, top), (left + width, top + height), rows)?;
     }
     p.finish()
+}
+
+/// A text of the usual size in lines of a width, broken between words; no line of no text.
+fn wrapped(text: &str, width: f64) -> Result<Vec<String>> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if text_width(&format!("{line} {word}"), TEXT)? <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    Ok(lines)
 }
 
 /// Panels side by side: up to three in one line, more in two.
@@ -415,6 +431,20 @@ mod tests {
         let pieces: Vec<_> = pieces.into_iter().filter(|q| !q.is_empty()).collect();
         assert_eq!(pieces[0], vec![(0.0, 5.0), (5.0, 10.0)]);
         assert_eq!(pieces[1], vec![(15.0, 10.0), (20.0, 5.0), (30.0, 5.0)]);
+    }
+
+    #[test]
+    fn a_caption_is_broken_between_words_and_stays_inside() {
+        let text =
+            "One run each, seed 0; published: SAC of two benchmarks, mean and band over both";
+        let lines = wrapped(text, 300.0).unwrap();
+        assert_eq!(lines.join(" "), text);
+        assert!(lines.len() > 1 && lines.len() < 5, "{lines:?}");
+        assert!(lines.iter().all(|line| text_width(line, TEXT).unwrap() <= 300.0), "{lines:?}");
+        assert_eq!(wrapped(text, 5000.0).unwrap(), [text]);
+        // A word that is too long stands alone; nothing stays nothing.
+        assert_eq!(wrapped("a word", 1.0).unwrap(), ["a", "word"]);
+        assert!(wrapped("", 100.0).unwrap().is_empty());
     }
 
     #[test]

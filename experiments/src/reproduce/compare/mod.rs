@@ -20,7 +20,7 @@ pub use measure::{held, last_mean, random_return, reached};
 pub use names::{algorithm, environment};
 pub use panel::{Band, caption, panel, seed_words};
 pub use plan::{Contender, Plan, quoted, usual_steps};
-pub use runs::Results;
+pub use runs::{Results, Run};
 pub use table::{
     Answer, LEVEL, Markdown, ROUNDS, held_table, interval, ratio, seed_names, seed_table,
 };

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Contender, Markdown, Plan, Results, caption, environment, panel,
+    Band, Comparison, Contender, Markdown, Plan, Results, Run, algorithm, caption, environment,
+    panel,
 };
 use crate::plot::{Figure, Panel};
 use clock::Clock;
@@ -78,10 +79,37 @@ impl Config {
         Ok(vec![Figure {
             name: name.into(),
             title: title.into(),
-            caption: format!("{}{sources}", caption(&self.seeds, Band::Extremes)),
+            caption: format!(
+                "{}; updates a step: {}{sources}",
+                caption(&self.seeds, Band::Extremes),
+                self.updates(results)?
+            ),
             size: (if columns == 1 { 900 } else { 1200 }, 60 + 440 * rows),
             panels,
         }])
+    }
+
+    /// Updates-to-data of every algorithm, which the curves depend on: `MAAC 8, MBPO 20 to 40`.
+    fn updates(&self, results: &Results) -> Result<String> {
+        let mut words = Vec::new();
+        for algo in &self.algos {
+            let of = |run: &&Run| run.contender.algo == *algo;
+            let mut all: Vec<String> = results
+                .0
+                .iter()
+                .filter(of)
+                .map(|run| updates(&run.folder))
+                .collect::<Result<_>>()?;
+            all.sort_by_key(|n| (n.len(), n.clone()));
+            all.dedup();
+            let range = match &all[..] {
+                [] => continue,
+                [one] => one.clone(),
+                [first, .., last] => format!("{first} to {last}"),
+            };
+            words.push(format!("{} {range}", algorithm(algo)));
+        }
+        Ok(words.join(", "))
     }
 
     fn panel(&self, env: &str, results: &Results) -> Result<Panel> {
@@ -106,7 +134,7 @@ impl Config {
         let mut out = Markdown::default();
         out.text(&format!(
             "Mean of the last {} evaluations ({} episodes each) before a step, and the best such mean; \
-             hours of wall-clock on two cores, and what they went to.",
+             hours of wall-clock, and what they went to.",
             self.window, self.episodes
         ));
         let marks = [25_000.0, 50_000.0, 75_000.0];
