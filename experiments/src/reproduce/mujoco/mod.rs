@@ -67,13 +67,17 @@ impl Config {
     fn figures(&self, name: &str, title: &str, results: &Results) -> Result<Vec<Figure>> {
         let panels: Vec<Panel> =
             self.envs.iter().map(|env| self.panel(env, results)).collect::<Result<_>>()?;
-        let sources = match &self.reference {
-            Some(_) => {
-                "; published: SAC of two benchmarks (SimbaV2's v4, tianshou's v3), mean and band \
-                 over both; MBPO of x35f, one run"
-            }
-            None => "",
+        let drawn = |start: &str| {
+            panels.iter().flat_map(|panel| &panel.series).any(|s| s.label.starts_with(start))
         };
+        let mut sources = String::new();
+        if drawn("SAC, published") {
+            sources += "; published: SAC of two benchmarks (SimbaV2's v4, tianshou's v3), mean and \
+                        band over both";
+        }
+        if drawn("MBPO, published") {
+            sources += "; MBPO of x35f, one run";
+        }
         let rows = panels.len().div_ceil(2) as u32;
         let columns = panels.len().min(2) as u32;
         Ok(vec![Figure {
