@@ -119,7 +119,8 @@ const ALL: [Looks; 11] = [
             ("cylinder 0.080", Role::Target),
             ("cylinder", Role::Body),
             ("sphere 0.050", Role::Body),
-            ("e", Role::Fixed),
+            ("e1", Role::Fixed),
+            ("e2", Role::Fixed),
             ("sp", Role::Fixed),
             ("", Role::Limb),
         ],
@@ -141,9 +142,7 @@ const POLES: &[(&str, Role)] =
 impl Looks {
     /// Those of a model file.
     fn of(file: &str) -> Option<&'static Self> {
-        let fits = |looks: &&Self| file.starts_with(looks.file);
-        // `humanoid.xml` is no beginning of `humanoidstandup.xml`.
-        ALL.iter().filter(fits).max_by_key(|looks| looks.file.len())
+        ALL.iter().find(|looks| file.starts_with(looks.file))
     }
 
     fn name(geom: &Geom) -> String {
