@@ -310,6 +310,10 @@ fn the_metrics_count_the_failures_of_a_simulation() {
     assert_eq!(numbers(&metrics, "env_steps"), [0.0, 100.0, 200.0, 300.0]);
     let empty = vec![None; 4];
     assert_eq!(metrics.column("failed_rare").unwrap(), empty);
+    // Each of an evaluation's two environments is new, so that it fails at its own step 120.
+    assert_eq!(metrics.column("eval_failed_frequent").unwrap(), vec![Some(2.0); 4]);
+    assert_eq!(metrics.column("eval_length").unwrap(), vec![Some(120.0); 4]);
+    assert_eq!(metrics.column("eval_failed_rare").unwrap(), empty);
     assert_eq!(metrics.column("failed_frequent").unwrap(), [None, None, Some(2.0), Some(1.0)]);
     // Episodes of 120, 30 and 130 steps; the last is running.
     assert_eq!(metrics.column("train_length").unwrap(), [None, None, Some(75.0), Some(130.0)]);

@@ -35,6 +35,8 @@ pub struct Evaluation {
     pub returns: Vec<f64>,
     /// Steps of each episode.
     pub lengths: Vec<usize>,
+    /// The kinds of failure ([`Env::failure_kinds`]) that cut episodes, one entry an episode that was.
+    pub failures: Vec<&'static str>,
 }
 
 impl Evaluation {
@@ -99,7 +101,11 @@ pub fn evaluate_watched(
         watch(Moment { episode: i, env: env.as_mut(), action: None, total: 0.0 });
         envs.push(env);
     }
-    let mut out = Evaluation { returns: vec![0.0; envs.len()], lengths: vec![0; envs.len()] };
+    let mut out = Evaluation {
+        returns: vec![0.0; envs.len()],
+        lengths: vec![0; envs.len()],
+        failures: Vec::new(),
+    };
     let mut running: Vec<usize> = (0..envs.len()).collect();
     let mut keys = starts.fork("planner");
     let mut memory = Memory::default();
@@ -126,7 +132,9 @@ pub fn evaluate_watched(
             let (env, total) = (envs[i].as_mut(), out.returns[i]);
             watch(Moment { episode: i, env, action: Some(action), total });
             obs[i] = step.obs;
-            if !(step.terminated || step.truncated) {
+            if step.terminated || step.truncated {
+                out.failures.extend(envs[i].failure_kind());
+            } else {
                 next.push(i);
                 goes_on.push(row as u32);
             }

@@ -118,6 +118,11 @@ pub(super) fn failure_column(kind: &str) -> String {
     format!("failed_{kind}")
 }
 
+/// The column with the number of episodes of this row's evaluation that a kind of failure cut.
+pub(super) fn eval_failure_column(kind: &str) -> String {
+    format!("eval_failed_{kind}")
+}
+
 /// The columns of `metrics.csv`: deterministic numbers only.
 pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
     let info = env.info();
@@ -136,6 +141,7 @@ pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
     .map(String::from)
     .to_vec();
     all.extend(env.failure_kinds().iter().map(|kind| failure_column(kind)));
+    all.extend(env.failure_kinds().iter().map(|kind| eval_failure_column(kind)));
     if agent.parts.critic.is_some() {
         all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
     }

@@ -9,7 +9,7 @@ mod run;
 
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
-use log::{columns, failure_column, timing_columns};
+use log::{columns, eval_failure_column, failure_column, timing_columns};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
@@ -275,6 +275,9 @@ impl Trainer {
         })?;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
+        for kind in &eval.failures {
+            self.log.count(&eval_failure_column(kind));
+        }
         let mut row = Numbers::new();
         row.set("env_steps", c.env_steps as f64)
             .set("model_steps", c.model_steps as f64)

@@ -1,5 +1,7 @@
 //! `hstep eval`: the policy of a run's newest checkpoint, or a plan around it, on fixed start states.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use hstep::train::{EvalConfig, evaluate};
 use hstep::{Error, check, config};
@@ -30,5 +32,30 @@ pub fn run(args: &Eval) -> Result<()> {
     say!("episodes    {}", args.episodes)?;
     say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
     say!("length      {:.1}", result.length())?;
+    if let Some(line) = failed(&result.failures) {
+        say!("failed      {line}")?;
+    }
     Ok(())
+}
+
+/// How many episodes failures of the simulation cut, by kind; `None` if they cut none.
+fn failed(kinds: &[&str]) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    for kind in kinds {
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    let each: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} by {kind}")).collect();
+    (!each.is_empty()).then(|| format!("{} (episodes cut by the simulation)", each.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_by_kind() {
+        assert_eq!(failed(&[]), None);
+        let line = failed(&["qvel", "qacc", "qvel"]).unwrap();
+        assert_eq!(line, "1 by qacc, 2 by qvel (episodes cut by the simulation)");
+    }
 }
