@@ -23,7 +23,7 @@ pub struct Config {
     pub steps_of: BTreeMap<String, u64>,
     /// Seeds of the runs, fixed before they are made.
     pub seeds: Vec<u64>,
-    /// Episodes an evaluation; one is made every 1,000 steps.
+    /// Episodes an evaluation; one is made as often as the task's preset says.
     pub episodes: usize,
     /// Evaluations that a number in the table is the mean of.
     pub window: usize,

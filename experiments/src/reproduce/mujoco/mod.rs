@@ -137,8 +137,8 @@ impl Config {
     fn tables(&self, results: &Results) -> Result<String> {
         let mut out = Markdown::default();
         out.text(&format!(
-            "Mean of the last {} evaluations ({} episodes each) before a step, and the best such mean; \
-             hours of wall-clock, and what they went to.",
+            "Mean of the last {} evaluations ({} episodes each) before a step, at the end with the lowest \
+             of them, and the best such mean; hours of wall-clock, and what they went to.",
             self.window, self.episodes
         ));
         let marks = [25_000.0, 50_000.0, 75_000.0];
@@ -148,7 +148,7 @@ impl Config {
         let mut head: Vec<String> =
             ["task", "algorithm", "seed", "updates a step", "steps"].map(String::from).into();
         head.extend(marks.iter().map(|mark| format!("before {mark}")));
-        head.extend(["best", "hours", "profile"].map(String::from));
+        head.extend(["at the end", "lowest of them", "best", "hours", "profile"].map(String::from));
         out.head(&head);
         for env in &self.envs {
             for contender in self.on(env) {
@@ -174,13 +174,16 @@ impl Config {
                 updates(&run.folder)?,
                 contender.steps.to_string(),
             ];
-            let before = |mark: f64| {
+            let last = |mark: f64| {
                 let returns: Vec<f64> = curve.iter().filter(|p| p.0 <= mark).map(|p| p.1).collect();
                 (mark <= contender.steps as f64 && returns.len() >= self.window)
-                    .then(|| mean(&returns[returns.len() - self.window..]))
+                    .then(|| returns[returns.len() - self.window..].to_vec())
             };
+            let end = last(contender.steps as f64);
             let word = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.0}"));
-            cells.extend(marks.iter().map(|&mark| word(before(mark))));
+            cells.extend(marks.iter().map(|&mark| word(last(mark).as_deref().map(mean))));
+            cells.push(word(end.as_deref().map(mean)));
+            cells.push(word(end.and_then(|returns| returns.into_iter().reduce(f64::min))));
             let windows = curve.windows(self.window);
             let means = windows.map(|w| w.iter().map(|p| p.1).sum::<f64>() / w.len() as f64);
             cells.push(word(means.reduce(f64::max)));
