@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bounds;
+mod critic_bias;
 mod ensemble;
 mod envs;
 mod gymnasium;

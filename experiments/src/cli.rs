@@ -116,6 +116,9 @@ pub struct Eval {
     /// Act by a plan over the run's model instead of its policy.
     #[arg(long, value_enum)]
     pub plan: Option<Kind>,
+    /// Compare the critic with the discounted returns of the sampled policy, in place of the return.
+    #[arg(long, conflicts_with = "plan")]
+    pub critic: bool,
     /// Settings of the plan, for example `behave.horizon=10` or `planner.samples.count=200`.
     #[arg(requires = "plan")]
     pub settings: Vec<String>,

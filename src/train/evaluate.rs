@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::EnvFactory;
+use super::episodes::Episodes;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::learner::Agent;
 use crate::rng::Rng;
 use crate::shape::to_f64;
@@ -92,65 +93,31 @@ pub fn evaluate_watched(
     watch: &mut dyn FnMut(Moment),
 ) -> Result<Evaluation> {
     let starts = Rng::new(config.seed).fork("evaluation");
-    let mut envs = Vec::with_capacity(config.episodes);
-    let mut obs = Vec::with_capacity(config.episodes);
-    for i in 0..config.episodes {
-        let mut env = make()?;
-        obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
-        finite(&obs[i], "observation", env.as_ref())?;
-        watch(Moment { episode: i, env: env.as_mut(), action: None, total: 0.0 });
-        envs.push(env);
-    }
+    let mut episodes = Episodes::start(make, config, &starts, |episode, env| {
+        watch(Moment { episode, env, action: None, total: 0.0 });
+    })?;
     let mut out = Evaluation {
-        returns: vec![0.0; envs.len()],
-        lengths: vec![0; envs.len()],
+        returns: vec![0.0; config.episodes],
+        lengths: vec![0; config.episodes],
         failures: Vec::new(),
     };
-    let mut running: Vec<usize> = (0..envs.len()).collect();
     let mut keys = starts.fork("planner");
     let mut memory = Memory::default();
-    while !running.is_empty() {
-        let width = obs[running[0]].len();
-        let rows: Vec<f64> = running.iter().flat_map(|&i| obs[i].iter().copied()).collect();
-        let batch = agent.spec().tensor(&rows, (running.len(), width))?;
+    while !episodes.running().is_empty() {
+        let batch = episodes.batch(agent.spec())?;
         let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
-        if !actions.iter().all(|a| a.is_finite()) {
-            let quantity = "action of the policy".into();
-            return Err(Error::NonFinite { quantity, step: "an evaluation".into() });
-        }
-        let wide = actions.len() / running.len();
-        let mut next = Vec::with_capacity(running.len());
-        let mut goes_on = Vec::with_capacity(running.len());
-        for (row, &i) in running.iter().enumerate() {
-            let action = &actions[row * wide..(row + 1) * wide];
-            let own = envs[i].info().denormalise(action)?;
-            let step = envs[i].step(&own)?;
-            finite(&[step.reward], "reward", envs[i].as_ref())?;
-            finite(&step.obs, "observation", envs[i].as_ref())?;
+        let before = episodes.running().len();
+        let goes_on = episodes.step(&actions, |i, env, action, step| {
             out.returns[i] += step.reward;
             out.lengths[i] += 1;
-            let (env, total) = (envs[i].as_mut(), out.returns[i]);
-            watch(Moment { episode: i, env, action: Some(action), total });
-            obs[i] = step.obs;
             if step.terminated || step.truncated {
-                out.failures.extend(envs[i].failure_kind());
-            } else {
-                next.push(i);
-                goes_on.push(row as u32);
+                out.failures.extend(env.failure_kind());
             }
-        }
-        if goes_on.len() < running.len() {
+            watch(Moment { episode: i, env, action: Some(action), total: out.returns[i] });
+        })?;
+        if goes_on.len() < before {
             memory.keep(&goes_on)?;
         }
-        running = next;
     }
     Ok(out)
-}
-
-fn finite(x: &[f64], what: &str, env: &dyn Env) -> Result<()> {
-    if x.iter().all(|x| x.is_finite()) {
-        return Ok(());
-    }
-    let quantity = format!("{what} of environment `{}`", env.info().name);
-    Err(Error::NonFinite { quantity, step: "an evaluation".into() })
 }

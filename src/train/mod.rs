@@ -3,10 +3,13 @@
 //! It knows no algorithm and no command line. Progress goes to an [`Observer`]; a run can be
 //! stopped between two steps by a flag and resumed bit for bit.
 
+mod bias;
+mod episodes;
 mod evaluate;
 mod log;
 mod run;
 
+pub use bias::{CriticBias, Judged, critic_bias};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
 use log::{columns, eval_failure_column, failure_column, timing_columns};

@@ -230,3 +230,40 @@ fn steps_of_environments_are_measured_beside_the_bare_simulation() {
     crate::refused_with(&["bench", "env"], 2, "`environments`: expected at least 1");
     crate::refused_with(&["bench", "env", "Hoper-v4"], 2, "did you mean `Hopper-v4`?");
 }
+
+/// Copies a folder of folders of files.
+fn copy_runs(from: &Path, to: &Path) {
+    for run in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let there = to.join(run.file_name());
+        std::fs::create_dir_all(&there).unwrap();
+        for file in std::fs::read_dir(run.path()).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), there.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_figure_is_drawn_beside_it_from_the_runs_that_are_kept() {
+    ready();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    copy_runs(&root().join("figures/data/mujoco"), &folder.path().join("data/mujoco"));
+    let part = |settings: &[&str]| {
+        let mut draw = hstep(&["reproduce", "maac-fig2", "--redraw", "--out", out]);
+        draw.args(["--envs", "HalfCheetah-v4", "algos=[\"mbpo-2core\"]"]).args(settings);
+        draw.current_dir(root());
+        draw
+    };
+    let drawn = part(&["file=part"]).output().unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let table = std::fs::read_to_string(folder.path().join("data/part.md")).unwrap();
+    let row =
+        "| HalfCheetah-v4 | MBPO (two cores) | 0 | 20 | 50000 | 4418 | 9105 | 9105 | 8451 | 9105 |";
+    assert!(table.contains(row), "{table}");
+    assert!(folder.path().join("part.png").is_file() && folder.path().join("part.svg").is_file());
+    assert!(!folder.path().join("maac-fig2.png").exists());
+
+    fails(&mut part(&["file=../part"]), 2, &["`file`: expected letters, digits, `-` and `_`"]);
+    let missing = ["no run of MBPO (two cores) on HalfCheetah-v4 with seed 7", "--redraw"];
+    fails(&mut part(&["seeds=[7]"]), 4, &missing);
+}

@@ -1,4 +1,5 @@
-//! Planning from the command line: at test time, and with settings that do not fit.
+//! `hstep eval` beyond the policy's return: plans at test time, with settings that do not fit too, and
+//! the critic.
 
 use crate::small::{STEPS, Small, fails};
 
@@ -68,4 +69,31 @@ fn plans_that_do_not_fit_are_refused_by_key() {
     let literal = Small::new("demorl").with("planner.weights=\"literal\"");
     fails(&mut literal.train(STEPS), 2, &["must all be negative", "`shifted`"]);
     assert!(literal.file("FAILED").exists());
+}
+
+#[test]
+fn a_critic_is_compared_with_what_the_sampled_policy_reaches() {
+    let run = Small::finished("sac");
+    let eval = || {
+        let mut eval = crate::hstep(&["eval"]);
+        eval.arg(run.folder()).args(["--episodes", "2", "--critic"]);
+        eval
+    };
+    let out = eval().output().unwrap();
+    assert!(out.status.success());
+    let text = String::from_utf8(out.stdout).unwrap();
+    let value = |label: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    // Two episodes of 200 steps, cut by the time limit: the first half of each.
+    assert_eq!(value("states"), 200.0);
+    assert!((value("critic") - value("reached") - value("bias")).abs() < 2e-3, "{text}");
+    // gamma^(101..=200) on average, gamma = .99.
+    assert!((value("unseen") - 23.0).abs() < 0.06, "{text}");
+    assert_eq!(String::from_utf8(eval().output().unwrap().stdout).unwrap(), text);
+    fails(eval().args(["--plan", "cem"]), 2, &["--critic", "cannot be used with"]);
+    let planner = Small::finished("pets");
+    let mut alone = crate::hstep(&["eval", "--critic"]);
+    fails(alone.arg(planner.folder()), 2, &["`--critic`", "this run has none"]);
 }

@@ -1,9 +1,11 @@
-//! `hstep eval`: the policy of a run's newest checkpoint, or a plan around it, on fixed start states.
+//! `hstep eval`: the policy of a run's newest checkpoint, a plan around it, or its critic, on fixed
+//! start states.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use hstep::train::{EvalConfig, evaluate};
+use hstep::learner::Agent;
+use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate};
 use hstep::{Error, check, config};
 use toml::Table;
 
@@ -27,14 +29,35 @@ pub fn run(args: &Eval) -> Result<()> {
         say!("acting      {}", test_plan::plan(&mut agent, kind, &layers)?)?;
     }
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
-    let result = evaluate(&agent, &settings.factory(), &config)?;
     say!("env_steps   {}", agent.counters.env_steps)?;
     say!("episodes    {}", args.episodes)?;
+    if args.critic {
+        return critic(&agent, &settings.factory(), &config);
+    }
+    let result = evaluate(&agent, &settings.factory(), &config)?;
     say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
     say!("length      {:.1}", result.length())?;
     if let Some(line) = failed(&result.failures) {
         say!("failed      {line}")?;
     }
+    Ok(())
+}
+
+/// What the critic says against what the sampled policy reaches.
+fn critic(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<()> {
+    if agent.parts.critic.is_none() {
+        let problem = "needs a critic, and this run has none: it acts by plans alone";
+        return Err(Error::config("--critic", problem).into());
+    }
+    let bias = critic_bias(agent, make, config)?;
+    let (reached, mean, std) = (bias.reached(), bias.mean(), bias.std());
+    let share = |x: f64| 100.0 * x / reached.abs();
+    say!("states      {}", bias.states.len())?;
+    say!("critic      {:.3} (smallest member, mean over the states)", bias.predicted())?;
+    say!("reached     {reached:.3} (discounted, with the entropy bonus)")?;
+    say!("bias        {mean:+.3} ({:+.1} % of what was reached)", share(mean))?;
+    say!("spread      {std:.3} ({:.1} %; standard deviation over the states)", share(std))?;
+    say!("unseen      {:.1} % (weight of what follows the time limit)", 100.0 * bias.own())?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod mujoco;
 mod native;
 mod peers;
 mod planners;
+mod shared;
 mod theorem1;
 
 use std::path::{Path, PathBuf};

@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use hstep::config::hash8;
 use hstep::{Error, Result};
 use toml::Table;
 
-use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
+use super::shared::provenance;
+use super::{Effort, Job, Outcome};
+use crate::plot::{Axis, Figure, Panel, Series};
 
 const NAME: &str = "peers";
 
@@ -55,12 +55,7 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
     }
     let data = job.folder.join("data");
     let rows = read(&data.join(NAME).join("summary.csv"))?;
-    let provenance = Provenance {
-        command: command(NAME, settings, effort, job.redraw),
-        config_hash: hash8(settings, &[]),
-        commit: plot::commit(),
-        seeds: Vec::new(),
-    };
+    let provenance = provenance(NAME, (settings, settings), Vec::new(), effort, job)?;
     let mut files = Vec::new();
     for figure in PRECISIONS.iter().filter_map(|precision| figure(&rows, precision)) {
         files.extend(figure.save(job.folder, &provenance)?);

@@ -9,9 +9,8 @@ mod plan;
 mod runs;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use hstep::config as layers;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
@@ -25,13 +24,19 @@ pub use table::{
     Answer, LEVEL, Markdown, ROUNDS, held_table, interval, ratio, seed_names, seed_table,
 };
 
-use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Figure, Provenance};
+use super::shared::{finish, layered, provenance};
+use super::{Effort, Job, Outcome};
+use crate::plot::Figure;
 
 /// A figure made of learning curves; the implementing struct is what can be set of it.
 pub trait Comparison: Serialize + DeserializeOwned + Default {
     /// Its name on the command line and below `figures/data`.
     const NAME: &'static str;
+
+    /// The name of its picture and table.
+    fn file(&self) -> String {
+        Self::NAME.to_owned()
+    }
 
     /// The settings for this much work, before `key=value`.
     fn with_effort(effort: Effort) -> Self;
@@ -73,12 +78,13 @@ pub fn run<C: Comparison>(settings: &Table, effort: Effort, job: &Job) -> anyhow
     let plan = config.plan();
     let results = results(&plan, job)?;
     let figures = config.figures(&results)?;
-    let provenance = provenance(&config, &plan, settings, effort, job)?;
+    let seeds = plan.seeds.clone();
+    let provenance = provenance(C::NAME, (&config, settings), seeds, effort, job)?;
     let mut files = vec![data::folder(plan.figure, job.folder)];
     for figure in figures {
         files.extend(figure.save(job.folder, &provenance)?);
     }
-    finish(files, C::NAME, &config.tables(&results)?, job)
+    finish(files, &config.file(), &config.tables(&results)?, job)
 }
 
 /// The settings of an effort with `key=value` laid over them.
@@ -86,9 +92,7 @@ pub fn run<C: Comparison>(settings: &Table, effort: Effort, job: &Job) -> anyhow
 /// # Errors
 /// [`hstep::Error::Config`] naming the key.
 pub fn configured<C: Comparison>(settings: &Table, effort: Effort) -> hstep::Result<C> {
-    let mut table = layers::to_table(&C::with_effort(effort))?;
-    layers::merge(&mut table, settings.clone());
-    let config: C = layers::parse(&table)?;
+    let config = layered(&C::with_effort(effort), settings)?;
     config.validate()?;
     config.plan().validate()?;
     Ok(config)
@@ -105,39 +109,4 @@ pub fn results(plan: &Plan, job: &Job) -> anyhow::Result<Results> {
     let results = runs::train_all(plan, job)?;
     data::keep(plan.figure, &results, job.folder)?;
     Ok(results)
-}
-
-/// What made the figures of `config`.
-///
-/// # Errors
-/// When the settings cannot be TOML.
-pub fn provenance<C: Comparison>(
-    config: &C,
-    plan: &Plan,
-    settings: &Table,
-    effort: Effort,
-    job: &Job,
-) -> hstep::Result<Provenance> {
-    Ok(Provenance {
-        command: command(C::NAME, settings, effort, job.redraw),
-        config_hash: layers::hash8(&layers::to_table(config)?, &["jobs"]),
-        commit: plot::commit(),
-        seeds: plan.seeds.clone(),
-    })
-}
-
-/// Writes the tables beside the data and hands everything back.
-///
-/// # Errors
-/// [`hstep::Error::Io`].
-pub fn finish(
-    mut files: Vec<PathBuf>,
-    name: &str,
-    tables: &str,
-    job: &Job,
-) -> anyhow::Result<Outcome> {
-    let path = job.folder.join("data").join(format!("{name}.md"));
-    plot::write(&path, tables.as_bytes())?;
-    files.push(path);
-    Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })
 }

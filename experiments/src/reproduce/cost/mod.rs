@@ -10,15 +10,14 @@ mod points;
 
 use std::time::Instant;
 
-use hstep::config as layers;
 use hstep::nn::pool;
 use toml::Table;
 
 use self::config::Config;
 use self::data::Measured;
-use super::{Effort, Job, Outcome, command};
+use super::shared::{finish, layered, provenance};
+use super::{Effort, Job, Outcome};
 use crate::bench::{limit, memory, repeat, work};
-use crate::plot::{self, Provenance};
 
 const NAME: &str = "cost";
 
@@ -30,12 +29,9 @@ const LIMIT_SHARE: f64 = 4.0;
 /// # Errors
 /// For settings that are refused, data that are missing, a signal.
 pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcome> {
-    let mut table = layers::to_table(&Config::at(effort))?;
-    layers::merge(&mut table, settings.clone());
-    let config: Config = layers::parse(&table)?;
+    let config: Config = layered(&Config::at(effort), settings)?;
     config.check()?;
-    let data = job.folder.join("data");
-    let folder = data.join(NAME);
+    let folder = job.folder.join("data").join(NAME);
     let measured = if job.redraw {
         Measured::read(&config, &folder)?
     } else {
@@ -43,20 +39,12 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
         measured.write(&folder)?;
         measured
     };
-    let provenance = Provenance {
-        command: command(NAME, settings, effort, job.redraw),
-        config_hash: layers::hash8(&layers::to_table(&config)?, &[]),
-        commit: plot::commit(),
-        seeds: Vec::new(),
-    };
+    let provenance = provenance(NAME, (&config, settings), Vec::new(), effort, job)?;
     let mut files = vec![folder];
     for figure in [figures::time(&measured), figures::memory(&measured)] {
         files.extend(figure.save(job.folder, &provenance)?);
     }
-    let (tables, path) = (figures::tables(&measured), data.join(format!("{NAME}.md")));
-    plot::write(&path, tables.as_bytes())?;
-    files.push(path);
-    Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })
+    finish(files, NAME, &figures::tables(&measured), job)
 }
 
 /// Every point in turn, and all of that again, so that a disturbance meets all points alike.

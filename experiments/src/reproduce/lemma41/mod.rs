@@ -11,9 +11,9 @@ mod policy;
 mod system;
 mod trace;
 
+use hstep::Result;
 use hstep::rng::Rng;
 use hstep::stats::mean;
-use hstep::{Error, Result, config as layers};
 use toml::Table;
 
 use self::config::Config;
@@ -22,8 +22,9 @@ use self::policy::Tanh;
 use self::system::System;
 use self::trace::{Case, Point};
 use super::compare::{Markdown, seed_words};
-use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
+use super::shared::{finish, layered, never_redrawn, provenance};
+use super::{Effort, Job, Outcome};
+use crate::plot::{Axis, Figure, Panel, Series};
 
 const NAME: &str = "maac-lemma-4.1";
 
@@ -55,31 +56,18 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
         },
         Effort::Usual | Effort::Full => Config::default(),
     };
-    let mut table = layers::to_table(&usual)?;
-    layers::merge(&mut table, overrides.clone());
-    let config: Config = layers::parse(&table)?;
+    let config: Config = layered(&usual, overrides)?;
     config.check()?;
-    if job.redraw {
-        let problem = format!("{NAME} is computed in minutes; draw it without --redraw");
-        return Err(Error::config("figure", problem).into());
-    }
+    never_redrawn(NAME, "minutes", job)?;
     let mut checked = Vec::new();
     for (system, kind) in CASES {
         checked.push(check(system, kind, &config)?);
         job.step(&format!("{} {}", system.name(), kind.name()))?;
     }
-    let provenance = Provenance {
-        command: command(NAME, overrides, effort, false),
-        config_hash: layers::hash8(&layers::to_table(&config)?, &[]),
-        commit: plot::commit(),
-        seeds: config.seeds.clone(),
-    };
-    let mut files = figure(&config, &checked).save(job.folder, &provenance)?;
-    let tables = tabulate(&config, &checked);
-    let path = job.folder.join("data").join(format!("{NAME}.md"));
-    plot::write(&path, tables.as_bytes())?;
-    files.push(path);
-    Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })
+    let seeds = config.seeds.clone();
+    let provenance = provenance(NAME, (&config, overrides), seeds, effort, job)?;
+    let files = figure(&config, &checked).save(job.folder, &provenance)?;
+    finish(files, NAME, &tabulate(&config, &checked), job)
 }
 
 fn check(system: System, kind: Kind, config: &Config) -> Result<Checked> {

@@ -22,8 +22,11 @@ use toml::Table;
 use self::config::{Config, Seeds};
 use self::learned::Data;
 use self::objective::gradients;
-use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Axis, Figure, Note, Panel, Provenance, Series, grouped};
+use super::shared::{never_redrawn, provenance};
+use super::{Effort, Job, Outcome};
+use crate::plot::{self, Axis, Figure, Note, Panel, Series, grouped};
+
+const NAME: &str = "maac-fig3";
 
 /// Relative L1 errors of one seed, by horizon.
 #[derive(Clone)]
@@ -47,18 +50,10 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
         config.seeds = Seeds::Count(4);
     }
     config.check()?;
-    if job.redraw {
-        let problem = "maac-fig3 is computed in seconds; draw it without --redraw";
-        return Err(Error::config("figure", problem).into());
-    }
+    never_redrawn(NAME, "seconds", job)?;
     let curves = compute(&config, job)?;
-    let hash = layers::hash8(&layers::to_table(&config)?, &[]);
-    let provenance = Provenance {
-        command: command("maac-fig3", overrides, effort, false),
-        config_hash: hash,
-        commit: plot::commit(),
-        seeds: config.seeds.list(),
-    };
+    let seeds = config.seeds.list();
+    let provenance = provenance(NAME, (&config, overrides), seeds, effort, job)?;
     let main = figure(&config, &curves);
     let mut files = main.save(job.folder, &provenance)?;
     files.extend(same_horizon_figure(&config, &curves).save(job.folder, &provenance)?);

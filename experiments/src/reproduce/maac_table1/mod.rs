@@ -18,9 +18,10 @@ use toml::Table;
 use self::config::Config;
 use self::with_plan::{evaluate_policy, evaluate_with_plan};
 use super::compare::{
-    Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, configured, environment, finish, interval,
-    provenance, random_return, results, seed_words,
+    Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, configured, environment, interval,
+    random_return, results, seed_words,
 };
+use super::shared::{finish, provenance};
 use super::{Effort, Job, Outcome};
 use crate::plot::{self, Axis, Figure, Panel, Series};
 
@@ -46,7 +47,8 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
         rows
     };
     let rows = wanted(&config, &rows, &file)?;
-    let provenance = provenance(&config, &plan, settings, effort, job)?;
+    let seeds = plan.seeds.clone();
+    let provenance = provenance(Config::NAME, (&config, settings), seeds, effort, job)?;
     let mut files = vec![file];
     files.extend(figure(&config, &rows)?.save(job.folder, &provenance)?);
     finish(files, Config::NAME, &tables(&config, &rows)?, job)

@@ -27,6 +27,9 @@ pub struct Config {
     pub episodes: usize,
     /// Evaluations that a number in the table is the mean of.
     pub window: usize,
+    /// The name of picture and table, for a part of a figure that is to lie beside the others; the
+    /// figure's own when left out.
+    pub file: Option<String>,
     /// Runs at a time; one has all threads.
     pub jobs: usize,
     /// The folder with published curves; only drawn, never part of the settings.
@@ -44,6 +47,7 @@ impl Default for Config {
             seeds: vec![0],
             episodes: 10,
             window: 5,
+            file: None,
             jobs: 1,
             reference: None,
         }
@@ -85,6 +89,13 @@ impl Config {
         check::at_least("algos", self.algos.len(), 1)?;
         check::at_least("episodes", self.episodes, 1)?;
         check::at_least("window", self.window, 1)?;
+        let plain = |name: &&String| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
+        if let Some(name) = self.file.as_ref().filter(|name| !plain(name)) {
+            let problem = format!("expected letters, digits, `-` and `_`, got `{name}`");
+            return Err(hstep::Error::config("file", problem));
+        }
         if let Some(name) = self.steps_of.keys().find(|name| !self.algos.contains(name)) {
             let problem = format!("`{name}` is not compared; expected one of {:?}", self.algos);
             return Err(hstep::Error::config("steps_of", problem));

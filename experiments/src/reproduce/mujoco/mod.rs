@@ -32,6 +32,10 @@ macro_rules! figure {
         impl Comparison for $kind {
             const NAME: &'static str = $name;
 
+            fn file(&self) -> String {
+                self.0.file.clone().unwrap_or_else(|| Self::NAME.to_owned())
+            }
+
             fn with_effort(effort: Effort) -> Self {
                 Self(Config::at(effort, $learned, $others))
             }
@@ -49,7 +53,7 @@ macro_rules! figure {
             }
 
             fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-                self.0.figures(Self::NAME, $title, results)
+                self.0.figures(self.file(), $title, results)
             }
 
             fn tables(&self, results: &Results) -> Result<String> {
@@ -64,7 +68,7 @@ figure!(Demorl, "demorl-fig2", "M-DeMoRL, Figure 2", &["demorl", "mopac", "mbpo"
 figure!(Maac, "maac-fig2", "MAAC, Figure 2", &["maac", "mbpo"], &["sac"]);
 
 impl Config {
-    fn figures(&self, name: &str, title: &str, results: &Results) -> Result<Vec<Figure>> {
+    fn figures(&self, name: String, title: &str, results: &Results) -> Result<Vec<Figure>> {
         let panels: Vec<Panel> =
             self.envs.iter().map(|env| self.panel(env, results)).collect::<Result<_>>()?;
         let drawn = |start: &str| {
@@ -81,7 +85,7 @@ impl Config {
         let rows = panels.len().div_ceil(2) as u32;
         let columns = panels.len().min(2) as u32;
         Ok(vec![Figure {
-            name: name.into(),
+            name,
             title: title.into(),
             caption: format!(
                 "{}; updates a step: {}{sources}",

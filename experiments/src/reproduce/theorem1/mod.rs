@@ -4,20 +4,21 @@
 mod config;
 mod worlds;
 
+use hstep::Result;
 use hstep::bounds::errors::span;
 use hstep::bounds::mopac::Theorem1;
 use hstep::bounds::problem::{Favour, Problem};
 use hstep::bounds::reading::{Play, Reading};
 use hstep::rng::Rng;
 use hstep::stats::mean;
-use hstep::{Error, Result, config as layers};
 use toml::Table;
 
 use self::config::Config;
 use self::worlds::{Learner, World};
 use super::compare::{Markdown, seed_words};
-use super::{Effort, Job, Outcome, command};
-use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
+use super::shared::{finish, layered, never_redrawn, provenance};
+use super::{Effort, Job, Outcome};
+use crate::plot::{Axis, Figure, Panel, Series};
 
 const NAME: &str = "mopac-theorem-1";
 const WORLDS: [World; 2] = [World::Grid, World::Pendulum];
@@ -46,14 +47,9 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
         usual.steps = vec![1_000, 10_000];
         usual.horizons = vec![1, 5, 20];
     }
-    let mut table = layers::to_table(&usual)?;
-    layers::merge(&mut table, overrides.clone());
-    let config: Config = layers::parse(&table)?;
+    let config: Config = layered(&usual, overrides)?;
     config.check()?;
-    if job.redraw {
-        let problem = format!("{NAME} is computed in minutes; draw it without --redraw");
-        return Err(Error::config("figure", problem).into());
-    }
+    never_redrawn(NAME, "minutes", job)?;
     let mut moments = Vec::new();
     for world in WORLDS {
         for &seed in &config.seeds {
@@ -61,18 +57,10 @@ pub fn run(overrides: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outco
             job.step(&format!("{} seed {seed}", world.name()))?;
         }
     }
-    let provenance = Provenance {
-        command: command(NAME, overrides, effort, false),
-        config_hash: layers::hash8(&layers::to_table(&config)?, &[]),
-        commit: plot::commit(),
-        seeds: config.seeds.clone(),
-    };
-    let mut files = figure(&config, &moments).save(job.folder, &provenance)?;
-    let tables = tabulate(&config, &moments);
-    let path = job.folder.join("data").join(format!("{NAME}.md"));
-    plot::write(&path, tables.as_bytes())?;
-    files.push(path);
-    Ok(Outcome { summary: tables.lines().map(String::from).collect(), files })
+    let seeds = config.seeds.clone();
+    let provenance = provenance(NAME, (&config, overrides), seeds, effort, job)?;
+    let files = figure(&config, &moments).save(job.folder, &provenance)?;
+    finish(files, NAME, &tabulate(&config, &moments), job)
 }
 
 fn one_run(world: World, seed: u64, config: &Config) -> Result<Vec<Moment>> {

@@ -1,0 +1,88 @@
+//! Episodes from fixed start states, side by side: one environment each, one batch a step.
+
+use candle_core::Tensor;
+
+use super::{EnvFactory, EvalConfig};
+use crate::env::{Env, Step};
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::shape::Spec;
+
+/// The episodes of an evaluation that are still running.
+pub(super) struct Episodes {
+    envs: Vec<Box<dyn Env>>,
+    obs: Vec<Vec<f64>>,
+    running: Vec<usize>,
+}
+
+impl Episodes {
+    /// Resets one environment an episode; `seen` is shown each.
+    pub fn start(
+        make: &EnvFactory,
+        config: &EvalConfig,
+        starts: &Rng,
+        mut seen: impl FnMut(usize, &mut dyn Env),
+    ) -> Result<Self> {
+        let mut envs = Vec::with_capacity(config.episodes);
+        let mut obs = Vec::with_capacity(config.episodes);
+        for i in 0..config.episodes {
+            let mut env = make()?;
+            obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
+            finite(&obs[i], "observation", env.as_ref())?;
+            seen(i, env.as_mut());
+            envs.push(env);
+        }
+        Ok(Self { running: (0..envs.len()).collect(), envs, obs })
+    }
+
+    /// Which episodes are running: the row of a batch to the episode.
+    pub fn running(&self) -> &[usize] {
+        &self.running
+    }
+
+    /// The observations of the running episodes `[B,O]`.
+    pub fn batch(&self, spec: &Spec) -> Result<Tensor> {
+        let width = self.running.first().map_or(0, |&i| self.obs[i].len());
+        let rows: Vec<f64> = self.running.iter().flat_map(|&i| &self.obs[i]).copied().collect();
+        spec.tensor(&rows, (self.running.len(), width))
+    }
+
+    /// Steps the running episodes with normalised actions `[B,A]`, row-major; `seen` is shown each
+    /// episode, its environment, the action and the step. Returns the rows that go on.
+    pub fn step(
+        &mut self,
+        actions: &[f64],
+        mut seen: impl FnMut(usize, &mut dyn Env, &[f64], &Step),
+    ) -> Result<Vec<u32>> {
+        if !actions.iter().all(|a| a.is_finite()) {
+            let quantity = "action of the policy".into();
+            return Err(Error::NonFinite { quantity, step: "an evaluation".into() });
+        }
+        let wide = actions.len() / self.running.len().max(1);
+        let mut next = Vec::with_capacity(self.running.len());
+        let mut goes_on = Vec::with_capacity(self.running.len());
+        for (row, &i) in self.running.iter().enumerate() {
+            let (action, env) = (&actions[row * wide..(row + 1) * wide], &mut self.envs[i]);
+            let own = env.info().denormalise(action)?;
+            let step = env.step(&own)?;
+            finite(&[step.reward], "reward", env.as_ref())?;
+            finite(&step.obs, "observation", env.as_ref())?;
+            seen(i, env.as_mut(), action, &step);
+            if !(step.terminated || step.truncated) {
+                next.push(i);
+                goes_on.push(row as u32);
+            }
+            self.obs[i] = step.obs;
+        }
+        self.running = next;
+        Ok(goes_on)
+    }
+}
+
+fn finite(x: &[f64], what: &str, env: &dyn Env) -> Result<()> {
+    if x.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let quantity = format!("{what} of environment `{}`", env.info().name);
+    Err(Error::NonFinite { quantity, step: "an evaluation".into() })
+}
