@@ -91,11 +91,11 @@ impl Env for Line {
 }
 
 /// An agent that has learned nothing.
-fn agent(alpha: f64, actor: ActorConfig) -> Agent {
+fn agent(alpha: f64, actor: &ActorConfig) -> Agent {
     let critic = CriticConfig { hidden: vec![8], members: 3, ..CriticConfig::default() };
     let fixed = TemperatureConfig { initial: alpha, automatic: false, ..Default::default() };
     let hybrid = Hybrid::builder("mine", "here")
-        .actor_critic(GAMMA, &actor, &critic, &fixed)
+        .actor_critic(GAMMA, actor, &critic, &fixed)
         .improve(Pathwise::model_free())
         .target(Box::new(Td0(Reduce::Min)))
         .build()
@@ -132,7 +132,7 @@ fn at(states: &[Judged], episode: usize, step: usize) -> &Judged {
 #[test]
 fn a_terminated_episode_is_worth_its_rewards_and_its_later_entropy() {
     let alpha = 0.3;
-    let agent = agent(alpha, ActorConfig { hidden: vec![8], ..ActorConfig::default() });
+    let agent = agent(alpha, &ActorConfig { hidden: vec![8], ..ActorConfig::default() });
     let (make, records) = Line::factory(LENGTHS, true);
     let bias = critic_bias(&agent, &make, &episodes()).unwrap();
     assert_eq!(bias.states.len(), 3 + 5 + 7);
@@ -169,7 +169,7 @@ fn a_terminated_episode_is_worth_its_rewards_and_its_later_entropy() {
 fn a_time_limit_is_followed_by_the_critics_own_value_and_only_the_first_half_is_judged() {
     // A policy without noise to speak of, so that the action after the end is known.
     let still = ActorConfig { hidden: vec![8], log_std_max: -12.0, ..ActorConfig::default() };
-    let agent = agent(0.0, still);
+    let agent = agent(0.0, &still);
     let (make, records) = Line::factory(LENGTHS, false);
     let bias = critic_bias(&agent, &make, &episodes()).unwrap();
     assert_eq!(bias.states.len(), 2 + 3 + 4);
