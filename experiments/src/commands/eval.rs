@@ -28,6 +28,10 @@ pub fn run(args: &Eval) -> Result<()> {
         config::set_all(&mut layers, &args.settings)?;
         say!("acting      {}", test_plan::plan(&mut agent, kind, &layers)?)?;
     }
+    if args.critic && agent.parts.critic.is_none() {
+        let problem = "needs a critic, and this run has none: it acts by plans alone";
+        return Err(Error::config("--critic", problem).into());
+    }
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     say!("env_steps   {}", agent.counters.env_steps)?;
     say!("episodes    {}", args.episodes)?;
@@ -45,10 +49,6 @@ pub fn run(args: &Eval) -> Result<()> {
 
 /// What the critic says against what the sampled policy reaches.
 fn critic(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<()> {
-    if agent.parts.critic.is_none() {
-        let problem = "needs a critic, and this run has none: it acts by plans alone";
-        return Err(Error::config("--critic", problem).into());
-    }
     let bias = critic_bias(agent, make, config)?;
     let (reached, mean, std) = (bias.reached(), bias.mean(), bias.std());
     let share = |x: f64| 100.0 * x / reached.abs();
