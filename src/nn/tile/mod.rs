@@ -27,13 +27,17 @@ use crate::shape::Precision;
 #[repr(C, align(64))]
 struct Pairs([[u16; 2]; 16]);
 
+/// Lanes of 16 columns in a panel. Four by six rows are 24 sums in registers for ten loads a term,
+/// the fewest of any shape: what counts where another process shares the core's caches.
+const LANES: usize = 4;
+
 /// First column and width in lanes of 16 of every panel.
 fn panels(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..n).step_by(32).map(move |column| (column, if n - column > 16 { 2 } else { 1 }))
+    (0..n).step_by(16 * LANES).map(move |column| (column, (n - column).div_ceil(16).min(LANES)))
 }
 
-/// The right-hand side `[k,n]` of a product, in panels of 32 columns (the last of 16 where no more
-/// are left), each a row of the panel after the other, missing columns zero.
+/// The right-hand side `[k,n]` of a product, in panels of [`LANES`] lanes (fewer in the last one where
+/// no more columns are left), each a row of the panel after the other, missing columns zero.
 pub(crate) struct Packed {
     buffer: Scratch<f32>,
     /// Where the first cache line begins.

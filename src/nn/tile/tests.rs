@@ -159,6 +159,30 @@ fn packed_products_of_any_layout_are_products() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_output_is_one_chain_of_multiply_adds_for_tiles_of_any_size() {
+    if !fast() {
+        return;
+    }
+    let mut rng = Rng::new(10);
+    // Panels of one to four lanes; sums in one part and in several, with a shorter last one.
+    for (k, n) in [(128, 16), (129, 40), (255, 64), (256, 200), (300, 112)] {
+        let m = 31;
+        let mut numbers =
+            |len: usize| -> Vec<f32> { (0..len).map(|_| rng.normal() as f32).collect() };
+        let (a, w) = (numbers(m * k), numbers(k * n));
+        let packed = Packed::new(&w, k, n);
+        let mut out = vec![f32::NAN; m * n];
+        let rows = Rows { data: &a, row: k, step: 1 };
+        product(&mut out, (m, k, n), rows, packed.panels(), Finish::Plain);
+        for (i, j) in (0..m * n).map(|x| (x / n, x % n)) {
+            let chain = (0..k).fold(0f32, |sum, p| a[i * k + p].mul_add(w[p * n + j], sum));
+            assert_eq!(out[i * n + j], chain, "row {i}, column {j}, {k} terms of {n} columns");
+        }
+    }
+}
+
 #[test]
 fn bfloat16_is_within_its_precision() {
     let stack = stack(&[200, 200], 36, Activation::Swish);

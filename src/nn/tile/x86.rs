@@ -194,49 +194,85 @@ unsafe fn run_bf16(at: &Place, m: usize, a: *const u32, w: *const u32, out: &mut
     unsafe { tiles::<Double>(at, m, a, w, out) }
 }
 
-/// All tiles: a panel of the weights stays in the first cache while the rows go by.
+/// Terms of a sum for which a panel of the weights (32 KiB of [`super::LANES`] lanes) stays in the
+/// first cache.
+const TERMS: usize = 128;
+
+/// A piece of all sums: `k` terms from `start` on.
+#[derive(Clone, Copy)]
+struct Terms {
+    start: usize,
+    k: usize,
+}
+
+/// All tiles: a part of a panel of the weights stays in the first cache while the rows go by. Sums
+/// that are not complete wait in `out`.
 #[inline(always)]
 unsafe fn tiles<T: Term>(at: &Place, m: usize, a: *const u32, mut w: *const u32, out: &mut [f32]) {
+    let part = at.k.div_ceil(at.k.div_ceil(TERMS).max(1)).max(1);
     for (column, lanes) in panels(at.n) {
-        let mut row = 0;
-        macro_rules! rows {
-            ($($count:literal),*) => {$(
-                while m - row >= $count {
-                    let first = row * at.n + column;
-                    // SAFETY: rows `row..row + $count` exist, and the panel has `k * lanes` lanes
-                    // from `w` on.
-                    unsafe {
-                        let (a, out) = (a.add(row * at.row), out.as_mut_ptr().add(first));
-                        match lanes {
-                            2 => tile::<T, $count, 2>(at, a, w, out, first, column),
-                            _ => tile::<T, $count, 1>(at, a, w, out, first, column),
+        for start in (0..at.k.max(1)).step_by(part) {
+            let terms = Terms { start, k: part.min(at.k - start) };
+            let w = w.wrapping_add(16 * lanes * start);
+            let mut row = 0;
+            macro_rules! rows {
+                ($lanes:literal: $($count:literal),*) => {{$(
+                    while m - row >= $count {
+                        let first = row * at.n + column;
+                        // SAFETY: rows `row..row + $count` exist, and the panel has `k * lanes`
+                        // lanes from `w` on.
+                        unsafe {
+                            let a = a.add(row * at.row + start * at.step);
+                            let out = out.as_mut_ptr().add(first);
+                            tile::<T, $count, $lanes>(at, terms, a, w, out, first, column);
                         }
+                        row += $count;
                     }
-                    row += $count;
-                }
-            )*};
+                )*}};
+            }
+            // Some 24 sums in registers, whatever the width.
+            match lanes {
+                4 => rows!(4: 6, 4, 2, 1),
+                3 => rows!(3: 8, 4, 2, 1),
+                2 => rows!(2: 12, 8, 4, 2, 1),
+                _ => rows!(1: 12, 8, 4, 2, 1),
+            }
         }
-        rows!(12, 8, 4, 2, 1);
-        // SAFETY: the next panel, or one past the last.
-        w = unsafe { w.add(16 * at.k * lanes) };
+        // The next panel, or one past the last.
+        w = w.wrapping_add(16 * at.k * lanes);
     }
+}
+
+/// Which of the 16 columns from `column` on there are.
+#[inline(always)]
+fn columns(at: &Place, column: usize) -> u16 {
+    ((1u32 << 16.min(at.n - column)) - 1) as u16
 }
 
 /// `MR` rows by `16 NV` columns; `first` is the place of `out` in the whole.
 #[inline(always)]
 unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
     at: &Place,
+    terms: Terms,
     mut a: *const u32,
     mut w: *const u32,
     out: *mut f32,
     first: usize,
     column: usize,
 ) {
-    // SAFETY: `MR` rows of `at.k` elements from `a` at their strides, `at.k * NV` lanes from `w`,
-    // `MR` rows of `at.n` numbers from `out`; columns beyond `at.n` are masked out.
+    // SAFETY: `MR` rows of `terms.k` elements from `a` at their strides, `terms.k * NV` lanes from
+    // `w`, `MR` rows of `at.n` numbers from `out`; columns beyond `at.n` are masked out.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); NV]; MR];
-        for _ in 0..at.k {
+        if terms.start > 0 {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for (j, acc) in acc.iter_mut().enumerate() {
+                    let mask = columns(at, column + 16 * j);
+                    *acc = _mm512_maskz_loadu_ps(mask, out.add(i * at.n + 16 * j));
+                }
+            }
+        }
+        for _ in 0..terms.k {
             let mut row = [_mm512_setzero_si512(); NV];
             for (j, lane) in row.iter_mut().enumerate() {
                 *lane = _mm512_loadu_si512(w.add(16 * j).cast());
@@ -251,7 +287,16 @@ unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
         }
         // A copy, so that only this one needs an address: the sums stay in registers.
         let sums = acc;
-        finish(at, &sums, out, first, column);
+        if terms.start + terms.k == at.k {
+            finish(at, &sums, out, first, column);
+        } else {
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, sum) in sums.iter().enumerate() {
+                    let mask = columns(at, column + 16 * j);
+                    _mm512_mask_storeu_ps(out.add(i * at.n + 16 * j), mask, *sum);
+                }
+            }
+        }
     }
 }
 
@@ -268,7 +313,7 @@ unsafe fn finish<const MR: usize, const NV: usize>(
     // SAFETY: as for the tile that calls this.
     unsafe {
         for j in 0..NV {
-            let mask = ((1u32 << 16.min(at.n - column - 16 * j)) - 1) as u16;
+            let mask = columns(at, column + 16 * j);
             if !at.times.is_null() {
                 for (i, acc) in acc.iter().enumerate() {
                     let place = i * at.n + 16 * j;
