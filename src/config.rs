@@ -25,11 +25,18 @@ pub fn read(path: impl AsRef<Path>) -> Result<Table> {
     })
 }
 
-/// Lays `over` upon `base`: tables are merged key by key at every depth, any other value replaces.
+/// The value that takes a setting of a lower layer back: `model.max_epochs=unset`.
+pub const UNSET: &str = "unset";
+
+/// Lays `over` upon `base`: tables are merged key by key at every depth, any other value replaces, and
+/// [`UNSET`] leaves a key out, so that it has its default again.
 pub fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, Value::String(word)) if word == UNSET => {
+                base.remove(&key);
+            }
             (_, value) => {
                 base.insert(key, value);
             }
@@ -351,6 +358,18 @@ mod tests {
 
     fn message(args: &[&str]) -> String {
         parsed(args).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_lower_layer_sets_can_be_taken_back() {
+        let mut layers: Table = "alpha = 0.5\n[imagine]\nhorizon = 7".parse().unwrap();
+        let mut over = Table::new();
+        set_all(&mut over, &["alpha=unset", "imagine.horizon=unset", "seed=3"]).unwrap();
+        merge(&mut layers, over);
+        let strict: Strict = parse(&layers).unwrap();
+        let default = Strict::default();
+        assert_eq!((strict.alpha, strict.seed), (default.alpha, 3));
+        assert_eq!(strict.imagine, default.imagine);
     }
 
     #[test]

@@ -297,6 +297,59 @@ impl Env for Failing {
     }
 }
 
+/// A pendulum that raises the stop flag when so many steps were taken with it and its like.
+struct Stopping {
+    inner: Box<dyn Env>,
+    left: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Env for Stopping {
+    fn info(&self) -> &EnvInfo {
+        self.inner.info()
+    }
+
+    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
+        self.inner.reset(rng)
+    }
+
+    fn step(&mut self, action: &[f64]) -> Result<Step> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.inner.step(action)
+    }
+
+    fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {
+        self.inner.as_simulator()
+    }
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_is_made_again_after_the_resumption() {
+    let whole = TempDir::new().unwrap();
+    go(&mut open("sac", "pendulum", 200, whole.path())).unwrap();
+    // Two episodes of 200 steps an evaluation: within the first one, and within that at step 100.
+    for (left, rows) in [(50, 0), (400 + 100 + 50, 1)] {
+        let folder = TempDir::new().unwrap();
+        let (left, stop) = (Arc::new(AtomicUsize::new(left)), Arc::new(AtomicBool::new(false)));
+        let (own, flag) = (Arc::clone(&left), Arc::clone(&stop));
+        let make: EnvFactory = Arc::new(move || {
+            let inner = native::make("pendulum")?;
+            Ok(Box::new(Stopping { inner, left: Arc::clone(&own), stop: Arc::clone(&flag) }))
+        });
+        let config = run_config("pendulum", 200);
+        let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
+        assert_eq!(trainer.run(&stop, &mut ()).unwrap(), Outcome::Interrupted);
+        assert_eq!(trainer.agent().counters.env_steps, 100 * rows as u64);
+        assert_eq!(numbers(&metrics(folder.path()), "env_steps").len(), rows);
+        drop(trainer);
+        go(&mut open("sac", "pendulum", 200, folder.path())).unwrap();
+        let read = |at: &TempDir| std::fs::read_to_string(at.path().join("metrics.csv")).unwrap();
+        assert_eq!(read(&folder), read(&whole));
+    }
+}
+
 #[test]
 fn the_metrics_count_the_failures_of_a_simulation() {
     let folder = TempDir::new().unwrap();
@@ -305,7 +358,10 @@ fn the_metrics_count_the_failures_of_a_simulation() {
         Ok(Box::new(Failing { inner, fails_at: &[120, 150, 280], steps: 0 }))
     });
     let config = run_config("pendulum", 300);
-    go(&mut open_with(hybrid("sac"), make, config, folder.path())).unwrap();
+    let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
+    go(&mut trainer).unwrap();
+    // What a failed simulation reports is no transition; its steps count all the same.
+    assert_eq!(trainer.agent().real.len(), 297);
     let metrics = metrics(folder.path());
     assert_eq!(numbers(&metrics, "env_steps"), [0.0, 100.0, 200.0, 300.0]);
     let empty = vec![None; 4];

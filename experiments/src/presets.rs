@@ -52,6 +52,9 @@ const MUJOCO: &[(&str, &str, &str)] = &[
 /// The suffix of an algorithm's name that asks for the settings of two cores.
 const TWO_CORES: &str = "-2core";
 
+/// The section of the learned dynamics.
+const MODEL: &str = "model";
+
 /// Which settings an algorithm's name asks for.
 pub enum Preset {
     /// The paper's, adapted to the environment.
@@ -104,6 +107,16 @@ impl Preset {
         for text in texts {
             config::merge(&mut layers, of_algorithm(text, env, entry, &known)?);
         }
+        // What these variants pay for is a function of the observation, known to those who use them
+        // (MAAC's code, Wang et al. 2019).
+        if !matches!(self, Self::Named(_))
+            && env.ends_with("-mbbl")
+            && known.contains(&MODEL.into())
+        {
+            let own = Table::from_iter([("learn_reward".to_string(), Value::Boolean(false))]);
+            let own = Table::from_iter([(MODEL.to_string(), Value::Table(own))]);
+            config::merge(&mut layers, own);
+        }
         Ok(layers)
     }
 }
@@ -126,10 +139,10 @@ fn of_algorithm(text: &str, env: &str, entry: Entry, known: &[String]) -> Result
         text.parse().map_err(|e| Error::config(format!("preset of {env}"), format!("{e}")))?;
     let mut layers = section(&mut preset, "common")?;
     layers.retain(|part, _| part == "run" || has(part));
-    if has("model")
-        && let Some(model) = preset.remove("model")
+    if has(MODEL)
+        && let Some(model) = preset.remove(MODEL)
     {
-        config::merge(&mut layers, Table::from_iter([("model".to_string(), model)]));
+        config::merge(&mut layers, Table::from_iter([(MODEL.to_string(), model)]));
     }
     config::merge(&mut layers, section(&mut preset, entry.name)?);
     Ok(layers)
@@ -144,5 +157,49 @@ pub fn section(table: &mut Table, key: &str) -> Result<Table> {
         None => Ok(Table::new()),
         Some(Value::Table(section)) => Ok(section),
         Some(other) => Err(Error::config(key, format!("expected a section, got {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, env: &str, part: &str, key: &str) -> Option<Value> {
+        let (entry, preset) = find(name).unwrap();
+        let layers = preset.layers(entry, env).unwrap();
+        layers[part].as_table().unwrap().get(key).cloned()
+    }
+
+    #[test]
+    fn a_reward_that_observations_hold_is_known() {
+        for (name, env, learned) in [
+            ("pets", "HalfCheetah-v4", true),
+            ("pets", "HalfCheetah-mbbl", false),
+            ("maac", "Ant-mbbl", false),
+            ("maac-2core", "Hopper-mbbl", false),
+            ("mbpo-2core", "Hopper-v5", true),
+            // As the paper has it, and nothing of ours.
+            ("maac-paper", "Ant-mbbl", true),
+        ] {
+            let value = of(name, env, "model", "learn_reward");
+            assert_eq!(
+                value.unwrap_or(Value::Boolean(true)),
+                Value::Boolean(learned),
+                "{name} {env}"
+            );
+        }
+        assert!(find("sac").unwrap().1.layers(find("sac").unwrap().0, "Ant-mbbl").is_ok());
+    }
+
+    #[test]
+    fn fits_before_plans_are_bounded_by_steps_alone() {
+        for name in ["mopac-2core", "demorl-2core", "maac-2core"] {
+            for env in ["HalfCheetah-v4", "InvertedPendulum-v4", "Ant-v4"] {
+                assert_eq!(of(name, env, "model", "max_epochs"), None, "{name} {env}");
+                assert_eq!(of(name, env, "model", "max_steps"), Some(Value::Integer(3000)));
+            }
+        }
+        let own = of("mbpo-2core", "HalfCheetah-v4", "model", "max_epochs");
+        assert_eq!(own, Some(Value::Integer(20)));
     }
 }

@@ -180,6 +180,12 @@ impl Agent {
         Ok(())
     }
 
+    /// Counts a step of the environment that is no transition: its simulation failed, and the state
+    /// that it reports is not one that the action led to.
+    pub fn lose(&mut self) {
+        self.counters.env_steps += 1;
+    }
+
     /// Fits, imagines and updates as far as they are due after the newest transition.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Evaluation: deterministic episodes from fixed start states.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 use super::EnvFactory;
@@ -30,7 +32,7 @@ impl Default for EvalConfig {
 }
 
 /// Returns and lengths of evaluation episodes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evaluation {
     /// Undiscounted return of each episode.
     pub returns: Vec<f64>,
@@ -82,6 +84,20 @@ pub fn evaluate(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result
     evaluate_watched(agent, make, config, &mut |_: Moment| {})
 }
 
+/// [`evaluate`], given up with `None` where `stop` is raised before its end: plans can make an
+/// evaluation take minutes.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_until(
+    agent: &Agent,
+    make: &EnvFactory,
+    config: &EvalConfig,
+    stop: &AtomicBool,
+) -> Result<Option<Evaluation>> {
+    run(agent, make, config, &mut |_: Moment| {}, &|| stop.load(Ordering::Relaxed))
+}
+
 /// [`evaluate`], shown moment by moment.
 ///
 /// # Errors
@@ -92,6 +108,17 @@ pub fn evaluate_watched(
     config: &EvalConfig,
     watch: &mut dyn FnMut(Moment),
 ) -> Result<Evaluation> {
+    // Nobody stops it: it comes to its end.
+    run(agent, make, config, watch, &|| false).map(Option::unwrap_or_default)
+}
+
+fn run(
+    agent: &Agent,
+    make: &EnvFactory,
+    config: &EvalConfig,
+    watch: &mut dyn FnMut(Moment),
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let starts = Rng::new(config.seed).fork("evaluation");
     let mut episodes = Episodes::start(make, config, &starts, |episode, env| {
         watch(Moment { episode, env, action: None, total: 0.0 });
@@ -104,6 +131,9 @@ pub fn evaluate_watched(
     let mut keys = starts.fork("planner");
     let mut memory = Memory::default();
     while !episodes.running().is_empty() {
+        if stopped() {
+            return Ok(None);
+        }
         let batch = episodes.batch(agent.spec())?;
         let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
         let before = episodes.running().len();
@@ -119,5 +149,5 @@ pub fn evaluate_watched(
             memory.keep(&goes_on)?;
         }
     }
-    Ok(out)
+    Ok(Some(out))
 }

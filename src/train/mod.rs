@@ -10,7 +10,7 @@ mod log;
 mod run;
 
 pub use bias::{CriticBias, Judged, critic_bias};
-pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_watched};
+pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
 use log::{columns, eval_failure_column, failure_column, timing_columns};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
@@ -75,6 +75,9 @@ struct Episode {
     simulator: Option<Vec<f64>>,
 }
 
+/// The state of a checkpoint that was saved in the middle of an evaluation.
+const DUE: &str = "evaluation_due";
+
 /// One run: an agent, its environment and its folder.
 pub struct Trainer {
     config: RunConfig,
@@ -88,6 +91,8 @@ pub struct Trainer {
     log: Log,
     watch: Stopwatch,
     eval_return: Option<f64>,
+    /// Whether the newest step is still to be evaluated.
+    due: bool,
     metrics: MetricsWriter,
     board: EventWriter,
     checkpoints: CheckpointDir,
@@ -143,6 +148,7 @@ impl Trainer {
             log: Log::default(),
             watch: Stopwatch::default(),
             eval_return: None,
+            due: true,
             metrics,
             board,
             checkpoints,
@@ -186,8 +192,9 @@ impl Trainer {
             let row = timing_row(self.agent.counters.env_steps, |_| 0.0, 0.0);
             self.metrics.write_timing(&row)?;
         }
-        if self.agent.counters.env_steps == 0 && self.saved_at.is_none() {
-            self.evaluate(observer)?;
+        if self.due && !self.evaluate(stop, observer)? {
+            self.save()?;
+            return Ok(Outcome::Interrupted);
         }
         while self.agent.counters.env_steps < self.config.steps {
             if stop.load(Ordering::Relaxed) {
@@ -197,8 +204,10 @@ impl Trainer {
             self.step()?;
             self.agent.learn(&mut self.log, &mut self.watch)?;
             let at = self.agent.counters.env_steps;
-            if at.is_multiple_of(self.config.eval.every) {
-                self.evaluate(observer)?;
+            self.due = at.is_multiple_of(self.config.eval.every);
+            if self.due && !self.evaluate(stop, observer)? {
+                self.save()?;
+                return Ok(Outcome::Interrupted);
             }
             let share = self.watch.share(Phase::Checkpoint);
             if at.is_multiple_of(self.config.checkpoint_every)
@@ -217,11 +226,12 @@ impl Trainer {
         Ok(Outcome::Done)
     }
 
-    /// One step of the environment, stored.
+    /// One step of the environment, stored unless its simulation failed.
     fn step(&mut self) -> Result<()> {
         let Self { agent, env, info, episode, watch, .. } = self;
         let action = watch.time(Phase::Planning, || agent.explore(&episode.obs))?;
         let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
+        let failure = env.failure_kind();
         let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let row = TransitionRow {
             obs: &narrow(&self.episode.obs),
@@ -231,13 +241,16 @@ impl Trainer {
             cont: if step.terminated { 0.0 } else { 1.0 },
             state: &[],
         };
-        self.agent.observe(&row).map_err(|error| match error {
-            Error::NonFinite { quantity, .. } => Error::NonFinite {
-                quantity: format!("{quantity} of environment `{}`", self.info.name),
-                step: format!("env step {}", self.agent.counters.env_steps + 1),
-            },
-            other => other,
-        })?;
+        match failure {
+            Some(_) => self.agent.lose(),
+            None => self.agent.observe(&row).map_err(|error| match error {
+                Error::NonFinite { quantity, .. } => Error::NonFinite {
+                    quantity: format!("{quantity} of environment `{}`", self.info.name),
+                    step: format!("env step {}", self.agent.counters.env_steps + 1),
+                },
+                other => other,
+            })?,
+        }
         self.episode.total += step.reward;
         self.episode.length += 1;
         self.episode.obs = step.obs;
@@ -245,7 +258,7 @@ impl Trainer {
             self.agent.counters.episodes += 1;
             self.log.mean("train_return", self.episode.total);
             self.log.mean("train_length", self.episode.length as f64);
-            if let Some(kind) = self.env.failure_kind() {
+            if let Some(kind) = failure {
                 self.log.count(&failure_column(kind));
             }
             self.start_episode()?;
@@ -265,10 +278,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Evaluates and writes a row of the metrics.
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    /// Evaluates and writes a row of the metrics; `false` where `stop` was raised before the end, and
+    /// nothing was written.
+    fn evaluate(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<bool> {
         let Self { agent, make, config, watch, .. } = self;
-        let eval = watch.time(Phase::Evaluation, || evaluate(agent, make, &config.eval));
+        let eval =
+            watch.time(Phase::Evaluation, || evaluate_until(agent, make, &config.eval, stop));
         let at = agent.counters.env_steps;
         let eval = eval.map_err(|error| match error {
             Error::NonFinite { quantity, .. } => {
@@ -276,6 +291,8 @@ impl Trainer {
             }
             other => other,
         })?;
+        let Some(eval) = eval else { return Ok(false) };
+        self.due = false;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
         for kind in &eval.failures {
@@ -298,7 +315,7 @@ impl Trainer {
         self.metrics.write_timing(&timing_row(c.env_steps, booked, self.watch.total()))?;
         self.board.write(c.env_steps, seconds_since_1970(), &row)?;
         observer.row(&row);
-        Ok(())
+        Ok(true)
     }
 
     /// Saves everything, unless this very step is saved already.
@@ -312,6 +329,9 @@ impl Trainer {
         strings.insert("episode".into(), json(&self.episode)?);
         strings.insert("log".into(), json(&self.log)?);
         strings.insert("eval_return".into(), json(&self.eval_return)?);
+        if self.due {
+            strings.insert(DUE.into(), json(&self.due)?);
+        }
         strings.insert("rng.env".into(), json(&self.env_rng.state())?);
         let Self { agent, watch, checkpoints, metrics, identity, .. } = self;
         watch.time(Phase::Checkpoint, || {
@@ -346,6 +366,7 @@ impl Trainer {
         self.episode = from_json("episode", &loaded.states)?;
         self.log = from_json("log", &loaded.states)?;
         self.eval_return = from_json("eval_return", &loaded.states)?;
+        self.due = loaded.states.contains_key(DUE);
         let state: RngState = from_json("rng.env", &loaded.states)?;
         self.env_rng = Rng::from_state(&state);
         match (&self.episode.simulator, self.env.as_simulator()) {

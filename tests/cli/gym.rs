@@ -68,9 +68,13 @@ fn a_python_that_fails_leaves_the_last_checkpoint() {
     for (then, words) in [
         ("raise", &["step failed in Python:\nTraceback", "ValueError: the joint"][..]),
         ("exit", &["Python ended in step (exit status: 3)", "leaving"]),
+        ("hang", &["no answer to step within 5 s (HSTEP_GYM_TIMEOUT", "in fail"]),
     ] {
         let root = tempfile::tempdir().unwrap();
-        let text = fails(&mut train(&root, &format!("at=170&then={then}"), "400"), 3, words);
+        let mut train = train(&root, &format!("at=170&then={then}"), "400");
+        // Long enough for Python to start on a busy machine.
+        train.env("HSTEP_GYM_TIMEOUT", "5");
+        let text = fails(&mut train, 3, words);
         let run = folder(&root);
         let reason = std::fs::read_to_string(run.join("FAILED")).unwrap();
         assert!(text.contains(reason.trim()), "{reason}");
@@ -88,22 +92,25 @@ fn a_python_that_fails_leaves_the_last_checkpoint() {
 
 #[test]
 fn a_killed_run_takes_python_with_it() {
-    let root = tempfile::tempdir().unwrap();
-    let path = root.path().join("line");
-    let listener = UnixListener::bind(&path).unwrap();
-    let arguments = format!("at=8&then=hang&line={}", path.display());
-    let running = Running::start(&mut train(&root, &arguments, "400"));
-    // The first environment is the one to train in; the others evaluate, and the first of these
-    // hangs in its eighth step, deep in a call that never returns.
-    let mut lines: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
-    let mut word = [0; 1];
-    lines[1].read_exact(&mut word).unwrap();
-    assert_eq!(word, *b"h");
-    running.kill();
-    for line in &mut lines {
-        // Only the end of the process closes its end of the line.
-        line.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        assert_eq!(line.read(&mut word).unwrap(), 0);
+    // `hold` lets no other thread of Python run, and has started a process that outlives Python.
+    for then in ["hang", "hold"] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("line");
+        let listener = UnixListener::bind(&path).unwrap();
+        let arguments = format!("at=8&then={then}&line={}", path.display());
+        let running = Running::start(&mut train(&root, &arguments, "400"));
+        // The first environment is the one to train in; the others evaluate, and the first of these
+        // hangs in its eighth step, deep in a call that never returns.
+        let mut lines: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+        let mut word = [0; 1];
+        lines[1].read_exact(&mut word).unwrap();
+        assert_eq!(word, *b"h");
+        running.kill();
+        for line in &mut lines {
+            // Only the end of all processes that have it closes the other end of the line.
+            line.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            assert_eq!(line.read(&mut word).unwrap(), 0, "{then}");
+        }
     }
 }
 

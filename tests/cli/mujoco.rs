@@ -61,6 +61,27 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     fails(&mut setup(below.path()), 6, &["cannot create .mujoco"]);
 }
 
+#[test]
+fn a_set_up_with_a_model_missing_or_of_another_version_is_made_anew() {
+    let site = ready().library.ancestors().nth(2).unwrap();
+    for spoil in ["gymnasium/envs/mujoco/assets/ant.xml", "gymnasium-1.4.0.dist-info/METADATA"] {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join(".mujoco/site");
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        ended(Command::new("cp").arg("-r").args([site, &copy]));
+        assert!(ended(&mut setup(folder.path())).contains("mujoco 3.17.0"));
+        let spoilt = copy.join(spoil);
+        if spoilt.ends_with("METADATA") {
+            std::fs::remove_dir_all(spoilt.parent().unwrap()).unwrap();
+        } else {
+            std::fs::remove_file(&spoilt).unwrap();
+        }
+        // It would be fetched, and there is no network.
+        fails(&mut setup(folder.path()), 3, &["could not fetch mujoco 3.17.0"]);
+        assert!(copy.is_dir(), "what was there stays until there is better");
+    }
+}
+
 /// A folder with `.mujoco/site` as the real one, but for the model files: of those there is one.
 fn with_model(file: &str, text: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -262,6 +283,18 @@ fn a_part_of_a_figure_is_drawn_beside_it_from_the_runs_that_are_kept() {
     assert!(table.contains(row), "{table}");
     assert!(folder.path().join("part.png").is_file() && folder.path().join("part.svg").is_file());
     assert!(!folder.path().join("maac-fig2.png").exists());
+
+    // Settings and names of its own, here those that the run was made with.
+    let entry = "mbpo-2core model.max_epochs=20 model.max_steps=unset";
+    let algos = format!("algos=[\"{entry}\"]");
+    let labels = format!("labels={{ \"{entry}\" = \"MBPO, as it was\" }}");
+    ended(&mut part(&[&algos, &labels, "file=variant"]));
+    let table = std::fs::read_to_string(folder.path().join("data/variant.md")).unwrap();
+    assert!(table.contains("| HalfCheetah-v4 | MBPO, as it was | 0 | 20 | 50000 | 4418 | 9105 |"));
+    let words = ["`labels`: `sac` is not compared", "mbpo-2core"];
+    fails(&mut part(&["labels={ sac = \"SAC\" }"]), 2, &words);
+    let mut curves = hstep(&["reproduce", "maac-fig4", "--reference", "."]);
+    fails(&mut curves, 2, &["`maac-fig4` draws no published curves; these do: mopac-fig2"]);
 
     fails(&mut part(&["file=../part"]), 2, &["`file`: expected letters, digits, `-` and `_`"]);
     let missing = ["no run of MBPO (two cores) on HalfCheetah-v4 with seed 7", "--redraw"];

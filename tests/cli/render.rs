@@ -93,6 +93,7 @@ fn what_cannot_be_drawn_is_refused() {
         (&["--episodes", "0"], "`episodes`: expected at least 1"),
         (&["--frames", "0"], "`frames`: expected at least 1"),
         (&["--step", "0"], "`step`: expected at least 1"),
+        (&["--from", "60", "--to", "20"], "`--from`: expected at most --to, which is 20, got 60"),
         (&["--offscreen", "--format", "svg"], "expected PNG or GIF with --offscreen"),
     ] {
         fails(&mut render(&run, more), 2, &[words]);

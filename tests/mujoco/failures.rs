@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hstep::Error;
-use hstep::env::mujoco::{Data, Library, Model, Parts};
+use hstep::env::mujoco::definition::{END, End, File, Part, Reward, Start, Task, Within};
+use hstep::env::mujoco::{Data, Library, Model, Mujoco, Parts};
 use hstep::env::{Env, Simulator};
 use hstep::rng::Rng;
 
@@ -90,7 +91,7 @@ fn models_with_errors_are_refused_with_the_parsers_words() {
 }
 
 /// Its state with one velocity so large that the next step cannot be taken.
-fn exploding(env: &mut hstep::env::mujoco::Mujoco) {
+fn exploding(env: &mut Mujoco) {
     let mut state = env.save();
     // Time, positions, velocities.
     state[1 + env.qpos().len()] = 1e12;
@@ -170,13 +171,14 @@ fn a_start_that_cannot_be_simulated_is_an_error() {
     env.step(&[0.0; 6]).unwrap();
 }
 
-/// Balls on a floor, with so much memory for what they touch.
-fn balls(memory: &str) -> String {
+/// Balls of radius 0.1, so far apart and so high over a floor, with so much memory for what they
+/// touch.
+fn balls(memory: &str, apart: f64, high: f64) -> String {
     let ball = |i: usize| {
         format!(
-            r#"<body pos="{} {} 0.09"><freejoint/><geom size="0.1"/></body>"#,
-            0.15 * (i % 5) as f64,
-            0.15 * (i / 5) as f64
+            r#"<body pos="{} {} {high}"><freejoint/><geom size="0.1"/></body>"#,
+            apart * (i % 5) as f64,
+            apart * (i / 5) as f64
         )
     };
     let all: String = (0..25).map(ball).collect();
@@ -187,7 +189,7 @@ fn balls(memory: &str) -> String {
 
 #[test]
 fn mujoco_giving_up_is_an_error_and_not_the_end_of_the_process() {
-    let model = std::sync::Arc::new(model(&balls("160K")).unwrap());
+    let model = std::sync::Arc::new(model(&balls("160K", 0.15, 0.09)).unwrap());
     for _ in 0..2 {
         let mut data = Data::new(&model).unwrap();
         let error = data.step(1).unwrap_err();
@@ -203,7 +205,7 @@ fn mujoco_giving_up_is_an_error_and_not_the_end_of_the_process() {
 
 #[test]
 fn a_full_buffer_of_contacts_is_heard() {
-    let model = std::sync::Arc::new(model(&balls("60K")).unwrap());
+    let model = std::sync::Arc::new(model(&balls("60K", 0.15, 0.09)).unwrap());
     let mut data = Data::new(&model).unwrap();
     for _ in 0..2 {
         let warning = data.step(1).unwrap().unwrap();
@@ -211,4 +213,96 @@ fn a_full_buffer_of_contacts_is_heard() {
         data.reset().unwrap();
     }
     assert!(matches!(data.get(Parts::QPOS, &mut [0.0]), Err(Error::Shape { .. })));
+}
+
+/// A task on a model of our own, with actions up to `limit`.
+fn own(text: String, obs_dim: usize, limit: f64) -> Task {
+    Task {
+        name: "own",
+        file: File::Own("own", text.leak()),
+        frames: 1,
+        timestep: 0.002,
+        limits: vec![limit].leak(),
+        obs_dim,
+        obs: &[Part::Qpos(0, END)],
+        bodies: &[],
+        start: Start::Uniform(0.0, 0.0),
+        reward: Reward::Balance { always: true },
+        end: End::Never,
+        max_steps: 10,
+    }
+}
+
+/// A body on a slide, with a motor that takes any force.
+const SLIDE: &str = r#"<worldbody><body><joint name="j" type="slide"/><geom size="1"/></body></worldbody>
+    <actuator><motor joint="j"/></actuator>"#;
+
+/// Cut, where it was, for the reason `kind`.
+fn assert_cut(env: &mut Mujoco, action: &[f64], kind: &str) {
+    let before = env.observe();
+    let step = env.step(action).unwrap();
+    let ends = (step.terminated, step.truncated, step.reward);
+    assert_eq!(ends, (false, true, 0.0), "expected {kind}");
+    assert_eq!(bits(&step.obs), bits(&before));
+    assert_eq!(env.failure_kind(), Some(kind), "{:?}", env.failure());
+}
+
+#[test]
+fn huge_actions_truncate_the_episode() {
+    let slide = format!("<mujoco>{SLIDE}</mujoco>");
+    let geared = slide.replace("<motor", r#"<motor gear="1e6""#);
+    for (text, limit, kind) in [(slide, 1e18, "ctrl"), (geared, 1e9, "qacc")] {
+        let task = Box::leak(Box::new(own(text, 1, limit)));
+        let mut env = Mujoco::new(task, &Library::get().unwrap()).unwrap();
+        for _ in 0..2 {
+            env.reset(&mut Rng::new(1)).unwrap();
+            assert_cut(&mut env, &[limit], kind);
+        }
+    }
+}
+
+#[test]
+fn a_full_buffer_of_constraints_truncates_the_episode() {
+    // Apart at first: at a start that is too crowded, the reset is an error.
+    let with_motor = r#"<body pos="0 0 9"><joint name="j" type="slide"/><geom size="0.1"/></body>
+        </worldbody><actuator><motor joint="j"/></actuator>"#;
+    let apart = balls("60K", 0.25, 0.2).replace("</worldbody>", with_motor);
+    let task = Box::leak(Box::new(own(apart, 25 * 7 + 1, 1.0)));
+    let mut env = Mujoco::new(task, &Library::get().unwrap()).unwrap();
+    for _ in 0..2 {
+        env.reset(&mut Rng::new(1)).unwrap();
+        let mut state = env.save();
+        for ball in 0..25 {
+            // Time, then x, y, z and a quaternion each.
+            let place = &mut state[1 + 7 * ball..][..3];
+            place.copy_from_slice(&[0.15 * (ball % 5) as f64, 0.15 * (ball / 5) as f64, 0.09]);
+        }
+        env.restore(&state).unwrap();
+        assert_cut(&mut env, &[0.0], "constraints_full");
+    }
+}
+
+#[test]
+fn a_definition_of_numbers_that_are_not_there_is_refused() {
+    let task = || own(format!("<mujoco>{SLIDE}</mujoco>"), 1, 1.0);
+    let within = Within { qpos: 3, low: 0.0, high: 1.0, closed: true };
+    let within: &'static [Within] = vec![within].leak();
+    for (task, words) in [
+        (
+            Task { reward: Reward::Seen { velocity: 1, height: None }, ..task() },
+            "reads 2 observations, and there are 1",
+        ),
+        (
+            Task { end: End::Unhealthy { within, most: f64::INFINITY }, ..task() },
+            "ends by position 3, which no observation shows",
+        ),
+        (
+            Task { obs: &[Part::Between(0, 0, 4)], obs_dim: 4, ..task() },
+            "shows 4 coordinates of a difference, which has 3",
+        ),
+    ] {
+        let library = Library::get().unwrap();
+        let error = Mujoco::new(Box::leak(Box::new(task)), &library).unwrap_err().to_string();
+        assert!(error.contains("environment `own`") && error.contains(words), "{error}");
+    }
 }

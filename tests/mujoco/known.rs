@@ -78,11 +78,9 @@ fn what_is_known_is_what_the_simulator_says() {
         };
         assert!(ends > 1 || name.starts_with("Ant"), "{name} terminated {ends} times");
         let got = to_f64(&continuation(&obs, &action, &next).unwrap()).unwrap();
+        // Also of the double pendulum, whose height lags what is observed by a frame of five.
         let wrong = got.iter().zip(&seen).filter(|(c, s)| (**c == 0.0) != s.terminated).count();
-        // The double pendulum's height lags what is observed by a frame of five: now and then its end
-        // is seen a step too early.
-        let most = if name.starts_with("InvertedDouble") { ends / 2 } else { 0 };
-        assert!(wrong <= most, "{name}: {wrong} of {ends} ends are others");
+        assert_eq!(wrong, 0, "{name}: of {ends} ends");
     }
 }
 

@@ -10,7 +10,7 @@ pub mod train;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use hstep::{algo, bounds, config, env};
+use hstep::{Error, algo, bounds, config, env};
 use toml::{Table, Value};
 
 use crate::bench;
@@ -60,6 +60,11 @@ fn reproduce_figure(args: &Reproduce, stop: &AtomicBool) -> Result<()> {
     }
     config::set_all(&mut settings, &args.settings)?;
     let reference = args.reference.as_deref();
+    if reference.is_some() && !reproduce::PUBLISHED.contains(&args.figure.as_str()) {
+        let figures = reproduce::PUBLISHED.join(", ");
+        let problem = format!("`{}` draws no published curves; these do: {figures}", args.figure);
+        return Err(Error::config("--reference", problem).into());
+    }
     let job = Job { folder: &args.out, stop, redraw: args.redraw, reference };
     draw(&args.figure, &settings, effort, &job)
 }

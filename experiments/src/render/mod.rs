@@ -47,6 +47,10 @@ pub fn run(args: &Render) -> Result<()> {
     if let Some(step) = args.step {
         check::at_least("step", step, 1)?;
     }
+    if let Some(to) = args.to.filter(|to| *to < args.from) {
+        let problem = format!("expected at most --to, which is {to}, got {}", args.from);
+        return Err(Error::config("--from", problem).into());
+    }
     let folder = RunFolder::open(&args.run)?;
     let outputs = outputs(args, folder.path())?;
     if args.offscreen && outputs.iter().any(|(f, _)| matches!(f, Format::Svg | Format::Html)) {

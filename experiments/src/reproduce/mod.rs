@@ -166,6 +166,9 @@ pub const ALL: &[Reproduction] = &[
     },
 ];
 
+/// The figures that draw published curves beside ours.
+pub const PUBLISHED: [&str; 3] = ["mopac-fig2", "demorl-fig2", "maac-fig2"];
+
 /// Finds a figure by name.
 pub fn find(name: &str) -> Result<&'static Reproduction> {
     ALL.iter().find(|r| r.name == name).ok_or_else(|| {

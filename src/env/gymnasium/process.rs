@@ -3,15 +3,17 @@
 //! Python has three pipes: requests, answers, and what it says (its stderr, where its stdout goes
 //! too). All three are watched while an answer is waited for, so that none of them fills up. The
 //! process leads a group of its own: a Ctrl-C at the terminal does not reach it, and what the
-//! environment starts ends with it. When this process is killed, the pipe of requests closes and
-//! Python leaves by itself (`leave_with_parent` in `server.py`).
+//! environment starts ends with it. A fourth pipe carries nothing: when this process is killed, it
+//! closes, and the group ends (`end_with_parent` in `server.py`).
 
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{ErrorKind, PipeWriter, Read, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::FdFlags;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
@@ -50,6 +52,8 @@ pub(super) struct Process {
     greeted: bool,
     reaped: bool,
     slots: u32,
+    /// Closed last: with it the group of processes ends.
+    _life: PipeWriter,
 }
 
 /// Which pipes can be read or written.
@@ -71,7 +75,11 @@ impl Process {
             Error::env(env, format!("cannot start Python as `{python}`: {problem}; {hint}"))
         };
         let mut command = Command::new(&options.python);
-        command.arg("-c").arg(SERVER).process_group(0);
+        // Python's end goes through `exec`. A process that another thread starts meanwhile gets it too,
+        // which does no harm: it is the end here that counts.
+        let (watched, life) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
+        rustix::io::fcntl_setfd(&watched, FdFlags::empty()).map_err(|e| failed(e.to_string()))?;
+        command.arg("-c").arg(SERVER).arg(watched.as_raw_fd().to_string()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if !options.path.is_empty() {
             let inherited = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
@@ -102,6 +110,7 @@ impl Process {
             greeted: false,
             reaped: false,
             slots: 0,
+            _life: life,
         })
     }
 

@@ -8,6 +8,7 @@ operation (u8), a slot (u32) and what the operation needs; an answer is 0 and wh
 import array
 import ast
 import faulthandler
+import fcntl
 import json
 import math
 import os
@@ -16,15 +17,12 @@ import signal
 import struct
 import sys
 import threading
-import time
 import traceback
 
 MAGIC, VERSION = b"HSTEPGYM", 1
 MAKE, RESET, STEP, CLOSE, QUIT = range(5)
 MAX_FRAME = 1 << 24
 MAX_TEXT = 1 << 20
-# How long a step or a `close` may go on, in seconds, when nobody waits for it any more.
-GRACE = 1.0
 
 
 class Refused(Exception):
@@ -41,14 +39,34 @@ def own_pipes():
     return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
 
 
-def leave_with_parent(requests):
-    """Ends this process soon after the other end is gone, whatever the main thread is doing."""
+def end_with_parent(life):
+    """Has the kernel kill this group of processes when the other end of the pipe `life` is gone, also
+    amid code that holds the interpreter's lock; `False` where there is no such kernel."""
+    os.set_inheritable(life, False)
+    try:
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    except (AttributeError, OSError):
+        return False
+    # It may have gone before.
+    if hang_up(life).poll(0):
+        os.killpg(0, signal.SIGKILL)
+    return True
+
+
+def hang_up(pipe):
+    """Polls for the end of the other end alone."""
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return poll
+
+
+def watch_parent(life):
+    """The same by a thread, which Python code alone lets run."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    hang_up = select.poll()
-    hang_up.register(requests, 0)
-    hang_up.poll()
-    time.sleep(GRACE)
-    os._exit(1)
+    hang_up(life).poll()
+    os.killpg(0, signal.SIGKILL)
 
 
 def value(text):
@@ -198,7 +216,9 @@ if __name__ == "__main__":
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)
     REQUESTS, ANSWERS = own_pipes()
     sys.stdout.reconfigure(line_buffering=True)
-    threading.Thread(target=leave_with_parent, args=(REQUESTS,), daemon=True).start()
+    LIFE = int(sys.argv[1])
+    if not end_with_parent(LIFE):
+        threading.Thread(target=watch_parent, args=(LIFE,), daemon=True).start()
     SERVER = Server()
     serve(SERVER, REQUESTS, ANSWERS)
     SERVER.close()

@@ -9,6 +9,9 @@ use crate::rng::Rng;
 
 /// Equal environments in a process each: every request goes to all of them before the first answer
 /// is waited for, so they compute side by side. Answers are in order, and the same for any timing.
+///
+/// For programs of one's own: a run of `hstep` trains on one environment, and its evaluation's share a
+/// process ([`super::Bridge`]).
 pub struct GymnasiumVec {
     members: Vec<Gymnasium>,
 }

@@ -1,6 +1,7 @@
 //! What a [`Task`] is made of: the words in which [`super::tasks`] defines each.
 
 use super::Field;
+use super::tasks::PUSHER_COLUMNS;
 
 /// Where a model comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,6 +10,16 @@ pub enum File {
     Asset(&'static str),
     /// Ours: its name and its MJCF.
     Own(&'static str, &'static str),
+}
+
+impl File {
+    /// The name of a file of the package `gymnasium`.
+    pub(super) fn asset(&self) -> Option<&'static str> {
+        match self {
+            Self::Asset(file) => Some(file),
+            Self::Own(..) => None,
+        }
+    }
 }
 
 /// The end of a range that goes as far as there are numbers.
@@ -233,5 +244,30 @@ impl Task {
             Some(Part::Qpos(from, _)) => *from,
             _ => 0,
         }
+    }
+
+    /// What of the definition speaks of numbers that there are not, if anything does.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        let columns = match self.reward {
+            Reward::Seen { velocity, .. } => velocity.saturating_add(1),
+            Reward::Reach { column, .. } => column,
+            Reward::Push => PUSHER_COLUMNS.iter().fold(0, |most, column| most.max(column + 3)),
+            _ => 0,
+        };
+        if columns > self.obs_dim {
+            return Some(format!("reads {columns} observations, and there are {}", self.obs_dim));
+        }
+        if let End::Unhealthy { within, .. } = self.end {
+            let (first, most) = (self.first_position(), self.obs_dim + self.first_position());
+            let hidden = within.iter().find(|w| w.qpos < first || w.qpos >= most);
+            if let Some(Within { qpos, .. }) = hidden {
+                return Some(format!("ends by position {qpos}, which no observation shows"));
+            }
+        }
+        let between = self.obs.iter().find_map(|part| match part {
+            Part::Between(_, _, n) if *n > 3 => Some(n),
+            _ => None,
+        });
+        between.map(|n| format!("shows {n} coordinates of a difference, which has 3"))
     }
 }

@@ -201,16 +201,16 @@ impl Library {
         shared(self, file.display().to_string(), || Model::from_file(self, file))
     }
 
-    /// A model of this library from its text, loaded once a process; `name` stands for the text.
+    /// A model of this library from its text, loaded once a process.
     ///
     /// # Errors
     /// As [`Model::from_text`].
     pub fn model_of_text(self: &Arc<Self>, name: &str, text: &str) -> Result<Arc<Model>> {
-        shared(self, name.to_string(), || Model::from_text(self, name, text))
+        shared(self, format!("{name}\0{text}"), || Model::from_text(self, name, text))
     }
 }
 
-/// The models of this process, by library and by file or name.
+/// The models of this process, by library and by file, or by name and text.
 type Models = BTreeMap<(PathBuf, String), Arc<Model>>;
 static MODELS: Mutex<Models> = Mutex::new(BTreeMap::new());
 

@@ -328,11 +328,14 @@ pub(super) fn set_moving(data: &mut Data, moving: &[f64]) -> Result<()> {
     data.set(MOVING, moving)
 }
 
-/// Checks that a model is the one that the task was defined on.
+/// Checks that a task is whole, and a model the one that it was defined on.
 ///
 /// # Errors
 /// [`Error::Env`] naming what differs.
 pub(super) fn fits(task: &Task, data: &mut Data) -> Result<()> {
+    if let Some(problem) = task.contradiction() {
+        return Err(Error::env(task.name, format!("its definition {problem}")));
+    }
     let model = std::sync::Arc::clone(data.model());
     let differs = |what: &str, expected: String, got: String| {
         let problem = format!(

@@ -2,11 +2,13 @@
 //!
 //! Both come as Python packages, so this needs `python3` with `pip`, once; nothing else here does.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::find::{self, problem};
+use super::tasks::TASKS;
 use super::{Library, version};
 use crate::error::{Error, Result};
 
@@ -27,7 +29,7 @@ pub struct Setup {
 }
 
 /// Fetches the packages into `folder` (`.mujoco` of a project) and tries them: the library is loaded,
-/// and with it a model. Does nothing where that works already.
+/// and with it every model that a task needs. Does nothing where that works already.
 ///
 /// Packages that lie in `folder/whl` are not fetched again.
 ///
@@ -70,13 +72,31 @@ pub fn fetch(folder: &Path) -> Result<Setup> {
     tried(&site, false)
 }
 
-/// Loads the library and a model of a folder of packages.
+/// Loads the library and the models of a folder of packages, which must be of the versions asked for.
 fn tried(site: &Path, was_there: bool) -> Result<Setup> {
+    let absent = |(package, version): &(&str, &str)| {
+        !site.join(format!("{package}-{version}.dist-info")).is_dir()
+    };
+    if let Some((package, version)) = PACKAGES.iter().find(|package| absent(package)) {
+        let problem_is = format!("there is no {package} {version} below {}", site.display());
+        return Err(problem(problem_is));
+    }
     let library = find::library_in(site)
         .ok_or_else(|| problem(format!("there is no MuJoCo library below {}", site.display())))?;
     let loaded = Library::open(&library)?;
+    if loaded.version() != version::REFERENCE {
+        return Err(problem(format!(
+            "{} is MuJoCo {}; expected {}",
+            library.display(),
+            loaded.version(),
+            version::REFERENCE
+        )));
+    }
     let models = site.join(find::ASSETS);
-    loaded.model(&models.join("half_cheetah.xml"))?;
+    let files: BTreeSet<&str> = TASKS.iter().filter_map(|task| task.file.asset()).collect();
+    for file in files {
+        loaded.model(&models.join(file))?;
+    }
     Ok(Setup { was_there, version: loaded.version(), library, models })
 }
 

@@ -1,8 +1,10 @@
 """Environments that do what is asked of them, and fail as they are told to."""
 
+import ctypes
 import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 
@@ -57,6 +59,13 @@ class Line(gymnasium.Env):
             if self.socket:
                 self.socket.sendall(b"h")
             threading.Event().wait()
+        if self.then == "hold":
+            # C code that keeps the interpreter's lock, and a child that keeps the line.
+            fds = [self.socket.fileno()] if self.socket else []
+            subprocess.Popen(["sleep", "600"], pass_fds=fds)
+            if self.socket:
+                self.socket.sendall(b"h")
+            ctypes.PyDLL(None).sleep(600)
         if self.then == "exit":
             print("leaving", file=sys.stderr)
             sys.exit(3)

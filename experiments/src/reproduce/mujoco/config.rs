@@ -15,8 +15,11 @@ use crate::reproduce::compare::{Contender, Plan};
 pub struct Config {
     /// The tasks, a panel each.
     pub envs: Vec<String>,
-    /// The algorithms, a line each; `-2core` has fewer updates or plans than the paper.
+    /// The algorithms, a line each, with settings after a space where some differ from the presets
+    /// (`maac-2core improve.horizon=2`); `-2core` has fewer updates or plans than the paper.
     pub algos: Vec<String>,
+    /// Names of entries of `algos` in legends and tables, where they are not to be the usual ones.
+    pub labels: BTreeMap<String, String>,
     /// Environment steps.
     pub steps: u64,
     /// Environment steps of an algorithm that has others.
@@ -42,6 +45,7 @@ impl Default for Config {
         Self {
             envs: Vec::new(),
             algos: Vec::new(),
+            labels: BTreeMap::new(),
             steps: 50_000,
             steps_of: BTreeMap::new(),
             seeds: vec![0],
@@ -96,17 +100,33 @@ impl Config {
             let problem = format!("expected letters, digits, `-` and `_`, got `{name}`");
             return Err(hstep::Error::config("file", problem));
         }
-        if let Some(name) = self.steps_of.keys().find(|name| !self.algos.contains(name)) {
-            let problem = format!("`{name}` is not compared; expected one of {:?}", self.algos);
-            return Err(hstep::Error::config("steps_of", problem));
+        for (key, names) in [
+            ("steps_of", Vec::from_iter(self.steps_of.keys())),
+            ("labels", Vec::from_iter(self.labels.keys())),
+        ] {
+            if let Some(name) = names.into_iter().find(|name| !self.algos.contains(name)) {
+                let problem = format!("`{name}` is not compared; expected one of {:?}", self.algos);
+                return Err(hstep::Error::config(key, problem));
+            }
         }
         Ok(())
     }
 
     /// The algorithms on a task.
     pub fn on(&self, env: &str) -> Vec<Contender> {
-        let steps = |algo: &String| *self.steps_of.get(algo).unwrap_or(&self.steps);
-        self.algos.iter().map(|algo| Contender::new(algo, env, steps(algo))).collect()
+        let contender = |entry: &String| {
+            let steps = *self.steps_of.get(entry).unwrap_or(&self.steps);
+            let mut words = entry.split_whitespace().map(String::from);
+            let own = Contender::new(&words.next().unwrap_or_default(), env, steps);
+            let settings: Vec<String> = words.collect();
+            let label = match self.labels.get(entry) {
+                Some(label) => label.clone(),
+                None if settings.is_empty() => own.label.clone(),
+                None => format!("{}, {}", own.label, settings.join(", ")),
+            };
+            own.with(label, &settings)
+        };
+        self.algos.iter().map(contender).collect()
     }
 
     /// Every task and algorithm. The figures share runs and data.

@@ -4,6 +4,7 @@ mod clock;
 mod config;
 mod reference;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use hstep::Result;
@@ -13,11 +14,11 @@ use serde::{Deserialize, Serialize};
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Contender, Markdown, Plan, Results, Run, algorithm, caption, environment,
-    panel,
+    Band, Comparison, Contender, Markdown, Plan, Results, Run, caption, environment, panel,
 };
 use crate::plot::{Figure, Panel};
 use clock::Clock;
+use reference::Published;
 
 const RETURN: &str = "eval_return";
 
@@ -69,18 +70,17 @@ figure!(Maac, "maac-fig2", "MAAC, Figure 2", &["maac", "mbpo"], &["sac"]);
 
 impl Config {
     fn figures(&self, name: String, title: &str, results: &Results) -> Result<Vec<Figure>> {
-        let panels: Vec<Panel> =
-            self.envs.iter().map(|env| self.panel(env, results)).collect::<Result<_>>()?;
-        let drawn = |start: &str| {
-            panels.iter().flat_map(|panel| &panel.series).any(|s| s.label.starts_with(start))
-        };
-        let mut sources = String::new();
-        if drawn("SAC, published") {
-            sources += "; published: SAC of two benchmarks (SimbaV2's v4, tianshou's v3), mean and \
-                        band over both";
+        let (mut panels, mut named) = (Vec::new(), BTreeSet::new());
+        for env in &self.envs {
+            let mut panel = self.panel(env, results)?;
+            let published = self.published(env)?;
+            panel.series.extend(published.series);
+            named.extend(published.sources);
+            panels.push(panel);
         }
-        if drawn("MBPO, published") {
-            sources += "; MBPO of x35f, one run";
+        let mut sources = Vec::from_iter(named).join(", ");
+        if !sources.is_empty() {
+            sources = format!("; published: {sources}");
         }
         let rows = panels.len().div_ceil(2) as u32;
         let columns = panels.len().min(2) as u32;
@@ -100,8 +100,9 @@ impl Config {
     /// Updates-to-data of every algorithm, which the curves depend on: `MAAC 8, MBPO 20 to 40`.
     fn updates(&self, results: &Results) -> Result<String> {
         let mut words = Vec::new();
-        for algo in &self.algos {
-            let of = |run: &&Run| run.contender.algo == *algo;
+        let labels = self.envs.first().map_or_else(Vec::new, |env| self.on(env));
+        for label in labels.into_iter().map(|contender| contender.label) {
+            let of = |run: &&Run| run.contender.label == label;
             let mut all: Vec<String> = results
                 .0
                 .iter()
@@ -115,27 +116,23 @@ impl Config {
                 [one] => one.clone(),
                 [first, .., last] => format!("{first} to {last}"),
             };
-            words.push(format!("{} {range}", algorithm(algo)));
+            words.push(format!("{label} {range}"));
         }
         Ok(words.join(", "))
     }
 
     fn panel(&self, env: &str, results: &Results) -> Result<Panel> {
         let contenders = self.on(env);
-        let mut panel = panel(
-            environment(env),
-            "evaluation return",
-            results,
-            &contenders,
-            RETURN,
-            Band::Extremes,
-        )?;
-        if let Some(folder) = &self.reference {
-            let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
-            let style = contenders.len();
-            panel.series.extend(reference::published(folder, env, steps as f64, style)?);
-        }
-        Ok(panel)
+        let place = environment(env);
+        panel(place, "evaluation return", results, &contenders, RETURN, Band::Extremes)
+    }
+
+    /// Published curves on a task, up to the longest of ours.
+    fn published(&self, env: &str) -> Result<Published> {
+        let Some(folder) = &self.reference else { return Ok(Published::default()) };
+        let contenders = self.on(env);
+        let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
+        reference::published(folder, env, steps as f64, contenders.len())
     }
 
     fn tables(&self, results: &Results) -> Result<String> {

@@ -1,14 +1,14 @@
 //! Published learning curves, for drawing beside ours: read from a folder that is given, as their
 //! authors' repositories hold them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hstep::{Error, Result};
 
 use crate::plot::Series;
 
-/// Every algorithm's curves on a task (mean and standard deviation over seeds), SAC's of two sources.
+/// Curves of several algorithms, seed by seed, of which SAC's are drawn; and SAC's of a second source.
 const CURVES: &str = "gym_mujoco_v4_curves_simbav2repo.csv";
 const TIANSHOU: &str = "tianshou_mujoco_v3_sac_td3_reinforce.csv";
 /// Steps between the points drawn.
@@ -17,14 +17,21 @@ const GRID: f64 = 2_500.0;
 /// A curve with one value a point.
 type Points = Vec<(f64, f64)>;
 
+/// What was found, and where.
+#[derive(Default)]
+pub struct Published {
+    pub series: Vec<Series>,
+    pub sources: BTreeSet<&'static str>,
+}
+
 /// SAC as published, with a band over both sources, and MBPO where there is a run of it; up to
 /// `steps`. `style` is the first of the styles that are free.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read, [`Error::Config`] for one that is not as expected.
-pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<Vec<Series>> {
+pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<Published> {
     let task = env.split('-').next().unwrap_or(env);
-    let mut found = Vec::new();
+    let (mut found, mut named) = (Vec::new(), BTreeSet::new());
     let sources = [seeds(folder, "sac", task)?, tianshou(folder, "SAC", task)?];
     let (mut line, mut band) = (Vec::new(), Vec::new());
     for x in grid(steps) {
@@ -40,14 +47,21 @@ pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<V
     if line.len() > 1 {
         let sac = Series::line("SAC, published", style, line).without_markers();
         found.push(sac.with_band(band));
+        let names = ["SAC of SimbaV2's benchmark (v4)", "SAC of tianshou's (v2, v3)"];
+        let there = sources
+            .iter()
+            .zip(names)
+            .filter(|(source, _)| grid(steps).any(|x| source.at(x).is_some()));
+        named.extend(there.map(|(_, name)| name));
     }
     let points = x35f(folder, task)?;
     let points: Points = points.into_iter().filter(|(x, _)| *x <= steps).collect();
     if points.len() > 1 {
         let name = "MBPO, published (one run)";
         found.push(Series::line(name, style + 1, smooth(&points)).without_markers());
+        named.insert("MBPO of x35f (one run)");
     }
-    Ok(found)
+    Ok(Published { series: found, sources: named })
 }
 
 fn grid(steps: f64) -> impl Iterator<Item = f64> {
@@ -106,9 +120,10 @@ fn seeds(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
 
 /// tianshou's benchmark: aggregated over seeds.
 fn tianshou(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
-    let (mut mean, mut std, env) = (Points::new(), Points::new(), format!("{task}-v3"));
+    let (mut mean, mut std) = (Points::new(), Points::new());
     for row in rows(folder, TIANSHOU, &["env", "env_step", "rew", "rew_std", "Agent"])? {
-        if row[0] == env && row[4] == algo {
+        // One version of each task, which may be an older one.
+        if row[0].split('-').next() == Some(task) && row[4] == algo {
             let x = number(&row[1])?;
             mean.push((x, number(&row[2])?));
             std.push((x, number(&row[3])?));
@@ -178,12 +193,20 @@ mod tests {
             "# s\ntag,env_step,value,wall_s\nperformance/eval_return,0,10,1\nother,1,5,1\nperformance/eval_return,2000,30,2\n",
         );
         let found = published(folder.path(), "Hopper-v4", 5_000.0, 4).unwrap();
-        assert_eq!(found.len(), 2);
+        let (found, sources) = (found.series, Vec::from_iter(found.sources));
+        let all = [
+            "MBPO of x35f (one run)",
+            "SAC of SimbaV2's benchmark (v4)",
+            "SAC of tianshou's (v2, v3)",
+        ];
+        assert_eq!((found.len(), &sources[..]), (2, &all[..]));
+        let ant = published(folder.path(), "Ant-v5", 5_000.0, 4).unwrap();
+        assert!(ant.sources.is_empty(), "one point is no curve");
         // Halfway: 100 +- 50 and 200 +- 20; at the end 200 +- 100 and 400 +- 40.
         assert_eq!(found[0].points, [(2500.0, 150.0), (5000.0, 300.0)]);
         assert_eq!(found[0].band, [(50.0, 220.0), (100.0, 440.0)]);
         assert_eq!(found[1].points, [(0.0, 20.0), (2000.0, 20.0)]);
-        let error = published(Path::new("nowhere"), "Hopper-v4", 1.0, 4).unwrap_err();
+        let error = published(Path::new("nowhere"), "Hopper-v4", 1.0, 4).err().unwrap();
         assert!(error.to_string().contains("cannot read"), "{error}");
     }
 }
