@@ -409,6 +409,24 @@ fn adam_goes_on_from_its_state_bit_for_bit() {
     }
 }
 
+/// Multiplied by 0.9, the smallest subnormal numbers round to themselves, and the arithmetic on them is
+/// in microcode: the moments of dead units would slow every later step.
+#[test]
+fn moments_without_gradients_end_at_zero() {
+    for spec in [Spec::f32(), Spec::f64()] {
+        let params = Params::new(&[("w".into(), vec![20], vec![0.3; 20])], &spec).unwrap();
+        let config = AdamConfig { beta2: 0.9, ..AdamConfig::default() };
+        let mut adam = Adam::new(&params, &config, &[]).unwrap();
+        adam.step_grad(&Rng::new(7).normals(20, &spec).unwrap()).unwrap();
+        let none = spec.tensor(&[0.0; 20], 20).unwrap();
+        (0..9_000).for_each(|_| adam.step_grad(&none).unwrap());
+        let state = adam.state().unwrap();
+        for moment in ["m", "v"] {
+            assert_eq!(to_f64(&state[moment]).unwrap(), [0.0; 20], "{moment}");
+        }
+    }
+}
+
 #[test]
 fn adam_refuses_what_is_wrong_and_changes_nothing() {
     let spec = Spec::f32();

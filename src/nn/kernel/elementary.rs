@@ -26,6 +26,8 @@ pub(crate) trait Real: WithDType + Default {
     /// `ln(1 + self)` for `self` in `[0, 1]`.
     fn ln_1p_unit(self) -> Self;
     fn finite(self) -> bool;
+    /// 0 in place of a subnormal number, which processors calculate with in microcode.
+    fn flushed(self) -> Self;
     /// Of the absolute value; NaN lies above infinity.
     fn magnitude(self) -> Self::Magnitude;
     /// The absolute value with this magnitude.
@@ -82,6 +84,10 @@ impl Real for f64 {
     #[inline(always)]
     fn finite(self) -> bool {
         self.is_finite()
+    }
+    #[inline(always)]
+    fn flushed(self) -> Self {
+        if self.abs() < f64::MIN_POSITIVE { 0.0 } else { self }
     }
     fn shelf() -> &'static Shelved<Self> {
         static SHELF: Shelved<f64> = Shelved::new(Shelf::new());
@@ -153,6 +159,10 @@ impl Real for f32 {
     #[inline(always)]
     fn finite(self) -> bool {
         self.is_finite()
+    }
+    #[inline(always)]
+    fn flushed(self) -> Self {
+        if self.abs() < f32::MIN_POSITIVE { 0.0 } else { self }
     }
     fn shelf() -> &'static Shelved<Self> {
         static SHELF: Shelved<f32> = Shelved::new(Shelf::new());

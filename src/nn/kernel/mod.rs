@@ -159,8 +159,9 @@ vectorised! {
         let (rate, root) = (lr / correction1, T::ONE / correction2.sqrt());
         for (((theta, m), v), g) in theta.iter_mut().zip(m).zip(v).zip(grad) {
             let g = *g + weight_decay * *theta;
-            *m = beta1 * *m + rest1 * g;
-            *v = beta2 * *v + rest2 * (g * g);
+            // Where gradients have ended (dead units), moments would come to rest at subnormal numbers.
+            *m = (beta1 * *m + rest1 * g).flushed();
+            *v = (beta2 * *v + rest2 * (g * g)).flushed();
             *theta -= rate * *m / (v.sqrt() * root + eps);
         }
     }
