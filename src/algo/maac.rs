@@ -5,14 +5,14 @@
 //! released code's where the two agree in kind.
 //!
 //! Paper against code (`maac-code`):
-//! * Samples: the paper draws several trajectories from a start state, the code one trajectory with
-//!   5 actions at its last state.
+//! * Samples: the paper draws several trajectories from a start state, the code 5 (at 065ab3a of
+//!   meta-mb) or one trajectory with 5 actions at its last state (at ecbc372), which the preset has.
 //! * Horizon: the code's loop does T+1 steps, so T = 3 is H = 4 (HalfCheetah, Hopper, Ant).
 //! * Entropy: the paper adds an entropy bonus, the code that of the first action only.
 //! * Targets: STEVE in the paper; in the code the 0-step candidate has zero variance over the
 //!   models, so its weight swamps the others and the target is TD(0). The preset says so.
-//! * The code's model has 8 members on normalised targets and knows the reward; target entropy is
-//!   +1; the model is fitted every 1,000 steps with 8 updates a step.
+//! * The code's model has 8 members on normalised targets and knows the reward; it is fitted every
+//!   1,000 steps with 8 updates a step.
 
 use serde::{Deserialize, Serialize};
 
