@@ -35,12 +35,20 @@ struct Line {
     info: EnvInfo,
     episode: usize,
     length: usize,
-    terminates: bool,
+    end: End,
     records: Records,
 }
 
+/// How the episodes end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Terminated,
+    TimeLimit,
+    Failure,
+}
+
 impl Line {
-    fn factory(lengths: [usize; 3], terminates: bool) -> (EnvFactory, Records) {
+    fn factory(lengths: [usize; 3], end: End) -> (EnvFactory, Records) {
         let records = Records::default();
         let shared = records.clone();
         let make = Arc::new(move || {
@@ -48,8 +56,7 @@ impl Line {
             all.push(Record::default());
             let (episode, records) = (all.len() - 1, shared.clone());
             let length = lengths[episode];
-            Ok(Box::new(Self { info: info(), episode, length, terminates, records })
-                as Box<dyn Env>)
+            Ok(Box::new(Self { info: info(), episode, length, end, records }) as Box<dyn Env>)
         });
         (make, records)
     }
@@ -85,8 +92,16 @@ impl Env for Line {
         record.obs.push(obs.clone());
         let ends = record.actions.len() == self.length;
         let reward = last[0] + action[0];
-        let (terminated, truncated) = (ends && self.terminates, ends && !self.terminates);
-        Ok(Step { obs, reward, terminated, truncated })
+        let terminated = ends && self.end == End::Terminated;
+        let step = Step { obs, reward, terminated, truncated: ends && !terminated };
+        // What a failed simulation reports: nothing moved, nothing was earned.
+        let still = Step { obs: last, reward: 0.0, ..step };
+        Ok(if ends && self.end == End::Failure { still } else { step })
+    }
+
+    fn failure_kind(&self) -> Option<&'static str> {
+        let taken = self.records.lock().unwrap()[self.episode].actions.len();
+        (taken == self.length && self.end == End::Failure).then_some("broken")
     }
 }
 
@@ -133,7 +148,7 @@ fn at(states: &[Judged], episode: usize, step: usize) -> &Judged {
 fn a_terminated_episode_is_worth_its_rewards_and_its_later_entropy() {
     let alpha = 0.3;
     let agent = agent(alpha, &ActorConfig { hidden: vec![8], ..ActorConfig::default() });
-    let (make, records) = Line::factory(LENGTHS, true);
+    let (make, records) = Line::factory(LENGTHS, End::Terminated);
     let bias = critic_bias(&agent, &make, &episodes()).unwrap();
     assert_eq!(bias.states.len(), 3 + 5 + 7);
     let records = records.lock().unwrap();
@@ -160,7 +175,7 @@ fn a_terminated_episode_is_worth_its_rewards_and_its_later_entropy() {
     close(bias.mean(), bias.predicted() - bias.reached(), 1e-9);
     close(bias.std(), square.sqrt(), 1e-9);
     // The noise belongs to the episode: the second one is the same whatever becomes of the first.
-    let (make, again) = Line::factory([9, 5, 7], true);
+    let (make, again) = Line::factory([9, 5, 7], End::Terminated);
     critic_bias(&agent, &make, &episodes()).unwrap();
     assert_eq!(again.lock().unwrap()[1].actions, records[1].actions);
 }
@@ -170,7 +185,7 @@ fn a_time_limit_is_followed_by_the_critics_own_value_and_only_the_first_half_is_
     // A policy without noise to speak of, so that the action after the end is known.
     let still = ActorConfig { hidden: vec![8], log_std_max: -12.0, ..ActorConfig::default() };
     let agent = agent(0.0, &still);
-    let (make, records) = Line::factory(LENGTHS, false);
+    let (make, records) = Line::factory(LENGTHS, End::TimeLimit);
     let bias = critic_bias(&agent, &make, &episodes()).unwrap();
     assert_eq!(bias.states.len(), 2 + 3 + 4);
     let mut own = 0.0;
@@ -193,13 +208,33 @@ fn a_time_limit_is_followed_by_the_critics_own_value_and_only_the_first_half_is_
 }
 
 #[test]
+fn a_failed_step_is_none_and_the_state_before_it_has_the_critics_own_value() {
+    let still = ActorConfig { hidden: vec![8], log_std_max: -12.0, ..ActorConfig::default() };
+    let agent = agent(0.0, &still);
+    let (make, records) = Line::factory(LENGTHS, End::Failure);
+    let bias = critic_bias(&agent, &make, &episodes()).unwrap();
+    assert_eq!(bias.states.len(), 1 + 2 + 3);
+    for (episode, Record { obs, actions }) in records.lock().unwrap().iter().enumerate() {
+        let whole = actions.len() - 1;
+        let mode = agent.parts.policy().unwrap().mode(&row(&obs[whole])).unwrap();
+        let value = smallest_q(&agent, &obs[whole], &to_f64(&mode).unwrap());
+        let mut want = GAMMA.powi(whole as i32) * value;
+        for (k, (obs, &action)) in obs.iter().zip(actions).enumerate().take(whole) {
+            want += GAMMA.powi(k as i32) * (obs[0] + 2.0 * action);
+        }
+        close(at(&bias.states, episode, 0).reached, want, 1e-4);
+    }
+}
+
+#[test]
 fn an_agent_without_a_critic_is_refused() {
     let (entry, _) = algo::find("pets").unwrap();
     let mut table = entry.preset(None).unwrap();
     config::set_all(&mut table, &["model.hidden=[8, 8, 8, 8]", "model.learn_reward=true"]).unwrap();
     let hybrid = entry.build(&entry.resolve(&table).unwrap()).unwrap();
     let agent = Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f64()).unwrap();
-    let error =
-        critic_bias(&agent, &Line::factory(LENGTHS, true).0, &episodes()).unwrap_err().to_string();
+    let error = critic_bias(&agent, &Line::factory(LENGTHS, End::Terminated).0, &episodes())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("policy") && error.contains("does not have"), "{error}");
 }

@@ -1,6 +1,8 @@
 //! Runs of the training loop in the library: what they count and write, and how they end when a
 //! number is not finite.
 
+mod simulations;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +14,8 @@ use hstep::metrics::{Table, read_csv};
 use hstep::rng::Rng;
 use hstep::shape::Spec;
 use hstep::train::{
-    EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer, checkpoint_folder,
+    EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, TOTAL_COLUMN, Trainer,
+    checkpoint_folder,
 };
 use hstep::value::Network as _;
 use hstep::{Error, Result, algo, config};
@@ -20,6 +23,10 @@ use tempfile::TempDir;
 
 /// An algorithm made small.
 fn hybrid(name: &str) -> Hybrid {
+    hybrid_with(name, &[])
+}
+
+fn hybrid_with(name: &str, settings: &[&str]) -> Hybrid {
     let (entry, suffix) = algo::find(name).unwrap();
     let mut table = entry.preset(suffix.as_deref()).unwrap();
     let small = ["actor.hidden=[32, 32]", "critic.hidden=[32, 32]", "loop.batch=64"];
@@ -32,6 +39,7 @@ fn hybrid(name: &str) -> Hybrid {
         config::set_all(&mut table, &rest).unwrap();
         config::set(&mut table, "model.weight_decay=[]").unwrap();
     }
+    config::set_all(&mut table, settings).unwrap();
     entry.build(&entry.resolve(&table).unwrap()).unwrap()
 }
 
@@ -263,116 +271,6 @@ fn what_an_environment_answers_must_be_finite() {
         drop(trainer);
         assert_saved(folder.path(), if stored == 200 { 150 } else { 100 });
     }
-}
-
-/// A pendulum whose simulation fails at some of its steps.
-struct Failing {
-    inner: Box<dyn Env>,
-    fails_at: &'static [usize],
-    steps: usize,
-}
-
-impl Env for Failing {
-    fn info(&self) -> &EnvInfo {
-        self.inner.info()
-    }
-
-    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
-        self.inner.reset(rng)
-    }
-
-    fn step(&mut self, action: &[f64]) -> Result<Step> {
-        self.steps += 1;
-        let mut step = self.inner.step(action)?;
-        step.truncated |= self.failure_kind().is_some();
-        Ok(step)
-    }
-
-    fn failure_kinds(&self) -> &'static [&'static str] {
-        &["rare", "frequent"]
-    }
-
-    fn failure_kind(&self) -> Option<&'static str> {
-        self.fails_at.contains(&self.steps).then_some("frequent")
-    }
-}
-
-/// A pendulum that raises the stop flag when so many steps were taken with it and its like.
-struct Stopping {
-    inner: Box<dyn Env>,
-    left: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Env for Stopping {
-    fn info(&self) -> &EnvInfo {
-        self.inner.info()
-    }
-
-    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
-        self.inner.reset(rng)
-    }
-
-    fn step(&mut self, action: &[f64]) -> Result<Step> {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        self.inner.step(action)
-    }
-
-    fn as_simulator(&mut self) -> Option<&mut dyn Simulator> {
-        self.inner.as_simulator()
-    }
-}
-
-#[test]
-fn an_evaluation_that_is_stopped_is_made_again_after_the_resumption() {
-    let whole = TempDir::new().unwrap();
-    go(&mut open("sac", "pendulum", 200, whole.path())).unwrap();
-    // Two episodes of 200 steps an evaluation: within the first one, and within that at step 100.
-    for (left, rows) in [(50, 0), (400 + 100 + 50, 1)] {
-        let folder = TempDir::new().unwrap();
-        let (left, stop) = (Arc::new(AtomicUsize::new(left)), Arc::new(AtomicBool::new(false)));
-        let (own, flag) = (Arc::clone(&left), Arc::clone(&stop));
-        let make: EnvFactory = Arc::new(move || {
-            let inner = native::make("pendulum")?;
-            Ok(Box::new(Stopping { inner, left: Arc::clone(&own), stop: Arc::clone(&flag) }))
-        });
-        let config = run_config("pendulum", 200);
-        let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
-        assert_eq!(trainer.run(&stop, &mut ()).unwrap(), Outcome::Interrupted);
-        assert_eq!(trainer.agent().counters.env_steps, 100 * rows as u64);
-        assert_eq!(numbers(&metrics(folder.path()), "env_steps").len(), rows);
-        drop(trainer);
-        go(&mut open("sac", "pendulum", 200, folder.path())).unwrap();
-        let read = |at: &TempDir| std::fs::read_to_string(at.path().join("metrics.csv")).unwrap();
-        assert_eq!(read(&folder), read(&whole));
-    }
-}
-
-#[test]
-fn the_metrics_count_the_failures_of_a_simulation() {
-    let folder = TempDir::new().unwrap();
-    let make: EnvFactory = Arc::new(|| {
-        let inner = native::make("pendulum")?;
-        Ok(Box::new(Failing { inner, fails_at: &[120, 150, 280], steps: 0 }))
-    });
-    let config = run_config("pendulum", 300);
-    let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
-    go(&mut trainer).unwrap();
-    // What a failed simulation reports is no transition; its steps count all the same.
-    assert_eq!(trainer.agent().real.len(), 297);
-    let metrics = metrics(folder.path());
-    assert_eq!(numbers(&metrics, "env_steps"), [0.0, 100.0, 200.0, 300.0]);
-    let empty = vec![None; 4];
-    assert_eq!(metrics.column("failed_rare").unwrap(), empty);
-    // Each of an evaluation's two environments is new, so that it fails at its own step 120.
-    assert_eq!(metrics.column("eval_failed_frequent").unwrap(), vec![Some(2.0); 4]);
-    assert_eq!(metrics.column("eval_length").unwrap(), vec![Some(120.0); 4]);
-    assert_eq!(metrics.column("eval_failed_rare").unwrap(), empty);
-    assert_eq!(metrics.column("failed_frequent").unwrap(), [None, None, Some(2.0), Some(1.0)]);
-    // Episodes of 120, 30 and 130 steps; the last is running.
-    assert_eq!(metrics.column("train_length").unwrap(), [None, None, Some(75.0), Some(130.0)]);
 }
 
 #[test]

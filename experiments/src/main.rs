@@ -77,6 +77,8 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
             | cli::Command::Bench(_)
             | cli::Command::Memory(_),
         ) => std::sync::Arc::default(),
+        #[cfg(feature = "mujoco")]
+        Some(cli::Command::Setup(_)) => std::sync::Arc::default(),
         _ => signals::stop_flag()?,
     };
     commands::run(cli, &stop)

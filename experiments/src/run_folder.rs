@@ -1,5 +1,6 @@
 //! Run folders: `ROOT/EXPERIMENT/ALGO-ENV-sSEED-HASH/`, a function of the configuration.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,9 @@ use toml::Table;
 use crate::plot::{commit, write};
 
 use crate::settings::NOT_IDENTITY;
+
+/// Libraries and their versions.
+pub type Versions = BTreeMap<String, String>;
 
 /// How a run ended. A folder without any of these is running, or was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +84,11 @@ impl RunFolder {
     ///
     /// Writes `config.toml` and `meta.json` when they are missing, and refuses a folder whose
     /// configuration was edited, naming the key.
-    pub fn create(root: &Path, identity: &Identity) -> Result<Self> {
+    pub fn create(
+        root: &Path,
+        identity: &Identity,
+        simulated_by: impl FnOnce() -> Versions,
+    ) -> Result<Self> {
         let path = root.join(identity.folder());
         std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
         let folder = Self { path };
@@ -89,7 +97,7 @@ impl RunFolder {
             folder.expect_config(identity.config)?;
         } else {
             // `config.toml` last: a folder that has one is complete.
-            let meta = Meta::now(identity.config).json()?;
+            let meta = Meta::now(identity.config, simulated_by()).json()?;
             write(&folder.path.join("meta.json"), meta.as_bytes())?;
             write(&file, identity.config.to_string().as_bytes())?;
         }
@@ -189,7 +197,9 @@ impl RunFolder {
 struct Meta {
     commit: Option<String>,
     hstep: &'static str,
-    dependencies: std::collections::BTreeMap<String, String>,
+    dependencies: Versions,
+    /// What simulates the environment beside hstep.
+    simulated_by: Versions,
     target: String,
     host: Option<String>,
     command_line: Vec<String>,
@@ -204,7 +214,7 @@ struct Started {
 }
 
 impl Meta {
-    fn now(config: &Table) -> Self {
+    fn now(config: &Table, simulated_by: Versions) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         // Without the program's own path, which says nothing about the run.
         let arguments = std::env::args().skip(1);
@@ -212,6 +222,7 @@ impl Meta {
             commit: commit(),
             hstep: env!("CARGO_PKG_VERSION"),
             dependencies: dependencies(),
+            simulated_by,
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             host: host.map(|h| h.trim().to_owned()),
             command_line: std::iter::once("hstep".to_owned()).chain(arguments).collect(),
@@ -230,7 +241,7 @@ impl Meta {
 }
 
 /// The versions that decide the numbers, out of the lock file.
-fn dependencies() -> std::collections::BTreeMap<String, String> {
+fn dependencies() -> Versions {
     let lock: Table = include_str!("../../Cargo.lock").parse().unwrap_or_default();
     let field = |p: &toml::Value, name: &str| {
         p.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
@@ -271,21 +282,24 @@ mod tests {
     fn a_second_start_goes_on_and_an_edited_config_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let config: Table = "lr = 0.1\n[improve]\nhorizon = 3".parse().unwrap();
-        let folder = RunFolder::create(root.path(), &identity(&config)).unwrap();
+        let folder = RunFolder::create(root.path(), &identity(&config), Versions::new).unwrap();
         let meta = std::fs::read_to_string(folder.path().join("meta.json")).unwrap();
         assert!(meta.contains("\"candle-core\": \"0.10.2\""), "{meta}");
-        let again = RunFolder::create(root.path(), &identity(&config)).unwrap();
+        let again = RunFolder::create(root.path(), &identity(&config), Versions::new).unwrap();
         assert_eq!(again.path(), folder.path());
         std::fs::write(folder.path().join("config.toml"), "lr = 0.1\n[improve]\nhorizon = 4")
             .unwrap();
-        let refused = RunFolder::create(root.path(), &identity(&config)).unwrap_err().to_string();
+        let refused = RunFolder::create(root.path(), &identity(&config), Versions::new)
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("`improve.horizon`: 4 against 3"), "{refused}");
     }
 
     #[test]
     fn one_marker_at_a_time() {
         let root = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(root.path(), &identity(&Table::new())).unwrap();
+        let folder =
+            RunFolder::create(root.path(), &identity(&Table::new()), Versions::new).unwrap();
         assert_eq!(folder.marker(), None);
         folder.mark(Marker::Interrupted, "step 3").unwrap();
         folder.mark(Marker::Done, "step 9").unwrap();
@@ -301,7 +315,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("plain");
         std::fs::write(&file, "").unwrap();
-        let error = RunFolder::create(&file, &identity(&Table::new())).unwrap_err();
+        let error = RunFolder::create(&file, &identity(&Table::new()), Versions::new).unwrap_err();
         assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("plain"));
     }
 }

@@ -16,6 +16,7 @@ use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
 use crate::presets::{self, section};
+use crate::run_folder::Versions;
 
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
 pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
@@ -123,6 +124,16 @@ impl Settings {
             return Arc::new(move || Ok(Box::new(bridge.make()?)));
         }
         Arc::new(move || env::make(&name))
+    }
+
+    /// The versions of what simulates the environment in this process; none for one that cannot be
+    /// made, which says so when the run begins.
+    pub fn simulated_by(&self) -> Versions {
+        #[cfg(unix)]
+        if self.run.env.starts_with(gymnasium::PREFIX) {
+            return Versions::new();
+        }
+        env::make(&self.run.env).map(|env| env.versions()).unwrap_or_default()
     }
 
     fn hybrid(&self) -> Result<Hybrid> {

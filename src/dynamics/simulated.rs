@@ -9,12 +9,16 @@ use crate::env::{EnvInfo, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::shape::{Spec, exact, rows, to_f64};
 
+/// Reward of a step at which a simulation fails: a plan through it must not be the best, also where
+/// all rewards are negative. The number is that of MuJoCo MPC (`kMaxReturnValue`).
+pub const FAILED: f64 = -1e6;
+
 /// A simulator used as the model.
 ///
 /// A state row is what [`Simulator::save`] returns, an observation what [`Simulator::observe`]
 /// does. There are no gradients. The time limit does not end a rollout, and a terminated row stays
-/// where it is (see [`Simulator::simulate`]). In `f32` the saved states are rounded; exact
-/// rollouts need `f64`.
+/// where it is (see [`Simulator::simulate`]). A step at which the simulation fails is rewarded with
+/// [`FAILED`] and ends its rollout. In `f32` the saved states are rounded; exact rollouts need `f64`.
 pub struct SimulatedDynamics {
     simulator: Mutex<Box<dyn Simulator>>,
     info: EnvInfo,
@@ -75,6 +79,7 @@ impl Dynamics for SimulatedDynamics {
         let steps = self.each_row(state, |row, simulator| {
             let units = self.info.denormalise(&actions[row * a..(row + 1) * a])?;
             let Step { reward, terminated, .. } = simulator.simulate(&units)?;
+            let reward = if simulator.failure_kind().is_some() { FAILED } else { reward };
             Ok((simulator.save(), reward, if terminated { 0.0 } else { 1.0 }))
         })?;
         let next: Vec<f64> = steps.iter().flat_map(|(saved, ..)| saved.iter().copied()).collect();

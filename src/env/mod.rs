@@ -15,6 +15,7 @@ pub mod scene;
 
 pub use registry::{check, info, make, model, names, simulator};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -112,7 +113,8 @@ pub struct Step {
 pub struct Known {
     /// The reward function, where it can be written down.
     pub reward: Option<RewardFn>,
-    /// The continuation function; `None` means that episodes never terminate.
+    /// The continuation function; `None` where episodes never terminate, or nobody knows when. Inside a
+    /// learned model they then never do.
     pub continuation: Option<ContinuationFn>,
 }
 
@@ -142,6 +144,12 @@ pub trait Env: Send {
     /// Reward and continuation as functions, where they are known.
     fn known(&self) -> Known {
         Known::default()
+    }
+
+    /// The libraries beside hstep that simulate it, and their versions; none by default. A run is
+    /// resumed on the same ones only.
+    fn versions(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     /// What it looks like in its present state, if it says so; of no use before the first reset.
@@ -194,6 +202,9 @@ pub trait Simulator: Env {
 
     /// One step as a model takes it: the time limit does not end the episode, and a terminated
     /// state stays where it is with reward 0.
+    ///
+    /// A failed simulation ([`Env::failure_kind`]) leaves the state where it was, terminated and with
+    /// reward 0.
     ///
     /// The default is [`Env::step`], right for simulators that never end; all others override it.
     ///

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, ModelSource};
-use crate::dynamics::{Ensemble, FitData, Recorded, open_loop_error};
+use crate::dynamics::{Ensemble, FitData, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::nn::Adam;
@@ -195,12 +195,18 @@ impl Agent {
         let schedule = &self.hybrid.schedule;
         let updates_per_step = schedule.updates_per_step;
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
+        let learned = self.parts.model.as_ref().and_then(Model::learned);
+        let unfitted = learned.is_some_and(|model| !model.is_fitted());
+        // Failed steps are no rows, so there may be too few when the random steps are over.
+        if self.real.len() < if unfitted { MIN_FIT_ROWS } else { 1 } {
+            return Ok(());
+        }
         if self.parts.model.is_some() {
             let imagine_every = schedule.imagine_every.unwrap_or(schedule.fit_every);
-            if since.is_multiple_of(schedule.fit_every as u64) {
+            if unfitted || since.is_multiple_of(schedule.fit_every as u64) {
                 watch.time(Phase::Model, || self.fit(log))?;
             }
-            if since.is_multiple_of(imagine_every as u64) {
+            if unfitted || since.is_multiple_of(imagine_every as u64) {
                 watch.time(Phase::Imagining, || self.imagine(log))?;
             }
         }

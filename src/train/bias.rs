@@ -85,8 +85,9 @@ struct Visit {
 /// Runs episodes with samples of the agent's policy and compares its critic, smallest member, with
 /// the discounted sum of what followed, the entropy bonus at the present temperature included.
 ///
-/// What follows a time limit is the critic's own value there, which makes its bias look smaller:
-/// so only the first half of such an episode is judged ([`Judged::own`] is the weight that is left).
+/// What follows a time limit or a failed simulation is the critic's own value there, which makes its
+/// bias look smaller: so only the first half of such an episode is judged ([`Judged::own`] is the
+/// weight that is left).
 ///
 /// # Errors
 /// [`crate::Error::Composition`] when the agent has no policy or no critic; as the environment.
@@ -105,17 +106,19 @@ pub fn critic_bias(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Res
         let log_prob = to_f64(&sampled.log_prob)?;
         let obs = to_f64(&obs)?;
         let mut row = 0;
-        episodes.step(&to_f64(&sampled.action)?, |i, _, _, taken| {
-            visits[i].push(Visit {
-                obs: obs[row * width..(row + 1) * width].to_vec(),
-                q: q[row],
-                log_prob: log_prob[row],
-                reward: taken.reward,
-            });
+        episodes.step(&to_f64(&sampled.action)?, |i, env, _, taken| {
+            let here = obs[row * width..(row + 1) * width].to_vec();
+            let (q, log_prob) = (q[row], log_prob[row]);
+            row += 1;
+            if env.failure_kind().is_some() {
+                // No transition: the state before it is the last of which something is known.
+                ends[i] = Some(here);
+                return;
+            }
+            visits[i].push(Visit { obs: here, q, log_prob, reward: taken.reward });
             if taken.truncated && !taken.terminated {
                 ends[i] = Some(taken.obs.clone());
             }
-            row += 1;
         })?;
         step += 1;
     }

@@ -78,6 +78,9 @@ struct Episode {
 /// The state of a checkpoint that was saved in the middle of an evaluation.
 const DUE: &str = "evaluation_due";
 
+/// The state of a checkpoint that says what its environment was simulated by.
+const VERSIONS: &str = "env_versions";
+
 /// One run: an agent, its environment and its folder.
 pub struct Trainer {
     config: RunConfig,
@@ -97,6 +100,7 @@ pub struct Trainer {
     board: EventWriter,
     checkpoints: CheckpointDir,
     saved_at: Option<u64>,
+    warned: bool,
     // Held for as long as the run is open; the system lets go of it when the process ends.
     _lock: File,
 }
@@ -127,6 +131,7 @@ impl Trainer {
         let found = checkpoints.load_latest()?;
         if let Some(loaded) = &found {
             check_identity(loaded, identity, folder)?;
+            check_versions(loaded, env.as_ref(), folder)?;
         }
         let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -153,6 +158,7 @@ impl Trainer {
             board,
             checkpoints,
             saved_at: None,
+            warned: false,
             _lock: lock,
             config,
         };
@@ -187,7 +193,7 @@ impl Trainer {
     /// [`Error::NonFinite`] when a number blows up, [`Error::Env`] when the environment fails,
     /// [`Error::Io`] when nothing can be written. What was saved before stays.
     pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
-        if self.agent.counters.env_steps < self.config.steps {
+        if self.due || self.agent.counters.env_steps < self.config.steps {
             // Where a process begins, and with it its clocks.
             let row = timing_row(self.agent.counters.env_steps, |_| 0.0, 0.0);
             self.metrics.write_timing(&row)?;
@@ -254,6 +260,9 @@ impl Trainer {
         self.episode.total += step.reward;
         self.episode.length += 1;
         self.episode.obs = step.obs;
+        if step.terminated {
+            self.warn_of_unknown_ends();
+        }
         if step.terminated || step.truncated {
             self.agent.counters.episodes += 1;
             self.log.mean("train_return", self.episode.total);
@@ -264,6 +273,19 @@ impl Trainer {
             self.start_episode()?;
         }
         Ok(())
+    }
+
+    /// Says once that the learned model does not know the end that has just been seen.
+    fn warn_of_unknown_ends(&mut self) {
+        let unknown = self.env.known().continuation.is_none();
+        let learned = self.agent.parts.model.as_ref().is_some_and(|m| m.learned().is_some());
+        if unknown && learned && !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                "environment `{}` ends episodes and does not say when (`Env::known`): in the learned \
+                 model they go on",
+                self.info.name
+            );
+        }
     }
 
     fn start_episode(&mut self) -> Result<()> {
@@ -293,6 +315,8 @@ impl Trainer {
         })?;
         let Some(eval) = eval else { return Ok(false) };
         self.due = false;
+        // A checkpoint of this step, from when the evaluation was stopped, lacks its row.
+        self.saved_at = None;
         self.eval_return = Some(eval.mean());
         let c = self.agent.counters;
         for kind in &eval.failures {
@@ -331,6 +355,10 @@ impl Trainer {
         strings.insert("eval_return".into(), json(&self.eval_return)?);
         if self.due {
             strings.insert(DUE.into(), json(&self.due)?);
+        }
+        let versions = self.env.versions();
+        if !versions.is_empty() {
+            strings.insert(VERSIONS.into(), json(&versions)?);
         }
         strings.insert("rng.env".into(), json(&self.env_rng.state())?);
         let Self { agent, watch, checkpoints, metrics, identity, .. } = self;
@@ -421,6 +449,30 @@ fn check_identity(loaded: &Loaded, identity: &str, folder: &Path) -> Result<()> 
         "it was written with other settings (identity {}, now {identity}): resume with the run's \
          own config.toml, or start a new run",
         loaded.config_hash
+    );
+    Err(Error::checkpoint(checkpoint_folder(folder), problem))
+}
+
+/// Refuses to go on with another simulator: its trajectories are others.
+fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
+    if !loaded.states.contains_key(VERSIONS) {
+        return Ok(());
+    }
+    let (then, now): (BTreeMap<String, String>, _) =
+        (from_json(VERSIONS, &loaded.states)?, env.versions());
+    if then == now {
+        return Ok(());
+    }
+    let list = |versions: &BTreeMap<String, String>| {
+        let each = versions.iter().map(|(name, version)| format!("{name} {version}"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let problem = format!(
+        "environment `{}` was simulated by {}, here it is by {}: resume with the former, or start a \
+         new run",
+        env.info().name,
+        list(&then),
+        list(&now)
     );
     Err(Error::checkpoint(checkpoint_folder(folder), problem))
 }

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hstep::Error;
+use hstep::dynamics::simulated::{FAILED, SimulatedDynamics};
+use hstep::dynamics::{Dynamics as _, StepNoise};
 use hstep::env::mujoco::definition::{END, End, File, Part, Reward, Start, Task, Within};
 use hstep::env::mujoco::{Data, Library, Model, Mujoco, Parts};
 use hstep::env::{Env, Simulator};
 use hstep::rng::Rng;
+use hstep::shape::{Spec, to_f64};
 
 use super::{bits, on_its_way, ready, task};
 
@@ -257,6 +260,16 @@ fn huge_actions_truncate_the_episode() {
         for _ in 0..2 {
             env.reset(&mut Rng::new(1)).unwrap();
             assert_cut(&mut env, &[limit], kind);
+        }
+        // In a model, plans through it must be the worst.
+        env.reset(&mut Rng::new(1)).unwrap();
+        let state = Spec::f64().tensor(&env.save(), (1, env.state_dim())).unwrap();
+        let model = SimulatedDynamics::new(Box::new(env), Spec::f64());
+        for (action, reward, cont) in [(1.0, FAILED, 0.0), (0.0, 1.0, 1.0)] {
+            let action = Spec::f64().tensor(&[action], (1, 1)).unwrap();
+            let step = model.step(&state, &action, &StepNoise::default()).unwrap();
+            let numbers = [to_f64(&step.reward).unwrap()[0], to_f64(&step.cont).unwrap()[0]];
+            assert_eq!(numbers, [reward, cont]);
         }
     }
 }

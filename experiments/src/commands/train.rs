@@ -56,7 +56,7 @@ pub fn create(settings: &Settings, root: &Path, experiment: &str) -> Result<RunF
     let run = &settings.run;
     let identity =
         Identity { experiment, algo: &run.algo, env: &run.env, seed: run.seed, config: &table };
-    Ok(RunFolder::create(root, &identity)?)
+    Ok(RunFolder::create(root, &identity, || settings.simulated_by())?)
 }
 
 pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {

@@ -108,7 +108,8 @@ pub fn run(args: &Render) -> Result<()> {
     say!("episodes    {}", args.episodes)?;
     say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
     say!("length      {:.1}", result.length())?;
-    if let Some(shown) = cut_short(&episodes, part) {
+    let filmed = outputs.iter().any(|(format, _)| matches!(format, Format::Gif | Format::Html));
+    if let Some(shown) = cut_short(&episodes, part).filter(|_| filmed) {
         say!("film        {shown}")?;
     }
     for (_, path) in &outputs {
@@ -144,16 +145,14 @@ fn paint_shown(
 fn cut_short(episodes: &[Episode], part: Part) -> Option<String> {
     let mut left = LONGEST;
     for (i, episode) in episodes.iter().enumerate() {
-        let (whole, _) = part.moving(episode, usize::MAX);
-        if whole.len() > left {
-            let to = left.checked_sub(1).map_or(part.from, |last| whole[last]);
+        if let Some(step) = part.cut(episode, left) {
             return Some(format!(
-                "ends at step {to} of {} in episode {i}: --from and --to choose another part, --step a \
-                 faster pace",
+                "ends before step {step} of {} in episode {i}: --from and --to choose another part, \
+                 --step a faster pace",
                 episode.len() - 1
             ));
         }
-        left -= whole.len();
+        left -= part.moving(episode, left).0.len();
     }
     None
 }

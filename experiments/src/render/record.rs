@@ -138,13 +138,25 @@ impl Part {
     /// 25 pictures a second and `most` in all; a task without a unit of time is shown to its end.
     pub fn moving(self, episode: &[Frame], most: usize) -> (Vec<usize>, u16) {
         let (from, to) = self.of(episode);
+        let (step, time) = self.pace(episode, most);
+        ((from..=to).step_by(step).take(most).collect(), time)
+    }
+
+    /// Steps, and hundredths of a second, from one picture of a film to the next.
+    fn pace(self, episode: &[Frame], most: usize) -> (usize, u16) {
+        let (from, to) = self.of(episode);
         let Some(second) = episode[from].scene.time_step else {
-            let step = self.step.unwrap_or((to - from + 1).div_ceil(most.max(1)).max(1));
-            return ((from..=to).step_by(step).take(most).collect(), 4);
+            return (self.step.unwrap_or((to - from + 1).div_ceil(most.max(1)).max(1)), 4);
         };
         let step = self.step.unwrap_or(((0.04 / second).round() as usize).max(1));
-        let time = (100.0 * second * step as f64).round().clamp(2.0, 1000.0) as u16;
-        ((from..=to).step_by(step).take(most).collect(), time)
+        (step, (100.0 * second * step as f64).round().clamp(2.0, 1000.0) as u16)
+    }
+
+    /// The first step that a film of `most` pictures has no room for, if there is one.
+    pub fn cut(self, episode: &[Frame], most: usize) -> Option<usize> {
+        let (from, to) = self.of(episode);
+        let next = from + most * self.pace(episode, most).0;
+        (next <= to).then_some(next)
     }
 }
 
@@ -226,10 +238,14 @@ mod tests {
         assert_eq!((steps.len(), steps[1], time), (26, 2, 4));
         let (steps, _) = ALL.moving(&episode(&places), 5);
         assert_eq!(steps, [0, 2, 4, 6, 8]);
+        assert_eq!(ALL.cut(&episode(&places), 5), Some(10));
+        assert_eq!(ALL.cut(&episode(&places), 26), None);
         let mut timeless = episode(&places);
         timeless.iter_mut().for_each(|frame| frame.scene.time_step = None);
         assert_eq!(ALL.moving(&timeless, 11), (vec![0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50], 4));
+        assert_eq!(ALL.cut(&timeless, 11), None);
         let slow = Part { step: Some(10), ..ALL };
+        assert_eq!(slow.cut(&timeless, 5), Some(50));
         assert_eq!(slow.moving(&episode(&places), 1000).1, 20);
     }
 

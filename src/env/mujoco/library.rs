@@ -2,12 +2,12 @@
 //!
 //! Unsafe because a foreign library is loaded and its functions and variables are taken by name.
 //! What makes it sound: the functions are declared as in the headers of the versions in the table,
-//! and a library of any other version is refused before anything but its version is asked; a library
-//! is never unloaded, so that what was taken from it stays.
+//! and a library of any other version is refused (and unloaded) before anything but its version is
+//! asked; one that was accepted is never unloaded, so that what was taken from it stays.
 //!
 //! MuJoCo ends the process on a fatal error, unless its handler does not return. Ours unwinds, as
 //! `extern "C-unwind"` allows (the library is built with unwind tables), and [`guarded`] turns that
-//! into an error. Warnings are kept for the thread that raised them.
+//! into an error; a program built with `panic = "abort"` ends instead. Warnings are kept for the thread that raised them.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -219,7 +219,7 @@ fn shared(
     name: String,
     make: impl FnOnce() -> Result<Model>,
 ) -> Result<Arc<Model>> {
-    // MuJoCo's parser has global state: one model at a time, under this lock.
+    // Locked all the while, so that a model is made once.
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (library.path.clone(), name);
     if let Some(model) = models.get(&key) {

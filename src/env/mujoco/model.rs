@@ -10,7 +10,7 @@
 use std::ffi::{CString, c_char, c_int};
 use std::path::Path;
 use std::ptr::{NonNull, null};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Field;
 use super::library::{Library, RawData, RawModel, guarded, take_warning, text_at};
@@ -86,6 +86,9 @@ impl std::fmt::Debug for Model {
 /// Bytes for the parser's message.
 const MESSAGE: usize = 1000;
 
+/// MuJoCo's parser has global state: one model at a time.
+static PARSER: Mutex<()> = Mutex::new(());
+
 impl Model {
     /// The model in an MJCF file.
     ///
@@ -93,10 +96,11 @@ impl Model {
     /// [`Error::Env`] with the parser's message.
     pub fn from_file(library: &Arc<Library>, file: &Path) -> Result<Self> {
         let name = file.display().to_string();
-        let path = CString::new(name.clone())
+        let path = CString::new(file.as_os_str().as_encoded_bytes())
             .map_err(|_| Error::env(&name, "a path with a zero byte cannot be opened"))?;
         let mut message = [0 as c_char; MESSAGE];
         let f = &library.functions;
+        let _alone = PARSER.lock().unwrap_or_else(PoisonError::into_inner);
         let raw = guarded(|| {
             // SAFETY: a text ending in 0, no virtual files, and a buffer of the length given.
             unsafe { (f.mj_loadXML)(path.as_ptr(), null(), message.as_mut_ptr(), MESSAGE as c_int) }
@@ -114,6 +118,7 @@ impl Model {
         let mut message = [0 as c_char; MESSAGE];
         let f = &library.functions;
         let mut complaint = String::new();
+        let _alone = PARSER.lock().unwrap_or_else(PoisonError::into_inner);
         let raw = guarded(|| {
             // SAFETY: as in `from_file`; a specification is compiled, asked why not, and deleted.
             unsafe {
@@ -312,6 +317,7 @@ impl Data {
     /// As [`Data::reset`].
     pub fn forward(&mut self) -> Result<Option<String>> {
         let f = self.model.library.functions.mj_forward;
+        take_warning();
         // SAFETY: the simulation is of this model.
         self.call(|model, data| unsafe { f(model, data) })?;
         Ok(take_warning())
@@ -323,6 +329,8 @@ impl Data {
     /// As [`Data::reset`].
     pub fn step(&mut self, frames: usize) -> Result<Option<String>> {
         let f = self.model.library.functions.mj_step;
+        // One that a renderer raised, for example, is not of this step.
+        take_warning();
         self.call(|model, data| {
             for _ in 0..frames {
                 // SAFETY: the simulation is of this model.

@@ -146,9 +146,12 @@ impl Offscreen {
             return Err(failed("a picture needs a pixel at least"));
         }
         let mut context = Context::new(size)?;
-        // SAFETY: MuJoCo reads it in `mjr_makeContext` and in no other thread; whoever reads the
-        // environment beside that does so through the standard library, which takes its own lock.
-        unsafe { std::env::set_var("MUJOCO_GL", "osmesa") };
+        if std::env::var_os("MUJOCO_GL").is_none_or(|gl| gl != "osmesa") {
+            // SAFETY: MuJoCo reads it in `mjr_makeContext` alone; whoever reads the environment beside
+            // that does so through the standard library, which takes its own lock. A program whose C
+            // code calls `getenv` in other threads sets the variable before it starts them.
+            unsafe { std::env::set_var("MUJOCO_GL", "osmesa") };
+        }
         context.enter()?;
         let visible = Visible::new(model)?;
         let mut renderer = RawContext::zeroed();

@@ -11,6 +11,7 @@ use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An environment on MuJoCo.
@@ -277,6 +278,11 @@ impl Env for Mujoco {
 
     fn known(&self) -> Known {
         functions::known(self.task)
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        let library = &self.data.model().library;
+        BTreeMap::from([("mujoco".into(), library.version().into())])
     }
 
     fn scene(&self) -> Option<Scene> {

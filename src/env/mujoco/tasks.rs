@@ -7,9 +7,10 @@
 //! the heights of Ant and Walker2d after the step; here they are the environment's). MBPO's other environments are v2, which is v4 on an
 //! older simulator.
 //!
-//! Two departures hold for all: actions beyond their range are clipped before anything else, where
-//! Gymnasium's control costs see them as they are; and rewards are computed in double precision,
-//! where Gymnasium's control costs are in single.
+//! Three departures hold for all: actions beyond their range are clipped before anything else, where
+//! Gymnasium's control costs see them as they are; rewards are computed in double precision, where
+//! Gymnasium's control costs are in single; and a step with a warning of MuJoCo's ends the episode as
+//! truncated, where Gymnasium goes on from the state that MuJoCo has set back.
 
 use super::Field;
 use super::definition::{Contact, END, End, File, Part, Reward, Start, Task, Walker, When, Within};
