@@ -64,6 +64,20 @@ fn a_python_environment_is_trained_on_resumed_and_evaluated() {
 }
 
 #[test]
+fn an_end_that_the_learned_model_does_not_know_is_told_once() {
+    let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
+    let rest = ["model.weight_decay=[]", "imagine.starts=20", "loop.fit_every=50"];
+    for (arguments, warnings) in [("edge=-1e9", 1), ("edge=1e9", 0)] {
+        let root = tempfile::tempdir().unwrap();
+        let env = format!("gym:fakes:Line-v0?{arguments}");
+        let mut train = hstep(&["train", "mbpo", "--env", &env, "--steps", "60", "--out"]);
+        train.arg(root.path()).args(SETTINGS).args(model).args(rest);
+        let text = ended(&mut with_fakes(train));
+        assert_eq!(text.matches("in the learned model they go on").count(), warnings, "{text}");
+    }
+}
+
+#[test]
 fn a_python_that_fails_leaves_the_last_checkpoint() {
     for (then, words) in [
         ("raise", &["step failed in Python:\nTraceback", "ValueError: the joint"][..]),

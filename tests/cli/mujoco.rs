@@ -216,6 +216,8 @@ fn training_killed_and_resumed_ends_as_if_it_had_not_been() {
         let steps = STEPS.max(run.saved_step().unwrap());
         ended(&mut run.resume(steps));
         run.assert_equals_uninterrupted(steps, "three kills");
+        let meta = std::fs::read_to_string(run.file("meta.json")).unwrap();
+        assert!(meta.contains("\"mujoco\": \"3.17.0\""), "{meta}");
     }
 }
 
