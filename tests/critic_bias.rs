@@ -16,22 +16,22 @@ use hstep::uses::{Pathwise, Td0};
 use hstep::value::{Critic as _, CriticConfig};
 use hstep::{Result, algo, config};
 
-const GAMMA: f64 = 0.9;
+pub(crate) const GAMMA: f64 = 0.9;
 
 /// What happened in one episode: observations and normalised actions, the last observation alone.
 #[derive(Debug, Default, Clone)]
-struct Record {
-    obs: Vec<Vec<f64>>,
+pub(crate) struct Record {
+    pub(crate) obs: Vec<Vec<f64>>,
     actions: Vec<f64>,
 }
 
-type Records = Arc<Mutex<Vec<Record>>>;
+pub(crate) type Records = Arc<Mutex<Vec<Record>>>;
 
 /// Steps of the episodes.
 const LENGTHS: [usize; 3] = [3, 5, 7];
 
 /// The reward of a step is the first observation plus the action.
-struct Line {
+pub(crate) struct Line {
     info: EnvInfo,
     episode: usize,
     length: usize,
@@ -41,14 +41,14 @@ struct Line {
 
 /// How the episodes end.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum End {
+pub(crate) enum End {
     Terminated,
     TimeLimit,
     Failure,
 }
 
 impl Line {
-    fn factory(lengths: [usize; 3], end: End) -> (EnvFactory, Records) {
+    pub(crate) fn factory(lengths: [usize; 3], end: End) -> (EnvFactory, Records) {
         let records = Records::default();
         let shared = records.clone();
         let make = Arc::new(move || {
@@ -62,7 +62,7 @@ impl Line {
     }
 }
 
-fn info() -> EnvInfo {
+pub(crate) fn info() -> EnvInfo {
     EnvInfo {
         name: "line".into(),
         obs_dim: 2,
@@ -118,7 +118,7 @@ fn agent(alpha: f64, actor: &ActorConfig) -> Agent {
     Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f64()).unwrap()
 }
 
-fn row(x: &[f64]) -> Tensor {
+pub(crate) fn row(x: &[f64]) -> Tensor {
     Spec::f64().tensor(x, (1, x.len())).unwrap()
 }
 
@@ -131,7 +131,7 @@ fn log_prob(agent: &Agent, obs: &[f64], action: f64) -> f64 {
     to_f64(&agent.parts.policy().unwrap().log_prob(&row(obs), &row(&[action])).unwrap()).unwrap()[0]
 }
 
-fn close(got: f64, want: f64, tolerance: f64) {
+pub(crate) fn close(got: f64, want: f64, tolerance: f64) {
     assert!((got - want).abs() <= tolerance * (1.0 + want.abs()), "{got} instead of {want}");
 }
 

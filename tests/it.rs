@@ -8,6 +8,7 @@ mod envs;
 mod gymnasium;
 mod house;
 mod learning;
+mod model_bias;
 #[cfg(feature = "mujoco")]
 mod mujoco;
 mod nn;

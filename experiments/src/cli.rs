@@ -119,6 +119,9 @@ pub struct Eval {
     /// Compare the critic with the discounted returns of the sampled policy, in place of the return.
     #[arg(long, conflicts_with = "plan")]
     pub critic: bool,
+    /// Compare rollouts of the policy in the run's model with its episodes, in place of the return.
+    #[arg(long, conflicts_with_all = ["plan", "critic"])]
+    pub model: bool,
     /// Settings of the plan, for example `behave.horizon=10` or `planner.samples.count=200`.
     #[arg(requires = "plan")]
     pub settings: Vec<String>,

@@ -7,12 +7,14 @@ mod bias;
 mod episodes;
 mod evaluate;
 mod log;
+mod model_bias;
 mod run;
 
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
 pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
 use log::{columns, eval_failure_column, failure_column, timing_columns};
+pub use model_bias::{ModelBias, Standing, model_bias};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;

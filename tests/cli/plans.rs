@@ -97,3 +97,33 @@ fn a_critic_is_compared_with_what_the_sampled_policy_reaches() {
     let mut alone = crate::hstep(&["eval", "--critic"]);
     fails(alone.arg(planner.folder()), 2, &["`--critic`", "this run has none"]);
 }
+
+#[test]
+fn a_model_is_compared_with_the_episodes_of_the_policy() {
+    let run = Small::finished("mbpo");
+    let eval = |with: &[&str]| {
+        let mut eval = crate::hstep(&["eval", "--model"]);
+        eval.arg(run.folder()).args(with);
+        eval
+    };
+    let out = eval(&["--episodes", "2"]).output().unwrap();
+    assert!(out.status.success());
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("rollouts    40 in the model"), "{text}");
+    let numbers = |line: &str| -> Vec<f64> {
+        line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let table: Vec<_> = text.lines().map(numbers).filter(|row| row.len() == 5).collect();
+    let steps: Vec<f64> = table.iter().map(|row| row[0]).collect();
+    assert_eq!(steps, (1..=10).map(|i| f64::from(20 * i)).collect::<Vec<_>>(), "{text}");
+    // The pendulum has no end; the last line has the return that `eval` itself tells.
+    assert!(table.iter().all(|row| row[1] == 1.0), "{text}");
+    let mut plain = crate::hstep(&["eval", "--episodes", "2"]);
+    let plain = String::from_utf8(plain.arg(run.folder()).output().unwrap().stdout).unwrap();
+    let line = plain.lines().find(|line| line.starts_with("return")).unwrap();
+    assert_eq!(numbers(line)[0], table[9][3], "{plain}{text}");
+    fails(&mut eval(&["--critic"]), 2, &["--model", "cannot be used with"]);
+    let mut alone = crate::hstep(&["eval", "--model"]);
+    let planner = Small::finished("pets");
+    fails(alone.arg(planner.folder()), 2, &["`--model`", "does not have both"]);
+}

@@ -1,11 +1,11 @@
-//! `hstep eval`: the policy of a run's newest checkpoint, a plan around it, or its critic, on fixed
-//! start states.
+//! `hstep eval`: the policy of a run's newest checkpoint, a plan around it, its critic, or its model,
+//! on fixed start states.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hstep::learner::Agent;
-use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate};
+use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate, model_bias};
 use hstep::{Error, check, config};
 use toml::Table;
 
@@ -32,11 +32,18 @@ pub fn run(args: &Eval) -> Result<()> {
         let problem = "needs a critic, and this run has none: it acts by plans alone";
         return Err(Error::config("--critic", problem).into());
     }
+    if args.model && (agent.parts.model.is_none() || agent.parts.actor.is_none()) {
+        let problem = "needs a model and a policy, and this run does not have both";
+        return Err(Error::config("--model", problem).into());
+    }
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     say!("env_steps   {}", agent.counters.env_steps)?;
     say!("episodes    {}", args.episodes)?;
     if args.critic {
         return critic(&agent, &settings.factory(), &config);
+    }
+    if args.model {
+        return model(&agent, &settings.factory(), &config);
     }
     let result = evaluate(&agent, &settings.factory(), &config)?;
     say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
@@ -58,6 +65,32 @@ fn critic(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<()> {
     say!("bias        {mean:+.3} ({:+.1} % of what was reached)", share(mean))?;
     say!("spread      {std:.3} ({:.1} %; standard deviation over the states)", share(std))?;
     say!("unseen      {:.1} % (weight of what follows the time limit)", 100.0 * bias.own())?;
+    Ok(())
+}
+
+/// Rollouts in the model from each start state.
+const PER_START: usize = 20;
+/// Lines of the table.
+const LINES: usize = 10;
+
+/// What the model says of the policy's episodes against what becomes of them.
+fn model(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<()> {
+    let bias = model_bias(agent, make, config, PER_START)?;
+    let longest = bias.episodes.len() - 1;
+    let lines = LINES.min(longest);
+    say!("rollouts    {} in the model", config.episodes * PER_START)?;
+    say!()?;
+    say!("steps   alive here  in the model   return here  in the model")?;
+    for step in (1..=lines).map(|line| longest * line / lines) {
+        let (here, there) = (bias.episodes[step], bias.rollouts[step]);
+        let alive = format!("{:>10.3}  {:>12.3}", here.alive, there.alive);
+        say!("{step:>5}   {alive}   {:>11.3}  {:>12.3}", here.total, there.total)?;
+    }
+    if bias.diverged > 0.0 {
+        say!()?;
+        let share = 100.0 * bias.diverged;
+        say!("diverged    {share:.1} % of the rollouts (they count as ended there)")?;
+    }
     Ok(())
 }
 
