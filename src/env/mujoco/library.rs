@@ -7,7 +7,8 @@
 //!
 //! MuJoCo ends the process on a fatal error, unless its handler does not return. Ours unwinds, as
 //! `extern "C-unwind"` allows (the library is built with unwind tables), and [`guarded`] turns that
-//! into an error; a program built with `panic = "abort"` ends instead. Warnings are kept for the thread that raised them.
+//! into an error; a program built with `panic = "abort"` ends instead. Warnings are
+//! kept for the thread that raised them.
 #![allow(unsafe_code)]
 
 use std::any::Any;
