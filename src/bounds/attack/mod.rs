@@ -151,7 +151,7 @@ impl Histogram {
     fn add(&mut self, ratio: f64) {
         let along = ((ratio.log10() - Self::ENDS.0) * Self::FINE).floor();
         // The first bin takes what is below the range, zero among it; the last what is above.
-        let bin = if along < 0.0 { 0 } else { (along as usize + 1).min(Self::bins() + 1) };
+        let bin = if along < 0.0 { 0 } else { (along as usize).min(Self::bins()) + 1 };
         self.0[bin] += 1;
     }
 
@@ -375,5 +375,18 @@ pub(super) mod draws {
             2 => x * log_uniform(0.3, 3.0, rng),
             _ => x * (1.0 + 0.01 * rng.normal()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_beyond_the_range_are_in_the_outer_bins() {
+        let mut counts = Histogram::new();
+        [0.0, 1e-5, 1.0, 1e5, f64::INFINITY].into_iter().for_each(|ratio| counts.add(ratio));
+        let last = Histogram::bins() + 1;
+        assert_eq!((counts.0[0], counts.0[41], counts.0[last]), (2, 1, 2));
     }
 }
