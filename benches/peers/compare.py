@@ -15,7 +15,6 @@ import json
 import math
 import os
 import pathlib
-import platform
 import random
 import re
 import statistics
@@ -23,10 +22,13 @@ import subprocess
 import sys
 import time
 
-from servers import Failed, Servers, last
-
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+import machine  # noqa: E402
+from servers import Failed, Servers, last  # noqa: E402
+
 WORKLOADS = ["a", "b", "c10k", "c100k", "d100", "d500", "d64", "e5", "e10"]
 COLUMNS = ["turn", "time", "workload", "threads", "contender", "median", "best", "per_cpu",
            "limit_gflops", "fraction"]
@@ -265,36 +267,11 @@ def write_summary(summary, path):
                 writer.writerow([line["workload"], line["threads"], line["precision"], turns, *numbers])
 
 
-def output(*words):
-    try:
-        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT).stdout.strip()
-    except OSError:
-        return ""
-
-
 def meta(args):
-    """What a reader needs to judge the numbers; no path and no name of the machine."""
-    model = ""
-    if pathlib.Path("/proc/cpuinfo").exists():
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")), "")
-    ask = "from importlib.metadata import version as v; print(*[v(p) for p in ('torch','jax','optax','numpy')])"
-    versions = output(args.python, "-c", ask).split()
-    dirty = "-dirty" if output("git", "status", "--porcelain", "-uno", "--", ".", ":!figures") else ""
     words = ["benches/peers/compare.py", f"--turns {args.turns}", f"--seconds {args.seconds}",
              "--threads " + " ".join(map(str, args.threads)), "--workloads " + " ".join(args.workloads)]
-    return {
-        "date": datetime.date.today().isoformat(),
-        "cpu": model or platform.processor(),
-        "cpus": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "hstep": output(args.hstep, "--version"),
-        "commit": output("git", "rev-parse", "HEAD") + dirty,
-        "rustc": output("rustc", "--version"),
-        "python": output(args.python, "-c", "import platform; print(platform.python_version())"),
-        **dict(zip(("torch", "jax", "optax", "numpy"), versions)),
-        "command": " ".join(words + (["--bf16"] if args.bf16 else [])),
-    }
+    about = machine.about(args.hstep, args.python, ["torch", "jax", "optax", "numpy"])
+    return {**about, "command": " ".join(words + (["--bf16"] if args.bf16 else []))}
 
 
 def arguments():

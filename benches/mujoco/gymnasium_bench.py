@@ -2,7 +2,7 @@
 """Steps a second of Gymnasium's MuJoCo environments, to hold against `hstep bench env`.
 
     python3 -m venv gym && gym/bin/pip install "gymnasium[mujoco]==1.4.0" mujoco==3.17.0
-    gym/bin/python benches/mujoco_gymnasium.py [--seconds S] [NAME...]
+    gym/bin/python benches/mujoco/gymnasium_bench.py [--seconds S] [NAME...]
 
 One process, one environment, random actions drawn beforehand, a reset where an episode ends; the
 median and the best of windows of 0.25 s by the clock, and the median by the processor, as there.

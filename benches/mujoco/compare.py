@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Environment steps a second, `hstep` against Gymnasium in Python on the same MuJoCo, in turn.
+
+    python3 -m venv gym && gym/bin/pip install "gymnasium[mujoco]==1.4.0" mujoco==3.17.0
+    cargo build --release --workspace && target/release/hstep setup mujoco
+    python3 benches/mujoco/compare.py --python gym/bin/python
+
+In a turn each task has Gymnasium, then `hstep bench env` on one thread (with bare `mj_step` beside it,
+window by window) and on two. Every rate is a row of `data/mujoco-speed/results.csv`, which a run writes
+anew; `data/mujoco-speed.md` tabulates medians over the turns, also of ratios, which are taken within a
+turn. The share is of bare `mj_step` by the processor's clock.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+import machine  # noqa: E402
+
+TASKS = ["HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4"]
+RATE = re.compile(r"^ENV (\S+) (\S+) t(\d+) med (\S+) best (\S+) percpu (\S+)$", re.M)
+SHARE = re.compile(r"^SHARE \S+ (\S+)$", re.M)
+COLUMNS = ["turn", "time", "task", "contender", "threads", "median", "best", "per_cpu", "share"]
+HEADS = ["task", "one thread", "two", "Gymnasium", "ours / Gymnasium", "share of bare `mj_step`",
+         "two threads / one"]
+
+
+def run(words):
+    """What a command that has to succeed prints."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    except OSError as error:
+        sys.exit(f"{words[0]}: {error}")
+    if done.returncode != 0 or not RATE.search(done.stdout):
+        sys.exit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def measure(args, task):
+    """The rows of one task in one turn, without the turn."""
+    seconds = ["--seconds", str(args.seconds)]
+    bench = [args.hstep, "bench", "env", task, *seconds, "--threads"]
+    gymnasium = [args.python, str(HERE / "gymnasium_bench.py"), *seconds, task]
+    for words in [gymnasium, bench + ["1"], bench + ["2"]]:
+        text = run(words)
+        share = SHARE.search(text)
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        for name, contender, threads, *rates in RATE.findall(text):
+            whole = contender == "hstep" and share
+            yield [now, name, contender, threads, *rates, share.group(1) if whole else ""]
+
+
+def run_all(args, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for turn in range(1, args.turns + 1):
+            for task in args.tasks:
+                for row in measure(args, task):
+                    writer.writerow([turn, *row])
+                    file.flush()
+                    print(f"turn {turn}: {row[1]} {row[2]} t{row[3]} {row[4]}", flush=True)
+
+
+def spread(values, digits):
+    values = sorted(values)
+    middle, low, high = (f"{x:.{digits}f}" for x in (statistics.median(values), values[0], values[-1]))
+    return f"{middle} ({low}-{high})"
+
+
+def table(rows):
+    """In Markdown: medians over the turns, ratios with the least and the greatest."""
+    rates, shares = {}, {}
+    for row in rows:
+        of = rates.setdefault(row["task"], {}).setdefault((row["contender"], row["threads"]), {})
+        of[row["turn"]] = float(row["median"])
+        if row["share"]:
+            shares.setdefault(row["task"], []).append(float(row["share"]))
+    lines = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
+    for task, of in rates.items():
+        one, two, gymnasium = of["hstep", "1"], of["hstep", "2"], of["gymnasium", "1"]
+        medians = [f"{statistics.median(x.values()):,.0f}" for x in (one, two, gymnasium)]
+        against = spread([one[turn] / gymnasium[turn] for turn in one], 2)
+        scaling = spread([two[turn] / one[turn] for turn in one], 2)
+        lines.append("| " + " | ".join([task, *medians, against, spread(shares[task], 2), scaling]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that has gymnasium")
+    parser.add_argument("--hstep", default=str(ROOT / "target/release/hstep"), help="the binary")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "figures", help="the folder of the figures")
+    args = parser.parse_args()
+    if args.turns < 1 or args.seconds <= 0:
+        parser.error("turns and seconds must be positive")
+    return args
+
+
+def main():
+    args = arguments()
+    data = args.out / "data"
+    about = machine.about(args.hstep, args.python, ["gymnasium", "mujoco", "numpy"])
+    about["command"] = f"benches/mujoco/compare.py --turns {args.turns} --seconds {args.seconds:g}"
+    results = data / "mujoco-speed" / "results.csv"
+    run_all(args, results)
+    with results.open(newline="") as file:
+        text = table(list(csv.DictReader(file)))
+    (data / "mujoco-speed.md").write_text(text)
+    (data / "mujoco-speed" / "meta.json").write_text(json.dumps(about, indent=2) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
