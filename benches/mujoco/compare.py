@@ -5,10 +5,10 @@
     cargo build --release --workspace && target/release/hstep setup mujoco
     python3 benches/mujoco/compare.py --python gym/bin/python
 
-In a turn each task has Gymnasium, then `hstep bench env` on one thread (with bare `mj_step` beside it,
-window by window) and on two. Every rate is a row of `data/mujoco-speed/results.csv`, which a run writes
-anew; `data/mujoco-speed.md` tabulates medians over the turns, also of ratios, which are taken within a
-turn. The share is of bare `mj_step` by the processor's clock.
+In a turn each task has Gymnasium, then `hstep bench env` on one thread and on two. That has beside it,
+window by window, bare `mj_step` or one thread: the ratios are of neighbours, that to bare `mj_step` by the
+processor's clock. Every rate is a row of `data/mujoco-speed/results.csv`, which a run writes anew;
+`data/mujoco-speed.md` tabulates medians over the turns, with the least and the greatest ratio.
 """
 
 import argparse
@@ -29,8 +29,8 @@ import machine  # noqa: E402
 
 TASKS = ["HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4"]
 RATE = re.compile(r"^ENV (\S+) (\S+) t(\d+) med (\S+) best (\S+) percpu (\S+)$", re.M)
-SHARE = re.compile(r"^SHARE \S+ (\S+)$", re.M)
-COLUMNS = ["turn", "time", "task", "contender", "threads", "median", "best", "per_cpu", "share"]
+RATIO = re.compile(r"^(?:SHARE|SCALING) \S+ (\S+)$", re.M)
+COLUMNS = ["turn", "time", "task", "contender", "threads", "median", "best", "per_cpu", "ratio"]
 HEADS = ["task", "one thread", "two", "Gymnasium", "ours / Gymnasium", "share of bare `mj_step`",
          "two threads / one"]
 
@@ -53,11 +53,11 @@ def measure(args, task):
     gymnasium = [args.python, str(HERE / "gymnasium_bench.py"), *seconds, task]
     for words in [gymnasium, bench + ["1"], bench + ["2"]]:
         text = run(words)
-        share = SHARE.search(text)
+        ratio = RATIO.search(text)
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        for name, contender, threads, *rates in RATE.findall(text):
-            whole = contender == "hstep" and share
-            yield [now, name, contender, threads, *rates, share.group(1) if whole else ""]
+        # What is beside it comes after it, and was measured for the ratio only.
+        name, contender, threads, *rates = RATE.findall(text)[0]
+        yield [now, name, contender, threads, *rates, ratio.group(1) if ratio else ""]
 
 
 def run_all(args, path):
@@ -73,27 +73,25 @@ def run_all(args, path):
                     print(f"turn {turn}: {row[1]} {row[2]} t{row[3]} {row[4]}", flush=True)
 
 
-def spread(values, digits):
-    values = sorted(values)
-    middle, low, high = (f"{x:.{digits}f}" for x in (statistics.median(values), values[0], values[-1]))
-    return f"{middle} ({low}-{high})"
+def spread(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def table(rows):
     """In Markdown: medians over the turns, ratios with the least and the greatest."""
-    rates, shares = {}, {}
+    rates, ratios = {}, {}
     for row in rows:
-        of = rates.setdefault(row["task"], {}).setdefault((row["contender"], row["threads"]), {})
-        of[row["turn"]] = float(row["median"])
-        if row["share"]:
-            shares.setdefault(row["task"], []).append(float(row["share"]))
+        key = row["contender"], row["threads"]
+        rates.setdefault(row["task"], {}).setdefault(key, []).append(float(row["median"]))
+        if row["ratio"]:
+            ratios.setdefault((row["task"], row["threads"]), []).append(float(row["ratio"]))
     lines = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
     for task, of in rates.items():
         one, two, gymnasium = of["hstep", "1"], of["hstep", "2"], of["gymnasium", "1"]
-        medians = [f"{statistics.median(x.values()):,.0f}" for x in (one, two, gymnasium)]
-        against = spread([one[turn] / gymnasium[turn] for turn in one], 2)
-        scaling = spread([two[turn] / one[turn] for turn in one], 2)
-        lines.append("| " + " | ".join([task, *medians, against, spread(shares[task], 2), scaling]) + " |")
+        medians = [f"{statistics.median(x):,.0f}" for x in (one, two, gymnasium)]
+        against = spread([ours / theirs for ours, theirs in zip(one, gymnasium)])
+        cells = [task, *medians, against, spread(ratios[task, "1"]), spread(ratios[task, "2"])]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

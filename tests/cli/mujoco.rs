@@ -230,26 +230,37 @@ fn steps_of_environments_are_measured_beside_the_bare_simulation() {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
     };
-    let words = |text: &str| -> Vec<String> {
-        let first = |line: &str| line.split(' ').take(3).collect::<Vec<_>>().join(" ");
-        text.lines().map(first).collect()
-    };
-    let one = bench("1");
-    let whole = ["ENV HalfCheetah-v4 hstep", "ENV pendulum hstep"];
-    let (got, share) = (words(&one), one.lines().nth(2).unwrap());
-    assert_eq!(
-        [&got[0], &got[1], &got[3]],
-        [whole[0], "ENV HalfCheetah-v4 bare", whole[1]],
-        "{one}"
-    );
     let number = |text: &str| text.parse::<f64>().unwrap();
-    assert!(number(share.strip_prefix("SHARE HalfCheetah-v4 ").unwrap()) > 0.0, "{one}");
-    for line in one.lines().filter(|line| line.starts_with("ENV")) {
-        let fields: Vec<&str> = line.split(' ').collect();
-        assert_eq!([fields[4], fields[6], fields[8]], ["med", "best", "percpu"], "{one}");
-        assert!([5, 7, 9].iter().all(|i| number(fields[*i]) > 0.0), "{one}");
-    }
-    assert_eq!(words(&bench("2")), whole);
+    let check = |text: &str, expected: &[&str]| {
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{text}");
+        for (line, start) in lines.iter().zip(expected) {
+            let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("{start}: {text}"));
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            if line.starts_with("ENV") {
+                assert_eq!([fields[0], fields[2], fields[4]], ["med", "best", "percpu"], "{text}");
+                assert!([1, 3, 5].iter().all(|i| number(fields[*i]) > 0.0), "{text}");
+            } else {
+                assert!(number(fields[0]) > 0.0, "{text}");
+            }
+        }
+    };
+    let alone = [
+        "ENV HalfCheetah-v4 hstep t1",
+        "ENV HalfCheetah-v4 bare t1",
+        "SHARE HalfCheetah-v4",
+        "ENV pendulum hstep t1",
+    ];
+    check(&bench("1"), &alone);
+    let together = [
+        "ENV HalfCheetah-v4 hstep t2",
+        "ENV HalfCheetah-v4 hstep t1",
+        "SCALING HalfCheetah-v4",
+        "ENV pendulum hstep t2",
+        "ENV pendulum hstep t1",
+        "SCALING pendulum",
+    ];
+    check(&bench("2"), &together);
     crate::refused_with(&["bench", "env"], 2, "`environments`: expected at least 1");
     crate::refused_with(&["bench", "env", "Hoper-v4"], 2, "did you mean `Hopper-v4`?");
 }

@@ -158,7 +158,8 @@ fn together(name: &str, threads: usize, seconds: f64) -> Result<Rate> {
     })
 }
 
-/// Measures `names` for `seconds` each, bare and whole in turn.
+/// Measures `names` for `seconds` each; beside them, window by window, the bare simulation on one
+/// thread, and one thread where there are more.
 ///
 /// # Errors
 /// [`Error::Config`] for an unknown name, [`Error::Env`] for an environment that fails.
@@ -168,19 +169,26 @@ pub fn run(names: &[String], seconds: f64) -> Result<()> {
     let threads = pool::threads();
     let window = WINDOW.min(seconds);
     for name in names {
-        let (mut whole, mut simulation, start) = (Vec::new(), Vec::new(), Instant::now());
+        let (mut whole, mut beside, start) = (Vec::new(), Vec::new(), Instant::now());
         while whole.is_empty() || start.elapsed().as_secs_f64() < seconds {
             whole.push(together(name, threads, window)?);
-            if threads == 1 {
-                simulation.extend(bare(name, 0, window)?);
-            }
+            beside.extend(match threads {
+                1 => bare(name, 0, window)?,
+                _ => Some(of_env(name, 0, window)?),
+            });
         }
         say_rate(&format!("ENV {name} hstep t{threads}"), &whole)?;
-        if !simulation.is_empty() {
-            say_rate(&format!("ENV {name} bare t1"), &simulation)?;
-            // Neighbours in time and by the processor: what else the machine does is not in it.
-            let shares = whole.iter().zip(&simulation).map(|(whole, bare)| whole.cpu / bare.cpu);
-            say!("SHARE {name} {:.3}", median(shares))?;
+        if beside.is_empty() {
+            continue;
+        }
+        // Ratios of neighbours in time: what else the machine does is in both.
+        let pairs = || whole.iter().zip(&beside);
+        if threads == 1 {
+            say_rate(&format!("ENV {name} bare t1"), &beside)?;
+            say!("SHARE {name} {:.3}", median(pairs().map(|(whole, bare)| whole.cpu / bare.cpu)))?;
+        } else {
+            say_rate(&format!("ENV {name} hstep t1"), &beside)?;
+            say!("SCALING {name} {:.3}", median(pairs().map(|(all, one)| all.wall / one.wall)))?;
         }
     }
     Ok(())
