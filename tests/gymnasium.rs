@@ -234,6 +234,8 @@ fn a_python_that_ends_says_how_and_leaves_nothing() {
     for (then, words) in [
         ("exit", &["Python ended in step (exit status: 3); its last words:", "leaving"][..]),
         ("crash", &["Python ended in step (signal: 6 (SIGABRT)", "Fatal Python error: Aborted"]),
+        // A forked child that goes on keeps no pipe open, but for what both say.
+        ("orphan", &["Python ended in step (signal: 6 (SIGABRT)", "Fatal Python error: Aborted"]),
     ] {
         let mut env = line(&format!("?at=2&then={then}")).unwrap();
         env.reset(&mut Rng::new(0)).unwrap();

@@ -58,6 +58,10 @@ pub fn saved_agent(
     };
     check_identity(&loaded, identity, folder)?;
     let env = make()?;
+    if let Some((then, now)) = other_versions(&loaded, env.as_ref())? {
+        let name = &env.info().name;
+        tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
+    }
     let mut agent = Agent::new(hybrid, env.info(), env.known(), &Rng::new(config.seed), spec)?;
     load(&mut agent, &loaded)?;
     Ok(Some(agent))
@@ -455,26 +459,27 @@ fn check_identity(loaded: &Loaded, identity: &str, folder: &Path) -> Result<()> 
     Err(Error::checkpoint(checkpoint_folder(folder), problem))
 }
 
-/// Refuses to go on with another simulator: its trajectories are others.
-fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
+/// What the environment was simulated by and is now, where they differ.
+fn other_versions(loaded: &Loaded, env: &dyn Env) -> Result<Option<(String, String)>> {
     if !loaded.states.contains_key(VERSIONS) {
-        return Ok(());
+        return Ok(None);
     }
     let (then, now): (BTreeMap<String, String>, _) =
         (from_json(VERSIONS, &loaded.states)?, env.versions());
-    if then == now {
-        return Ok(());
-    }
     let list = |versions: &BTreeMap<String, String>| {
         let each = versions.iter().map(|(name, version)| format!("{name} {version}"));
         each.collect::<Vec<_>>().join(", ")
     };
+    Ok((then != now).then(|| (list(&then), list(&now))))
+}
+
+/// Refuses to go on with another simulator: its trajectories are others.
+fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
+    let Some((then, now)) = other_versions(loaded, env)? else { return Ok(()) };
     let problem = format!(
-        "environment `{}` was simulated by {}, here it is by {}: resume with the former, or start a \
-         new run",
-        env.info().name,
-        list(&then),
-        list(&now)
+        "environment `{}` was simulated by {then}, here it is by {now}: resume with the former, or \
+         start a new run",
+        env.info().name
     );
     Err(Error::checkpoint(checkpoint_folder(folder), problem))
 }

@@ -114,7 +114,7 @@ fn what_is_missing_or_broken_is_one_message_with_its_remedy() {
     fails(
         train().env("MUJOCO_LIB", &file),
         3,
-        &["cannot be loaded as a library", "file too short", remedy],
+        &["cannot be loaded as a library", "file too short", remedy, "MUJOCO_LIB names this file"],
     );
     // The library is there and the models are not.
     let library = &ready().library;

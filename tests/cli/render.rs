@@ -94,6 +94,10 @@ fn what_cannot_be_drawn_is_refused() {
         (&["--frames", "0"], "`frames`: expected at least 1"),
         (&["--step", "0"], "`step`: expected at least 1"),
         (&["--from", "60", "--to", "20"], "`--from`: expected at most --to, which is 20, got 60"),
+        (
+            &["--from", "5000"],
+            "`--from`: expected a step of an episode, of which the longest has 200",
+        ),
         (&["--offscreen", "--format", "svg"], "expected PNG or GIF with --offscreen"),
     ] {
         fails(&mut render(&run, more), 2, &[words]);

@@ -94,7 +94,7 @@ fn models_with_errors_are_refused_with_the_parsers_words() {
 }
 
 /// Its state with one velocity so large that the next step cannot be taken.
-fn exploding(env: &mut Mujoco) {
+pub fn exploding(env: &mut Mujoco) {
     let mut state = env.save();
     // Time, positions, velocities.
     state[1 + env.qpos().len()] = 1e12;
@@ -274,24 +274,49 @@ fn huge_actions_truncate_the_episode() {
     }
 }
 
-#[test]
-fn a_full_buffer_of_constraints_truncates_the_episode() {
-    // Apart at first: at a start that is too crowded, the reset is an error.
+/// An environment of balls that lie apart at first: at a start that is too crowded, the reset is an
+/// error.
+fn crowd(memory: &str) -> Mujoco {
     let with_motor = r#"<body pos="0 0 9"><joint name="j" type="slide"/><geom size="0.1"/></body>
         </worldbody><actuator><motor joint="j"/></actuator>"#;
-    let apart = balls("60K", 0.25, 0.2).replace("</worldbody>", with_motor);
+    let apart = balls(memory, 0.25, 0.2).replace("</worldbody>", with_motor);
     let task = Box::leak(Box::new(own(apart, 25 * 7 + 1, 1.0)));
-    let mut env = Mujoco::new(task, &Library::get().unwrap()).unwrap();
+    Mujoco::new(task, &Library::get().unwrap()).unwrap()
+}
+
+/// Puts them into each other.
+fn crowded(env: &mut Mujoco) {
+    env.reset(&mut Rng::new(1)).unwrap();
+    let mut state = env.save();
+    for ball in 0..25 {
+        // Time, then x, y, z and a quaternion each.
+        let place = &mut state[1 + 7 * ball..][..3];
+        place.copy_from_slice(&[0.15 * (ball % 5) as f64, 0.15 * (ball / 5) as f64, 0.09]);
+    }
+    env.restore(&state).unwrap();
+}
+
+#[test]
+fn a_full_buffer_of_constraints_truncates_the_episode() {
+    let mut env = crowd("60K");
     for _ in 0..2 {
-        env.reset(&mut Rng::new(1)).unwrap();
-        let mut state = env.save();
-        for ball in 0..25 {
-            // Time, then x, y, z and a quaternion each.
-            let place = &mut state[1 + 7 * ball..][..3];
-            place.copy_from_slice(&[0.15 * (ball % 5) as f64, 0.15 * (ball / 5) as f64, 0.09]);
-        }
-        env.restore(&state).unwrap();
+        crowded(&mut env);
         assert_cut(&mut env, &[0.0], "constraints_full");
+    }
+}
+
+#[test]
+fn an_environment_goes_on_after_a_reset_where_mujoco_gave_up() {
+    let mut env = crowd("160K");
+    env.reset(&mut Rng::new(1)).unwrap();
+    let expected = bits(&env.step(&[0.5]).unwrap().obs);
+    for _ in 0..2 {
+        crowded(&mut env);
+        let error = env.step(&[0.0]).unwrap_err().to_string();
+        assert!(error.contains("environment `own`") && error.contains("MuJoCo gave up"), "{error}");
+        assert!(env.step(&[0.0]).is_err(), "the episode is over");
+        env.reset(&mut Rng::new(1)).unwrap();
+        assert_eq!(bits(&env.step(&[0.5]).unwrap().obs), expected);
     }
 }
 
@@ -307,8 +332,32 @@ fn a_definition_of_numbers_that_are_not_there_is_refused() {
         ),
         (
             Task { end: End::Unhealthy { within, most: f64::INFINITY }, ..task() },
-            "ends by position 3, which no observation shows",
+            "ends by position 3, with which no observation begins",
         ),
+        (
+            // As many observations as that, but the fourth is another number.
+            Task {
+                obs: &[
+                    Part::Cos(0, END),
+                    Part::Qpos(0, END),
+                    Part::Qvel(0, END),
+                    Part::Qvel(0, END),
+                ],
+                obs_dim: 4,
+                end: End::Unhealthy { within, most: f64::INFINITY },
+                ..task()
+            },
+            "ends by position 3, with which no observation begins",
+        ),
+        (
+            Task {
+                end: End::Unhealthy { within: &[], most: 9.0 },
+                obs: &[Part::Qvel(0, END)],
+                ..task()
+            },
+            "bounds numbers that its observation does not begin with",
+        ),
+        (Task { limits: &[-1.0], ..task() }, "limits an action to -1"),
         (
             Task { obs: &[Part::Between(0, 0, 4)], obs_dim: 4, ..task() },
             "shows 4 coordinates of a difference, which has 3",

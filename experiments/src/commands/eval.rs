@@ -95,7 +95,7 @@ fn model(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<()> {
 }
 
 /// How many episodes failures of the simulation cut, by kind; `None` if they cut none.
-fn failed(kinds: &[&str]) -> Option<String> {
+pub fn failed(kinds: &[&str]) -> Option<String> {
     let mut counts = BTreeMap::new();
     for kind in kinds {
         *counts.entry(kind).or_insert(0) += 1;

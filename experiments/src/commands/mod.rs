@@ -1,6 +1,6 @@
 //! What each command does. Results go to stdout, everything else to stderr.
 
-mod eval;
+pub mod eval;
 mod quickstart;
 mod report;
 #[cfg(feature = "mujoco")]

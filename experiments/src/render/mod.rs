@@ -20,6 +20,7 @@ use hstep::train::EvalConfig;
 use hstep::{Error, check};
 
 use crate::cli::{Format, Render};
+use crate::commands::eval::failed;
 use crate::output::say;
 use crate::plot::{self, grouped};
 use crate::reproduce::compare::{algorithm, environment};
@@ -65,6 +66,14 @@ pub fn run(args: &Render) -> Result<()> {
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     let (mut episodes, result) = record(&agent, &settings.factory(), &config)?;
     let part = Part { from: args.from, to: args.to.unwrap_or(usize::MAX), step: args.step };
+    let longest = result.lengths.iter().copied().max().unwrap_or(0);
+    if args.from > longest {
+        let problem = format!(
+            "expected a step of an episode, of which the longest has {longest}, got {}",
+            args.from
+        );
+        return Err(Error::config("--from", problem).into());
+    }
     if args.offscreen {
         paint_shown(&mut episodes, part, args, &outputs, &settings)?;
     }
@@ -108,6 +117,9 @@ pub fn run(args: &Render) -> Result<()> {
     say!("episodes    {}", args.episodes)?;
     say!("return      {:.3} (standard deviation {:.3})", result.mean(), result.std())?;
     say!("length      {:.1}", result.length())?;
+    if let Some(line) = failed(&result.failures) {
+        say!("failed      {line}")?;
+    }
     let filmed = outputs.iter().any(|(format, _)| matches!(format, Format::Gif | Format::Html));
     if let Some(shown) = cut_short(&episodes, part).filter(|_| filmed) {
         say!("film        {shown}")?;

@@ -68,15 +68,19 @@ impl Job<'_> {
 }
 
 /// The command line that does this again.
-pub fn command(figure: &str, settings: &Table, effort: Effort, redraw: bool) -> String {
+pub fn command(figure: &str, settings: &Table, effort: Effort, job: &Job) -> String {
     let mut words = vec![format!("hstep reproduce {figure}")];
     match effort {
         Effort::Quick => words.push("--quick".to_owned()),
         Effort::Usual => {}
         Effort::Full => words.push("--full".to_owned()),
     }
-    if redraw {
+    if job.redraw {
         words.push("--redraw".to_owned());
+    }
+    // Where it is, is nobody else's business.
+    if job.reference.is_some() {
+        words.push("--reference DIR".to_owned());
     }
     words.extend(settings.iter().map(|(k, v)| format!("'{k}={v}'")));
     words.join(" ")

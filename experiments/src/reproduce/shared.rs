@@ -47,7 +47,7 @@ pub fn provenance(
     job: &Job,
 ) -> Result<Provenance> {
     Ok(Provenance {
-        command: command(figure, settings, effort, job.redraw),
+        command: command(figure, settings, effort, job),
         // How many runs went on at a time changes nothing.
         config_hash: config::hash8(&config::to_table(config)?, &["jobs"]),
         commit: plot::commit(),

@@ -10,7 +10,8 @@
 //! The interpreter is `python3`, or what `HSTEP_PYTHON` names. An answer may take 60 seconds, or
 //! those of `HSTEP_GYM_TIMEOUT`. What the environment prints goes to the log at the level `debug`.
 //! A Python that throws, hangs or ends gives [`Error::Env`] with the whole traceback or with where
-//! it was; no process stays behind, whichever of the two ends first.
+//! it was; no process of its group stays behind, whichever of the two ends first (what an environment
+//! starts in a session of its own is the environment's to end).
 //!
 //! Such an environment is no [`super::Simulator`]: a resumed run starts its episode anew. Needs a
 //! Unix: polled pipes and groups of processes.

@@ -29,9 +29,18 @@ class Refused(Exception):
     """A problem whose message says everything: shown without a traceback."""
 
 
+def leave(*pipes):
+    """Lets go of the pipes in a forked child, which else would hide the end of its parent."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for pipe in pipes:
+        os.dup2(nothing, pipe, inheritable=False)
+    os.close(nothing)
+
+
 def own_pipes():
     """The two pipes, out of reach of what the environment prints and reads."""
     requests, answers = os.dup(0), os.dup(1)
+    os.register_at_fork(after_in_child=lambda: leave(requests, answers))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

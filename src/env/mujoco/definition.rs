@@ -240,9 +240,14 @@ impl Task {
     /// The number of the first position that its observations begin with.
     #[must_use]
     pub fn first_position(&self) -> usize {
+        self.leading().start
+    }
+
+    /// The positions that its observations begin with.
+    fn leading(&self) -> std::ops::Range<usize> {
         match self.obs.first() {
-            Some(Part::Qpos(from, _)) => *from,
-            _ => 0,
+            Some(&Part::Qpos(from, to)) => from..to.min(from.saturating_add(self.obs_dim)),
+            _ => 0..0,
         }
     }
 
@@ -257,11 +262,19 @@ impl Task {
         if columns > self.obs_dim {
             return Some(format!("reads {columns} observations, and there are {}", self.obs_dim));
         }
-        if let End::Unhealthy { within, .. } = self.end {
-            let (first, most) = (self.first_position(), self.obs_dim + self.first_position());
-            let hidden = within.iter().find(|w| w.qpos < first || w.qpos >= most);
-            if let Some(Within { qpos, .. }) = hidden {
-                return Some(format!("ends by position {qpos}, which no observation shows"));
+        if let Some(limit) = self.limits.iter().find(|limit| !(limit.is_finite() && **limit > 0.0))
+        {
+            return Some(format!("limits an action to {limit}, which is to be finite and above 0"));
+        }
+        if let End::Unhealthy { within, most } = self.end {
+            // What is known of ends in model rollouts is read from there.
+            let shown = self.leading();
+            if let Some(hidden) = within.iter().find(|w| !shown.contains(&w.qpos)) {
+                let qpos = hidden.qpos;
+                return Some(format!("ends by position {qpos}, with which no observation begins"));
+            }
+            if most.is_finite() && !matches!(self.obs.first(), Some(Part::Qpos(0..=2, END))) {
+                return Some("bounds numbers that its observation does not begin with".into());
             }
         }
         let between = self.obs.iter().find_map(|part| match part {

@@ -30,11 +30,15 @@ pub fn project_folder() -> Option<PathBuf> {
     here.ancestors().map(|folder| folder.join(FOLDER)).find(|folder| folder.is_dir())
 }
 
-/// Folders of Python packages: that of the project's own set-up, then those of the active virtual
-/// environment.
+/// Folders of Python packages: those of set-ups in the current folder and above it, nearest first, then
+/// those of the active virtual environment.
 fn sites() -> Vec<PathBuf> {
-    let mut sites: Vec<PathBuf> =
-        project_folder().into_iter().map(|folder| folder.join("site")).collect();
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut sites: Vec<PathBuf> = here
+        .ancestors()
+        .map(|folder| folder.join(FOLDER).join("site"))
+        .filter(|site| site.is_dir())
+        .collect();
     if let Some(env) = std::env::var_os("VIRTUAL_ENV").filter(|env| !env.is_empty()) {
         let versions = std::fs::read_dir(Path::new(&env).join("lib"));
         let mut found: Vec<PathBuf> = versions
@@ -65,14 +69,23 @@ pub(super) fn library_in(site: &Path) -> Option<PathBuf> {
     found.pop()
 }
 
+/// What [`LIBRARY_VARIABLE`] says.
+fn outright() -> Option<PathBuf> {
+    std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Whether [`library`] looks nowhere but at [`LIBRARY_VARIABLE`].
+pub(super) fn named_outright() -> bool {
+    outright().is_some()
+}
+
 /// The library file: `MUJOCO_LIB`, else that of `.mujoco/` in the current folder or one above, else
 /// that of the package `mujoco` in the active virtual environment (`VIRTUAL_ENV`).
 ///
 /// # Errors
 /// [`Error::Env`] saying where it was looked for and how to get it.
 pub fn library() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
+    if let Some(path) = outright() {
         return if path.is_file() {
             Ok(path)
         } else {

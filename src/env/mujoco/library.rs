@@ -132,13 +132,24 @@ impl Library {
     /// # Errors
     /// [`Error::Env`] as [`find::library`] and [`Library::open`].
     pub fn get() -> Result<Arc<Self>> {
-        Self::open(&find::library()?)
+        let path = find::library()?;
+        Self::open(&path).map_err(|error| match error {
+            Error::Env { env, problem } if find::named_outright() => {
+                let problem = format!(
+                    "{problem}; {} names this file and goes before what that fetches: unset it, or name \
+                     another file",
+                    find::LIBRARY_VARIABLE
+                );
+                Error::Env { env, problem }
+            }
+            other => other,
+        })
     }
 
     /// The library in the file `path`, loaded once a process.
     ///
     /// # Errors
-    /// [`Error::Env`] for a file that is no library, is not MuJoCo, is of a version that was never
+    /// [`Error::Io`] where there is no file; [`Error::Env`] for one that is no library, is not MuJoCo, is of a version that was never
     /// tried, or computes something else than that version should.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(Error::io("cannot find", path))?;

@@ -8,7 +8,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::{NonNull, null_mut};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libloading::os::unix::{Library as Shared, RTLD_GLOBAL, RTLD_NOW};
 
@@ -44,10 +44,18 @@ impl Mesa {
     }
 
     fn load() -> Result<Self, String> {
-        let files: Vec<std::ffi::OsString> = match std::env::var_os(VARIABLE) {
+        let named = std::env::var_os(VARIABLE).filter(|file| !file.is_empty());
+        let files: Vec<std::ffi::OsString> = match named {
             Some(file) => vec![file],
             None => FILES.map(Into::into).to_vec(),
         };
+        if std::env::var_os("MUJOCO_GL").is_none_or(|gl| gl != "osmesa") {
+            // SAFETY: before Mesa is there, with threads of its own. MuJoCo reads it in `mjr_makeContext`
+            // alone; whoever reads the environment beside that does so through the standard library, which
+            // takes its own lock. A program whose C code calls `getenv` in other threads sets the variable
+            // before it starts them.
+            unsafe { std::env::set_var("MUJOCO_GL", "osmesa") };
+        }
         let mut first = None;
         for file in &files {
             // MuJoCo looks for OSMesa's functions among those that everybody can see.
@@ -146,16 +154,13 @@ impl Offscreen {
             return Err(failed("a picture needs a pixel at least"));
         }
         let mut context = Context::new(size)?;
-        if std::env::var_os("MUJOCO_GL").is_none_or(|gl| gl != "osmesa") {
-            // SAFETY: MuJoCo reads it in `mjr_makeContext` alone; whoever reads the environment beside
-            // that does so through the standard library, which takes its own lock. A program whose C
-            // code calls `getenv` in other threads sets the variable before it starts them.
-            unsafe { std::env::set_var("MUJOCO_GL", "osmesa") };
-        }
         context.enter()?;
         let visible = Visible::new(model)?;
         let mut renderer = RawContext::zeroed();
         let f = &model.library.functions;
+        // The first of them looks up OpenGL's functions for all.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let made = guarded(|| {
             // SAFETY: a context of OpenGL is current, and the structure has the room that it needs.
             unsafe {
@@ -165,6 +170,7 @@ impl Offscreen {
                 (f.mjr_setBuffer)(OFFSCREEN, &raw mut *renderer);
             }
         });
+        drop(making);
         made.map_err(|fatal| model.fatal(&fatal))?;
         Ok(Self { model: Arc::clone(model), visible, renderer, context })
     }

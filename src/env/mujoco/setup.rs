@@ -117,7 +117,9 @@ fn wheel(folder: &Path, package: &str, version: &str) -> Option<PathBuf> {
 fn download(wheels: &Path) -> Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
-    command.args(["--no-deps", "--only-binary=:all:", "--dest"]).arg(wheels);
+    // The library is the same for every Python; pip asks for the packages of this one.
+    command.args(["--no-deps", "--only-binary=:all:", "--python-version", "3.11"]);
+    command.arg("--dest").arg(wheels);
     command.args(PACKAGES.map(|(package, version)| format!("{package}=={version}")));
     let out = run(&mut command)?;
     if out.status.success() {
@@ -126,8 +128,8 @@ fn download(wheels: &Path) -> Result<()> {
     let said = String::from_utf8_lossy(&out.stderr);
     if said.contains("No module named pip") {
         return Err(problem(
-            "python3 has no pip, which fetches MuJoCo: install it (Debian: `apt-get install \
-             python3-pip`) and run `hstep setup mujoco` again",
+            "python3 has no pip, which fetches MuJoCo: install it (`python3 -m ensurepip`; Debian: \
+             `apt-get install python3-pip`) and run `hstep setup mujoco` again",
         ));
     }
     Err(problem(format!(

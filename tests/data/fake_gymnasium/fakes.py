@@ -71,6 +71,10 @@ class Line(gymnasium.Env):
             sys.exit(3)
         if self.then == "crash":
             os.abort()
+        if self.then == "orphan":
+            if os.fork() == 0:
+                threading.Event().wait()
+            os.abort()
         if self.then == "garble":
             pipe = sys.modules["__main__"].ANSWERS
             pipe.write(struct.pack("<I", 1 << 31))

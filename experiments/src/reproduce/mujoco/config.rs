@@ -33,6 +33,8 @@ pub struct Config {
     /// The name of picture and table, for a part of a figure that is to lie beside the others; the
     /// figure's own when left out.
     pub file: Option<String>,
+    /// The title above the picture; the paper and its figure when left out.
+    pub title: Option<String>,
     /// Runs at a time; one has all threads.
     pub jobs: usize,
     /// The folder with published curves; only drawn, never part of the settings.
@@ -52,6 +54,7 @@ impl Default for Config {
             episodes: 10,
             window: 5,
             file: None,
+            title: None,
             jobs: 1,
             reference: None,
         }

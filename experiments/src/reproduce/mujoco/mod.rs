@@ -22,6 +22,9 @@ use reference::Published;
 
 const RETURN: &str = "eval_return";
 
+/// Algorithms by their style, the same in every figure; the published curves have the next two.
+const STYLED: [&str; 5] = ["maac", "mbpo", "sac", "mopac", "demorl"];
+
 /// A figure of this kind.
 macro_rules! figure {
     ($kind:ident, $name:literal, $title:literal, $learned:expr, $others:expr) => {
@@ -86,7 +89,7 @@ impl Config {
         let columns = panels.len().min(2) as u32;
         Ok(vec![Figure {
             name,
-            title: title.into(),
+            title: self.title.as_deref().unwrap_or(title).into(),
             caption: format!(
                 "{}; updates a step: {}{sources}",
                 caption(&self.seeds, Band::Extremes),
@@ -124,7 +127,13 @@ impl Config {
     fn panel(&self, env: &str, results: &Results) -> Result<Panel> {
         let contenders = self.on(env);
         let place = environment(env);
-        panel(place, "evaluation return", results, &contenders, RETURN, Band::Extremes)
+        let mut panel =
+            panel(place, "evaluation return", results, &contenders, RETURN, Band::Extremes)?;
+        let algos: Vec<&str> = contenders.iter().map(|c| c.algo.as_str()).collect();
+        for (series, style) in panel.series.iter_mut().zip(styles(&algos)) {
+            series.style = style;
+        }
+        Ok(panel)
     }
 
     /// Published curves on a task, up to the longest of ours.
@@ -132,7 +141,7 @@ impl Config {
         let Some(folder) = &self.reference else { return Ok(Published::default()) };
         let contenders = self.on(env);
         let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
-        reference::published(folder, env, steps as f64, contenders.len())
+        reference::published(folder, env, steps as f64, STYLED.len())
     }
 
     fn tables(&self, results: &Results) -> Result<String> {
@@ -206,4 +215,35 @@ fn updates(folder: &Path) -> Result<String> {
     let settings = hstep::config::read(folder.join("config.toml"))?;
     let updates = settings.get("loop").and_then(|t| t.get("updates_per_step"));
     Ok(updates.map_or("-".into(), ToString::to_string))
+}
+
+/// The style of each line: an algorithm's own for its first, one that nobody else has for the others.
+fn styles(algos: &[&str]) -> Vec<usize> {
+    let own = |algo: &str| {
+        let base = algo.split('-').next();
+        STYLED.iter().position(|name| Some(*name) == base)
+    };
+    let owned: BTreeSet<usize> = algos.iter().filter_map(|algo| own(algo)).collect();
+    let published = STYLED.len()..STYLED.len() + 2;
+    let mut free = (0..).filter(|style| !owned.contains(style) && !published.contains(style));
+    let mut taken = BTreeSet::new();
+    let style = |algo: &&str| match own(algo) {
+        Some(own) if taken.insert(own) => Some(own),
+        _ => free.next(),
+    };
+    algos.iter().filter_map(style).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_algorithm_has_one_style_in_every_figure() {
+        assert_eq!(styles(&["mbpo-2core", "sac"]), [1, 2]);
+        assert_eq!(styles(&["maac-2core", "maac-2core", "mbpo-2core", "maac-code"]), [0, 2, 1, 3]);
+        // Beyond the seven there are they come again.
+        let all = ["demorl", "mopac", "sac", "mbpo", "maac", "steve", "pets"];
+        assert_eq!(styles(&all), [4, 3, 2, 1, 0, 7, 8]);
+    }
 }

@@ -11,8 +11,10 @@ use crate::plot::Series;
 /// Curves of several algorithms, seed by seed, of which SAC's are drawn; and SAC's of a second source.
 const CURVES: &str = "gym_mujoco_v4_curves_simbav2repo.csv";
 const TIANSHOU: &str = "tianshou_mujoco_v3_sac_td3_reinforce.csv";
-/// Steps between the points drawn.
+/// Steps between the points drawn of SAC.
 const GRID: f64 = 2_500.0;
+/// Steps by a random policy that tianshou's benchmark makes before it counts.
+const TIANSHOU_UNCOUNTED: f64 = 10_000.0;
 
 /// A curve with one value a point.
 type Points = Vec<(f64, f64)>;
@@ -24,13 +26,14 @@ pub struct Published {
     pub sources: BTreeSet<&'static str>,
 }
 
-/// SAC as published, with a band over both sources, and MBPO where there is a run of it; up to
-/// `steps`. `style` is the first of the styles that are free.
+/// SAC as published, with a band over both sources, and MBPO where there is a run of it (one episode
+/// an evaluation); up to `steps`, those by a random policy counted. `style` is the first of two styles.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read, [`Error::Config`] for one that is not as expected.
 pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<Published> {
-    let task = env.split('-').next().unwrap_or(env);
+    // Rewards and ends of the variants are others, and so are their returns.
+    let Some((task, "v4" | "v5")) = env.split_once('-') else { return Ok(Published::default()) };
     let (mut found, mut named) = (Vec::new(), BTreeSet::new());
     let sources = [seeds(folder, "sac", task)?, tianshou(folder, "SAC", task)?];
     let (mut line, mut band) = (Vec::new(), Vec::new());
@@ -47,7 +50,10 @@ pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<P
     if line.len() > 1 {
         let sac = Series::line("SAC, published", style, line).without_markers();
         found.push(sac.with_band(band));
-        let names = ["SAC of SimbaV2's benchmark (v4)", "SAC of tianshou's (v2, v3)"];
+        let names = [
+            "SAC of SimbaV2's benchmark (v4)",
+            "SAC of tianshou's (v2, v3; its random steps counted)",
+        ];
         let there = sources
             .iter()
             .zip(names)
@@ -58,8 +64,8 @@ pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<P
     let points: Points = points.into_iter().filter(|(x, _)| *x <= steps).collect();
     if points.len() > 1 {
         let name = "MBPO, published (one run)";
-        found.push(Series::line(name, style + 1, smooth(&points)).without_markers());
-        named.insert("MBPO of x35f (one run)");
+        found.push(Series::line(name, style + 1, points).without_markers());
+        named.insert("MBPO of x35f (one episode an evaluation)");
     }
     Ok(Published { series: found, sources: named })
 }
@@ -90,12 +96,6 @@ fn between(points: &[(f64, f64)], x: f64) -> Option<f64> {
     Some(a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0))
 }
 
-/// The mean of the points within 2,500 steps, as an evaluation of one episode needs it.
-fn smooth(points: &[(f64, f64)]) -> Points {
-    let near = |x: f64| points.iter().filter(move |p| (p.0 - x).abs() <= GRID).map(|p| p.1);
-    points.iter().map(|&(x, _)| (x, near(x).sum::<f64>() / near(x).count() as f64)).collect()
-}
-
 /// SimbaV2's repository: one row a seed and step.
 fn seeds(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
     let mut all: BTreeMap<String, Points> = BTreeMap::new();
@@ -124,7 +124,7 @@ fn tianshou(folder: &Path, algo: &str, task: &str) -> Result<Curve> {
     for row in rows(folder, TIANSHOU, &["env", "env_step", "rew", "rew_std", "Agent"])? {
         // One version of each task, which may be an older one.
         if row[0].split('-').next() == Some(task) && row[4] == algo {
-            let x = number(&row[1])?;
+            let x = number(&row[1])? + TIANSHOU_UNCOUNTED;
             mean.push((x, number(&row[2])?));
             std.push((x, number(&row[3])?));
         }
@@ -181,31 +181,35 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write(
             CURVES,
-            "# source\nalgo,env,seed,env_step,return\nsac,Hopper-v4,0,0,0\nsac,Hopper-v4,0,5000,100\n\
-             sac,Hopper-v4,1,0,0\nsac,Hopper-v4,1,5000,300\nsac,Ant-v4,0,5000,9\n",
+            "# source\nalgo,env,seed,env_step,return\nsac,Hopper-v4,0,0,0\nsac,Hopper-v4,0,10000,300\n\
+             sac,Hopper-v4,1,0,0\nsac,Hopper-v4,1,10000,500\nsac,Ant-v4,0,5000,9\n",
         );
         write(
             TIANSHOU,
-            "env,env_step,rew,rew_std,Agent\nHopper-v3,0,0,0,SAC\nHopper-v3,10000,800,80,SAC\n",
+            "env,env_step,rew,rew_std,Agent\nHopper-v3,0,500,40,SAC\nHopper-v3,10000,800,80,SAC\n",
         );
         write(
             "mbpo_x35f_Hopper.csv",
             "# s\ntag,env_step,value,wall_s\nperformance/eval_return,0,10,1\nother,1,5,1\nperformance/eval_return,2000,30,2\n",
         );
-        let found = published(folder.path(), "Hopper-v4", 5_000.0, 4).unwrap();
+        let found = published(folder.path(), "Hopper-v4", 15_000.0, 5).unwrap();
         let (found, sources) = (found.series, Vec::from_iter(found.sources));
         let all = [
-            "MBPO of x35f (one run)",
+            "MBPO of x35f (one episode an evaluation)",
             "SAC of SimbaV2's benchmark (v4)",
-            "SAC of tianshou's (v2, v3)",
+            "SAC of tianshou's (v2, v3; its random steps counted)",
         ];
         assert_eq!((found.len(), &sources[..]), (2, &all[..]));
-        let ant = published(folder.path(), "Ant-v5", 5_000.0, 4).unwrap();
+        let ant = published(folder.path(), "Ant-v5", 15_000.0, 5).unwrap();
         assert!(ant.sources.is_empty(), "one point is no curve");
-        // Halfway: 100 +- 50 and 200 +- 20; at the end 200 +- 100 and 400 +- 40.
-        assert_eq!(found[0].points, [(2500.0, 150.0), (5000.0, 300.0)]);
-        assert_eq!(found[0].band, [(50.0, 220.0), (100.0, 440.0)]);
-        assert_eq!(found[1].points, [(0.0, 20.0), (2000.0, 20.0)]);
+        let variant = published(folder.path(), "Hopper-mbbl", 15_000.0, 5).unwrap();
+        assert!(variant.series.is_empty() && variant.sources.is_empty());
+        // At 10,000 steps 400 +- 100 of two seeds, and 500 +- 40, where the other source begins.
+        let points = [(2500.0, 100.0), (5000.0, 200.0), (7500.0, 300.0), (10000.0, 450.0)];
+        assert_eq!(found[0].points[..4], points);
+        assert_eq!(found[0].points[4..], [(12500.0, 575.0), (15000.0, 650.0)]);
+        assert_eq!(found[0].band[3], (300.0, 540.0));
+        assert_eq!(found[1].points, [(0.0, 10.0), (2000.0, 30.0)]);
         let error = published(Path::new("nowhere"), "Hopper-v4", 1.0, 4).err().unwrap();
         assert!(error.to_string().contains("cannot read"), "{error}");
     }
