@@ -6,6 +6,7 @@ mod critic_bias;
 mod ensemble;
 mod envs;
 mod gymnasium;
+mod heard;
 mod house;
 mod learning;
 mod model_bias;

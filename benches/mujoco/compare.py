@@ -7,7 +7,7 @@
 
 In a turn each task has Gymnasium, then `hstep bench env` on one thread and on two. That has beside it,
 window by window, bare `mj_step` or one thread: the ratios are of neighbours, that to bare `mj_step` by the
-processor's clock. Every rate is a row of `data/mujoco-speed/results.csv`, which a run writes anew;
+processor's clock; that of two threads needs a machine with nothing else to do. Every rate is a row of `data/mujoco-speed/results.csv`, which a run writes anew;
 `data/mujoco-speed.md` tabulates medians over the turns, with the least and the greatest ratio.
 """
 
@@ -62,7 +62,8 @@ def measure(args, task):
 
 def run_all(args, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for turn in range(1, args.turns + 1):
@@ -71,6 +72,7 @@ def run_all(args, path):
                     writer.writerow([turn, *row])
                     file.flush()
                     print(f"turn {turn}: {row[1]} {row[2]} t{row[3]} {row[4]}", flush=True)
+    part.replace(path)
 
 
 def spread(values):
@@ -114,6 +116,8 @@ def main():
     data = args.out / "data"
     about = machine.about(args.hstep, args.python, ["gymnasium", "mujoco", "numpy"])
     about["command"] = f"benches/mujoco/compare.py --turns {args.turns} --seconds {args.seconds:g}"
+    if args.tasks != TASKS:
+        about["command"] += " --tasks " + " ".join(args.tasks)
     results = data / "mujoco-speed" / "results.csv"
     run_all(args, results)
     with results.open(newline="") as file:

@@ -5,7 +5,7 @@
     gym/bin/python benches/mujoco/gymnasium_bench.py [--seconds S] [NAME...]
 
 One process, one environment, random actions drawn beforehand, a reset where an episode ends; the
-median and the best of windows of 0.25 s by the clock, and the median by the processor, as there.
+median and the best of windows of 0.25 s by the clock, and the median by the processor, as there. Episodes begin with a reset; there they begin from saved states.
 """
 
 import argparse

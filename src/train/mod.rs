@@ -41,10 +41,10 @@ use crate::shape::Spec;
 pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
 
 /// The agent of a run's newest checkpoint, without its buffers; `None` before the first. The run
-/// itself is left alone, so it may go on meanwhile.
+/// itself is left alone, so it may go on meanwhile. Another simulator than the run's is warned of.
 ///
 /// # Errors
-/// As [`Trainer::open`].
+/// As [`Trainer::open`], but for another simulator.
 pub fn saved_agent(
     config: &RunConfig,
     hybrid: Hybrid,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hstep::train::saved_agent;
+
 use super::*;
+use crate::heard::warnings;
 
 /// A pendulum whose simulation fails at some of its steps.
 struct Failing {
@@ -147,9 +150,11 @@ impl Env for Versioned {
 #[test]
 fn a_run_goes_on_with_the_same_simulator_only() {
     let folder = TempDir::new().unwrap();
+    let on = |version| -> EnvFactory {
+        Arc::new(move || Ok(Box::new(Versioned(native::make("pendulum")?, version))))
+    };
     let run = |version, steps| {
-        let make: EnvFactory =
-            Arc::new(move || Ok(Box::new(Versioned(native::make("pendulum")?, version))));
+        let make = on(version);
         let config = run_config("pendulum", steps);
         let run = Trainer::open(config, hybrid("sac"), make, folder.path(), "1", &Spec::f32());
         run.and_then(|mut run| go(&mut run))
@@ -160,6 +165,22 @@ fn a_run_goes_on_with_the_same_simulator_only() {
     let error = error.to_string();
     assert!(error.contains("by engine 3.17.0, here it is by engine 4.0.0"), "{error}");
     assert_eq!(run("3.17.0", 100).unwrap(), Outcome::Done);
+    // Its agent may be looked at on another one, which is said.
+    let saved = |version| {
+        let config = run_config("pendulum", 100);
+        saved_agent(&config, hybrid("sac"), &on(version), folder.path(), "1", &Spec::f32())
+    };
+    for (version, said) in [
+        ("3.17.0", &[][..]),
+        (
+            "4.0.0",
+            &["environment `pendulum` was simulated by engine 3.17.0, here it is by engine 4.0.0"],
+        ),
+    ] {
+        let (agent, heard) = warnings(|| saved(version).unwrap());
+        assert_eq!(agent.unwrap().counters.env_steps, 100);
+        assert_eq!(heard, said);
+    }
 }
 
 #[test]

@@ -360,6 +360,20 @@ fn a_definition_of_numbers_that_are_not_there_is_refused() {
         ),
         (Task { limits: &[-1.0], ..task() }, "limits an action to -1"),
         (
+            Task {
+                obs: &[
+                    Part::Qpos(0, END),
+                    Part::Qvel(0, END),
+                    Part::Qvel(0, END),
+                    Part::Qvel(0, END),
+                ],
+                obs_dim: 4,
+                end: End::Unhealthy { within, most: f64::INFINITY },
+                ..task()
+            },
+            "positions 1, the task expects 4 or more",
+        ),
+        (
             Task { obs: &[Part::Between(0, 0, 4)], obs_dim: 4, ..task() },
             "shows 4 coordinates of a difference, which has 3",
         ),

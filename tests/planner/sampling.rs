@@ -1,14 +1,10 @@
 //! Importance sampling against a closed form: a Gaussian prior and a quadratic cost.
 
-use std::sync::{Arc, Mutex};
-
 use hstep::objective::{Cost, HStep, Terminal};
 use hstep::planner::{Base, Mppi, MppiConfig, Planner, Problem};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::fixtures::*;
+use crate::heard::warnings;
 
 /// Two actions of one decision, cost `k/2 |a - goal|^2`, prior `N(0, sigma^2)`.
 const WIDTH: usize = 2;
@@ -95,51 +91,20 @@ fn a_far_proposal_collapses_to_a_few_samples() {
     }
 }
 
-/// Keeps the messages of warnings.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-struct Message<'a>(&'a mut Vec<String>);
-
-impl Visit for Message<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0.push(format!("{value:?}"));
-        }
-    }
-}
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata) -> bool {
-        *metadata.level() == Level::WARN
-    }
-    fn new_span(&self, _: &Attributes) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, event: &Event) {
-        event.record(&mut Message(&mut self.0.lock().unwrap()));
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 /// What is warned of while a planner plans three times.
 fn warnings_of(config: MppiConfig, from: f64) -> Vec<String> {
     let critic = bowl(K, GOAL);
     let objective = HStep::model_free(Terminal::min_q(&critic), Cost::NONE);
     let s0 = tensor(&[0.0; 2], &[2, 1]);
     let base = tensor(&[from; 2 * WIDTH], &[2, 1, WIDTH]);
-    let heard = Warnings::default();
-    tracing::subscriber::with_default(heard.clone(), || {
+    let plan = || {
         let planner = Mppi::new(config);
         for seed in 0..3 {
             let problem = Problem { objective, s0: &s0, base: Base::Open(&base) };
             planner.plan(&problem, key(seed)).unwrap();
         }
-    });
-    std::mem::take(&mut *heard.0.lock().unwrap())
+    };
+    warnings(plan).1
 }
 
 #[test]

@@ -203,7 +203,7 @@ pub fn run(names: &[String], seconds: f64) -> Result<()> {
 fn measure(name: &str, seconds: f64) -> Result<()> {
     let (threads, window) = (pool::threads(), WINDOW.min(seconds));
     let mut tracks: Vec<Track> =
-        (0..threads).map(|seed| Track::whole(name, seed as u64)).collect::<Result<_>>()?;
+        (0..threads).map(|_| Track::whole(name, 0)).collect::<Result<_>>()?;
     let mut other = match threads {
         1 => Track::bare(name, 0)?,
         _ => Some(Track::whole(name, 0)?),
@@ -219,7 +219,8 @@ fn measure(name: &str, seconds: f64) -> Result<()> {
     if beside.is_empty() {
         return Ok(());
     }
-    // Ratios of neighbours in time: what else the machine does is in both.
+    // Ratios of neighbours in time. What else the machine does is in both by the processor's clock; by the
+    // other it takes more from two threads than from one.
     let pairs = || whole.iter().zip(&beside);
     if threads == 1 {
         say_rate(&format!("ENV {name} bare t1"), &beside)?;

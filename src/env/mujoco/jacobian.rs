@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// Derivatives of the state after a step with respect to state and action before, row-major.
 ///
 /// The state is that of small motions: a turn for every position (a free joint has six, not seven)
-/// and the velocities, `S = 2V`; activations of actuators, which no task's model has, are left out. Actions are in the environment's own units.
+/// and the velocities, `S = 2V`; activations of actuators, which no task's model has, are left out.
+/// Actions are in the environment's own units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Jacobian {
     /// `S`.

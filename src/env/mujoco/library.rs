@@ -149,8 +149,8 @@ impl Library {
     /// The library in the file `path`, loaded once a process.
     ///
     /// # Errors
-    /// [`Error::Io`] where there is no file; [`Error::Env`] for one that is no library, is not MuJoCo, is of a version that was never
-    /// tried, or computes something else than that version should.
+    /// [`Error::Io`] where there is no file; [`Error::Env`] for one that is no library, is not MuJoCo, is
+    /// of a version that was never tried, or computes something else than that version should.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(Error::io("cannot find", path))?;
         // What a panicking thread left in the map is whole: entries are added last.

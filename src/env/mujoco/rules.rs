@@ -349,6 +349,15 @@ pub(super) fn fits(task: &Task, data: &mut Data) -> Result<()> {
     if controls != task.limits.len() {
         return differs("controls", task.limits.len().to_string(), controls.to_string());
     }
+    if let End::Unhealthy { within, .. } = task.end
+        && let Some(beyond) = within.iter().find(|w| w.qpos >= model.sizes().positions)
+    {
+        return differs(
+            "positions",
+            format!("{} or more", beyond.qpos + 1),
+            model.sizes().positions.to_string(),
+        );
+    }
     for (name, number) in task.bodies {
         let found = model.body(name);
         if found != Some(*number) {

@@ -117,7 +117,7 @@ fn wheel(folder: &Path, package: &str, version: &str) -> Option<PathBuf> {
 fn download(wheels: &Path) -> Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
-    // The library is the same for every Python; pip asks for the packages of this one.
+    // The library is the same for every Python, but not every one has a package of its own.
     command.args(["--no-deps", "--only-binary=:all:", "--python-version", "3.11"]);
     command.arg("--dest").arg(wheels);
     command.args(PACKAGES.map(|(package, version)| format!("{package}=={version}")));

@@ -217,7 +217,8 @@ fn updates(folder: &Path) -> Result<String> {
     Ok(updates.map_or("-".into(), ToString::to_string))
 }
 
-/// The style of each line: an algorithm's own for its first, one that nobody else has for the others.
+/// The style of each line: an algorithm's own for its first, for the others one that nobody else has, as
+/// far as there are seven.
 fn styles(algos: &[&str]) -> Vec<usize> {
     let own = |algo: &str| {
         let base = algo.split('-').next();
