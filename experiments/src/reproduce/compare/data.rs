@@ -37,7 +37,8 @@ fn public_meta(folder: &Path) -> anyhow::Result<String> {
     let from = folder.join("meta.json");
     let text = std::fs::read_to_string(&from).map_err(Error::io("cannot read", &from))?;
     let mut meta: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)?;
-    meta.retain(|key, _| ["commit", "hstep", "dependencies", "target"].contains(&key.as_str()));
+    let public = ["commit", "hstep", "dependencies", "simulated_by", "target"];
+    meta.retain(|key, _| public.contains(&key.as_str()));
     Ok(serde_json::to_string_pretty(&meta)? + "\n")
 }
 
@@ -157,5 +158,17 @@ mod tests {
         assert_eq!(at("lr = 1\n[run]\nseed = 1"), None);
         let why = nearest_difference(&kept, &table("lr = 3\n[run]\nseed = 0"));
         assert!(why.contains("`lr`"), "{why}");
+    }
+
+    #[test]
+    fn what_simulated_a_run_is_kept_and_whose_machine_it_was_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = r#"{ "commit": null, "simulated_by": { "mujoco": "3.17.0" }, "host": "mine" }"#;
+        std::fs::write(folder.path().join("meta.json"), whole).unwrap();
+        let kept: serde_json::Value =
+            serde_json::from_str(&public_meta(folder.path()).unwrap()).unwrap();
+        let expected =
+            serde_json::json!({ "commit": null, "simulated_by": { "mujoco": "3.17.0" } });
+        assert_eq!(kept, expected);
     }
 }
