@@ -65,7 +65,8 @@ pub fn published(folder: &Path, env: &str, steps: f64, style: usize) -> Result<P
     if points.len() > 1 {
         let name = "MBPO, published (one run)";
         found.push(Series::line(name, style + 1, points).without_markers());
-        named.insert("MBPO of x35f (one episode an evaluation)");
+        // Its episode lengths come in tenths.
+        named.insert("MBPO of x35f (ten episodes an evaluation)");
     }
     Ok(Published { series: found, sources: named })
 }
@@ -195,7 +196,7 @@ mod tests {
         let found = published(folder.path(), "Hopper-v4", 15_000.0, 5).unwrap();
         let (found, sources) = (found.series, Vec::from_iter(found.sources));
         let all = [
-            "MBPO of x35f (one episode an evaluation)",
+            "MBPO of x35f (ten episodes an evaluation)",
             "SAC of SimbaV2's benchmark (v4)",
             "SAC of tianshou's (v2, v3; its random steps counted)",
         ];
