@@ -26,11 +26,16 @@ use crate::policy::ActionSample;
 use crate::shape::{self, Spec};
 use crate::value::Critic;
 
-/// What a rollout visited. Rows that terminated stay in place, frozen, with zero reward.
+/// What a rollout visited. A row that terminated stays in the last state it lived in, with zero
+/// reward: the state that it died in may be infinite, and masking what comes of it would protect
+/// the value, not the gradient.
 #[derive(Debug, Clone)]
 pub struct Rollout {
-    /// `s_0..s_H`, `H + 1` tensors `[B,S]`.
+    /// `s_0..s_H`, the states gone on from, `H + 1` tensors `[B,S]`.
     pub states: Vec<Tensor>,
+    /// Where the steps led, `H` tensors `[B,S]`: as `states` from `s_1` on, but for the state in
+    /// which a row dies, which stands here.
+    pub next: Vec<Tensor>,
     /// The actions taken, `[B,A]` each: `H`, and one more where the terminal takes an action.
     pub actions: Vec<Tensor>,
     /// Rewards `r_0..r_{H-1}`, `[B]` each, zero once a row is dead.
@@ -58,11 +63,18 @@ impl Rollout {
 }
 
 /// Zero where a row is dead, `x` elsewhere; `where` rather than a product, since `0 x NaN` is NaN.
-fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
     match alive {
         None => Ok(x.clone()),
         Some(alive) => Ok(alive.ne(0.0)?.where_cond(x, &x.zeros_like()?)?),
     }
+}
+
+/// `next` `[B,S]`, but `state` where a row is dead.
+fn going_on(next: Tensor, state: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
+    let Some(alive) = alive else { return Ok(next) };
+    let mask = alive.ne(0.0)?.unsqueeze(1)?.broadcast_as(state.dims())?;
+    Ok(mask.where_cond(&next, state)?)
 }
 
 /// `sum + discount term`.
@@ -121,6 +133,7 @@ impl<'a> HStep<'a> {
         let last = usize::from(self.terminal.needs_action());
         let mut out = Rollout {
             states: vec![s0.clone()],
+            next: Vec::with_capacity(h),
             actions: Vec::with_capacity(h + last),
             rewards: Vec::with_capacity(h),
             cont: Vec::with_capacity(h),
@@ -137,19 +150,14 @@ impl<'a> HStep<'a> {
             if let (Some(dynamics), true) = (self.dynamics, t < h) {
                 let step = dynamics.step(&state, &taken.action, &noise.step(t, b, dynamics)?)?;
                 let alive = out.alive[t].clone();
-                let next = match &alive {
-                    None => step.next,
-                    Some(alive) => {
-                        let mask = alive.ne(0.0)?.unsqueeze(1)?.broadcast_as(state.dims())?;
-                        mask.where_cond(&step.next, &state)?
-                    }
-                };
                 let cont = living(&step.cont.detach(), alive.as_ref())?;
                 let ends = shape::to_f64(&cont)?.contains(&0.0);
+                let next = going_on(step.next, &state, alive.as_ref())?;
+                out.states.push(going_on(next.clone(), &state, ends.then_some(&cont))?);
+                out.next.push(next);
                 out.alive.push(if ends { Some(cont.clone()) } else { alive.clone() });
                 out.rewards.push(living(&step.reward, alive.as_ref())?);
                 out.cont.push(cont);
-                out.states.push(next);
             }
             out.actions.push(taken.action);
             out.log_probs.push(taken.log_prob);

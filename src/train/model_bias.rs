@@ -136,7 +136,7 @@ impl Tally {
     /// Step `t` of the rollout of `rows`; how many of them diverged.
     fn follow(&mut self, rows: &[usize], rollout: &Rollout, t: usize) -> Result<usize> {
         let (reward, cont) = (to_f64(&rollout.rewards[t])?, to_f64(&rollout.cont[t])?);
-        let states = to_f64(&rollout.states[t + 1])?;
+        let states = to_f64(&rollout.next[t])?;
         let width = states.len() / rows.len();
         let mut diverged = 0;
         for (i, &row) in rows.iter().enumerate() {

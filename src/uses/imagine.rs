@@ -213,7 +213,7 @@ fn store(rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
             obs: &flat(&rollout.states[t])?,
             action: &flat(&rollout.actions[t])?,
             reward: &flat(&rollout.rewards[t])?,
-            next_obs: &flat(&rollout.states[t + 1])?,
+            next_obs: &flat(&rollout.next[t])?,
             cont: &flat(&rollout.cont[t])?,
             state: &[],
         };

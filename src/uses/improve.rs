@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Needs, horizon_label, repeat};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
-use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal};
+use crate::objective::{
+    Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living,
+};
 use crate::parts::Parts;
 use crate::policy::Policy;
 use crate::replay::Batch;
@@ -222,10 +224,7 @@ impl ScoreFunction {
                 None => rollout.states[t].clone(),
             };
             let of_step = policy.log_prob(&obs.detach(), &rollout.actions[t].detach())?;
-            log_prob = match &rollout.alive[t] {
-                None => (log_prob + of_step)?,
-                Some(alive) => (log_prob + (of_step * alive)?)?,
-            };
+            log_prob = (log_prob + living(&of_step, rollout.alive[t].as_ref())?)?;
         }
         Ok(((log_prob * advantage)?.mean_all()?.neg()?, rollout))
     }

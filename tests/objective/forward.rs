@@ -99,6 +99,7 @@ fn compare(hstep: &HStep, s0: &Tensor, actions: Actions, noise: &Noise, what: &s
     let got = hstep.rollout_forward(s0, actions, noise).unwrap();
     close(&all(&hstep.score(&got).unwrap()), &score, &format!("score, {what}"));
     close_all(&got.states, &want.states, &format!("states, {what}"));
+    close_all(&got.next, &want.next, &format!("next, {what}"));
     close_all(&got.actions, &want.actions, &format!("actions, {what}"));
     close_all(&got.rewards, &want.rewards, &format!("rewards, {what}"));
     close_all(&got.cont, &want.cont, &format!("cont, {what}"));

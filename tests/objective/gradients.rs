@@ -2,11 +2,11 @@
 //! H = 0, 1, 5, with a true, a learned and an ensemble model. A sign flipped in the rollout makes
 //! them fail (see the table of mutations).
 
-use candle_core::Var;
-use hstep::dynamics::Dynamics;
+use candle_core::{Tensor, Var};
+use hstep::dynamics::{Dynamics, FnDynamics, StepNoise, Transition};
 use hstep::objective::{Actions, Cost, Entropy, HStep, Members, Noise, Normals, Terminal};
 use hstep::rng::Rng;
-use hstep::shape::scalar;
+use hstep::shape::{Spec, scalar, to_f64};
 use hstep::value::Network;
 
 use super::fixtures::*;
@@ -115,4 +115,64 @@ fn frozen_parts_get_none() {
     let j = hstep.objective(&s0, Actions::Policy(&frozen), &noise).unwrap();
     let gradients = j.mean_all().unwrap().backward().unwrap();
     assert!(policy.net().params().grad(&gradients).unwrap().is_none());
+}
+
+/// A row that dies in a state that is infinite, or so large that the next step overflows, has no
+/// further part in the gradient: it is that of the other rows, and of its own steps before.
+#[test]
+fn a_row_that_dies_in_infinity_leaves_the_gradient_as_it_is() {
+    let (policy, critic) = (policy(41), critic(42));
+    let learned = network_model(43);
+    let dying = |end: f64| {
+        let learned = network_model(43);
+        FnDynamics::new(OBS, ACT, Spec::f64(), move |s: &Tensor, a: &Tensor, noise: &StepNoise| {
+            let step = learned.step(s, a, noise)?;
+            // Only row 0, by its large third coordinate.
+            let dies = s.narrow(1, 2, 1)?.gt(5.0)?;
+            let lost = (step.next.zeros_like()? + end)?;
+            let next = dies.broadcast_as(s.dims())?.where_cond(&lost, &step.next)?;
+            let cont = (1.0 - dies.squeeze(1)?.to_dtype(s.dtype())?)?;
+            Ok(Transition { next, reward: step.reward, cont })
+        })
+    };
+    let spec = Spec::f64();
+    let s0 = spec.tensor(&[0.1, -0.3, 9.0, 0.4, 0.2, -0.6], (2, OBS)).unwrap();
+    let noise = Noise::key(Rng::new(44).key());
+    let gradient = |loss: &Tensor| {
+        let gradients = loss.backward().unwrap();
+        let policy = policy.net().params();
+        to_f64(&policy.grad(&gradients).unwrap().unwrap()).unwrap()
+    };
+    let pathwise = |model: &dyn Dynamics, s0: &Tensor, horizon: usize| {
+        let hstep = HStep {
+            dynamics: Some(model),
+            terminal: Terminal::min_q(&critic),
+            horizon,
+            gamma: 0.9,
+            cost: Cost::entropy(Entropy::All, 0.2),
+        };
+        hstep.objective(s0, Actions::Policy(&policy), &noise).unwrap()
+    };
+    // Row 0 earns r_0 and the entropy of a_0, which the same model says without the death.
+    let alone = HStep {
+        dynamics: Some(&learned),
+        terminal: Terminal::Zero,
+        horizon: 1,
+        gamma: 0.9,
+        cost: Cost::entropy(Entropy::All, 0.2),
+    };
+    let first = alone.objective(&s0, Actions::Policy(&policy), &noise).unwrap();
+    for end in [f64::INFINITY, f64::NAN, 1e300] {
+        let model = dying(end);
+        for horizon in [1, 2, 4] {
+            let j = pathwise(&model, &s0, horizon);
+            let lives = pathwise(&learned, &s0, horizon);
+            let want = (first.get(0).unwrap() + lives.get(1).unwrap()).unwrap();
+            let (got, want) = (gradient(&j.sum_all().unwrap()), gradient(&want));
+            assert!(got.iter().all(|g| g.is_finite()), "{end}, H={horizon}: {got:?}");
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() < 1e-12, "{end}, H={horizon}: {got} against {want}");
+            }
+        }
+    }
 }

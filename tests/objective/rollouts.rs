@@ -40,7 +40,9 @@ fn dead_rows_stay_frozen_and_earn_nothing() {
     let column = |ts: &[Tensor], row: usize| -> Vec<f64> {
         ts.iter().map(|t| to_f64(t).unwrap()[row]).collect()
     };
-    assert_eq!(column(&rollout.states, 0), [0.0, 1.0, 2.0, 3.0, 3.0]);
+    // It goes on from the last state that it lived in; the one that it died in is kept beside.
+    assert_eq!(column(&rollout.states, 0), [0.0, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(column(&rollout.next, 0), [1.0, 2.0, 3.0, 2.0]);
     assert_eq!(column(&rollout.rewards, 0), [0.0, 1.0, 2.0, 0.0]);
     assert_eq!(column(&rollout.cont, 0), [1.0, 1.0, 0.0, 0.0]);
     assert_eq!(column(&rollout.states, 1), [0.5; 5]);

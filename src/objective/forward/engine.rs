@@ -43,6 +43,8 @@ pub(super) struct Found {
     pub returns: Vec<f32>,
     /// A step after the other: `[H+1][n,S]`, `[n][n,A]`, `[H][n]` twice.
     pub states: Vec<Vec<f32>>,
+    /// What the dynamics said, `[H][n,S]`.
+    pub next: Vec<Vec<f32>>,
     pub actions: Vec<Vec<f32>>,
     pub rewards: Vec<Vec<f32>>,
     pub cont: Vec<Vec<f32>>,
@@ -191,6 +193,7 @@ impl<'a> Engine<'a> {
         let mut found = Found {
             returns: Vec::new(),
             states: Vec::new(),
+            next: Vec::new(),
             actions: Vec::new(),
             rewards: Vec::new(),
             cont: Vec::new(),
@@ -245,6 +248,13 @@ impl<'a> Engine<'a> {
                 }
                 sum[i] += reward[i] * discount as f32;
                 alive[i] = cont[i] != 0.0;
+            }
+            if keep == Keep::All {
+                found.next.push(next.clone());
+            }
+            // The state in which a row dies is not gone on from.
+            for i in (0..n).filter(|&i| !alive[i]) {
+                next[i * s..][..s].copy_from_slice(&state[i * s..][..s]);
             }
             discount *= self.gamma;
             std::mem::swap(&mut state, &mut next);

@@ -151,6 +151,7 @@ impl HStep<'_> {
         let more = actions.split_off(n).into_iter().map(|action| (action, None)).collect();
         Ok(Rollout {
             states: steps(h + 1, |f, t| &f.states[t], false)?,
+            next: steps(h, |f, t| &f.next[t], false)?,
             actions,
             rewards: steps(h, |f, t| &f.rewards[t], true)?,
             cont,
