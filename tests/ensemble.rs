@@ -196,6 +196,9 @@ fn patience_ends_a_fit() {
     let (_, report) = fitted(&config, 300, &Spec::f32());
     // The first epoch always counts, later ones would have to be ten times better.
     assert!(report.epochs <= 6, "{}", report.epochs);
+    // MBPO's release goes on until the stale epochs exceed 5: one that improves and six that do not.
+    let released = EnsembleConfig { improvement: 0.999_999, lr: 1e-6, ..small() };
+    assert_eq!(fitted(&released, 300, &Spec::f32()).1.epochs, 7);
     let limited = EnsembleConfig { max_steps: Some(7), ..small() };
     assert_eq!(fitted(&limited, 300, &Spec::f32()).1.steps, 7);
 }

@@ -48,7 +48,8 @@ pub struct EnsembleConfig {
     pub holdout_ratio: f64,
     /// Most rows held out; 5,000 (code).
     pub holdout_max: usize,
-    /// Epochs without improvement of any member after which a fit ends; 5 (code).
+    /// Epochs in a row without improvement of any member after which a fit ends; 6 (code: it goes
+    /// on until their number exceeds 5).
     pub patience: usize,
     /// Relative improvement of the holdout error that counts; 0.01 (code).
     pub improvement: f64,
@@ -84,7 +85,7 @@ impl Default for EnsembleConfig {
             logvar_bound_coef: 0.01,
             holdout_ratio: 0.2,
             holdout_max: 5000,
-            patience: 5,
+            patience: 6,
             improvement: 0.01,
             max_epochs: None,
             max_steps: None,
