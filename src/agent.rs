@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::json;
 use crate::dynamics::{Dynamics, EnsembleConfig, MIN_FIT_ROWS};
 use crate::error::{Error, Result};
 use crate::parts::TemperatureConfig;
@@ -55,11 +56,9 @@ impl LoopConfig {
     }
 }
 
-/// Discount and settings of everything that learns a policy and a critic.
+/// Settings of everything that learns a policy and a critic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActorCriticConfig {
-    /// Discount.
-    pub gamma: f64,
     /// The policy.
     pub actor: ActorConfig,
     /// The critic.
@@ -70,7 +69,6 @@ pub struct ActorCriticConfig {
 
 impl ActorCriticConfig {
     fn validate(&self) -> Result<()> {
-        crate::check::fraction("gamma", self.gamma)?;
         self.actor.validate()?;
         self.critic.validate()?;
         self.temperature.validate()
@@ -91,7 +89,9 @@ pub struct Hybrid {
     pub name: String,
     /// Where it is from.
     pub citation: String,
-    /// Discount, policy, critic, temperature.
+    /// Discount of everything that has none of its own.
+    pub gamma: f64,
+    /// Policy, critic, temperature.
     pub actor_critic: Option<ActorCriticConfig>,
     /// A separate state value.
     pub value: Option<CriticConfig>,
@@ -116,6 +116,7 @@ impl Hybrid {
         Builder(Self {
             name: name.into(),
             citation: citation.into(),
+            gamma: 0.99,
             actor_critic: None,
             value: None,
             model: None,
@@ -144,6 +145,39 @@ impl Hybrid {
         Ok(self)
     }
 
+    /// What it is made of, a line each: the parts with their settings, and the four uses as the
+    /// table of algorithms names them. A checkpoint is refused by another composition's agent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a setting cannot be written as JSON.
+    pub fn composition(&self) -> Result<Vec<String>> {
+        let ac = self.actor_critic.as_ref();
+        let model = match &self.model {
+            Some(ModelSource::Learned(config)) => Some(json(config)?),
+            Some(ModelSource::Given(name, _)) => Some(name.clone()),
+            None => None,
+        };
+        let [name, _, behave, imagine, improve, target] = self.row();
+        let parts = [
+            ("name", Some(name)),
+            ("gamma", Some(self.gamma.to_string())),
+            ("actor", ac.map(|ac| json(&ac.actor)).transpose()?),
+            ("critic", ac.map(|ac| json(&ac.critic)).transpose()?),
+            ("temperature", ac.map(|ac| json(&ac.temperature)).transpose()?),
+            ("value", self.value.as_ref().map(json).transpose()?),
+            ("model", model),
+            ("loop", Some(json(&self.schedule)?)),
+            ("behave", Some(behave)),
+            ("imagine", Some(imagine)),
+            ("improve", Some(improve)),
+            ("target", Some(target)),
+        ];
+        let line = |(slot, what): (&str, Option<String>)| {
+            format!("{slot}: {}", what.unwrap_or_else(|| "none".into()))
+        };
+        Ok(parts.into_iter().map(line).collect())
+    }
+
     /// Its row of the table of algorithms: name, dynamics, behave, imagine, improve, target.
     #[must_use]
     pub fn row(&self) -> [String; 6] {
@@ -167,6 +201,13 @@ impl Hybrid {
 pub struct Builder(Hybrid);
 
 impl Builder {
+    /// The discount, where no actor-critic brings one; 0.99 unless said otherwise.
+    #[must_use]
+    pub fn gamma(mut self, gamma: f64) -> Self {
+        self.0.gamma = gamma;
+        self
+    }
+
     /// Discount, policy, critic and temperature.
     #[must_use]
     pub fn actor_critic(
@@ -176,8 +217,8 @@ impl Builder {
         critic: &CriticConfig,
         temperature: &TemperatureConfig,
     ) -> Self {
+        self.0.gamma = gamma;
         self.0.actor_critic = Some(ActorCriticConfig {
-            gamma,
             actor: actor.clone(),
             critic: critic.clone(),
             temperature: temperature.clone(),
@@ -281,6 +322,7 @@ impl Builder {
             let problem = "improve climbs a critic that nothing trains: add a target".to_string();
             return Err(Error::Composition { agent: h.name, problem });
         }
+        crate::check::fraction("gamma", h.gamma)?;
         h.schedule.validate()?;
         h.behave.validate()?;
         h.imagine.validate()?;

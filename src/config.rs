@@ -4,6 +4,7 @@
 //! struct. Errors name the full dotted key, what was expected, what came and, for an unknown key,
 //! the nearest known one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -283,8 +284,8 @@ fn is_left_out(key: &str, leave_out: &[&str]) -> bool {
 }
 
 /// Every value that is no table, under its dotted key.
-fn leaves(table: &Table) -> std::collections::BTreeMap<String, Value> {
-    fn walk(table: &Table, at: &str, out: &mut std::collections::BTreeMap<String, Value>) {
+fn leaves(table: &Table) -> BTreeMap<String, Value> {
+    fn walk(table: &Table, at: &str, out: &mut BTreeMap<String, Value>) {
         for (key, value) in table {
             match value {
                 Value::Table(below) => walk(below, &join(at, key), out),
@@ -294,7 +295,7 @@ fn leaves(table: &Table) -> std::collections::BTreeMap<String, Value> {
             }
         }
     }
-    let mut out = std::collections::BTreeMap::new();
+    let mut out = BTreeMap::new();
     walk(table, "", &mut out);
     out
 }
@@ -305,6 +306,22 @@ fn join(at: &str, key: &str) -> String {
 
 fn push_key(path: &mut String, part: &str) {
     *path = join(path, part);
+}
+
+/// A part of a run's state as JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::config("state", e.to_string()))
+}
+
+/// The part `name` of a run's state.
+pub(crate) fn from_json<T: DeserializeOwned>(
+    name: &str,
+    all: &BTreeMap<String, String>,
+) -> Result<T> {
+    let text = all
+        .get(name)
+        .ok_or_else(|| Error::checkpoint(name, "this part of the state is missing"))?;
+    serde_json::from_str(text).map_err(|e| Error::checkpoint(name, format!("garbled: {e}")))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The learned parts that the four uses work on: policy, critic, value, temperature, model.
 
 use candle_core::Tensor;
-use candle_core::backprop::GradStore;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamics::{Dynamics, Ensemble};
@@ -19,6 +18,8 @@ pub struct Actor {
     pub adam: Adam,
     /// Longest gradient that is followed as it is (L2 norm).
     pub max_grad_norm: Option<f64>,
+    /// Whether a loss was seen to move nothing else.
+    alone: bool,
 }
 
 impl Actor {
@@ -28,14 +29,19 @@ impl Actor {
     /// [`Error::Config`] for optimiser settings out of range.
     pub fn new(policy: SquashedGaussian, config: &ActorConfig) -> Result<Self> {
         let adam = Adam::new(policy.net().params(), &config.adam(), &[])?;
-        Ok(Self { policy, adam, max_grad_norm: config.max_grad_norm })
+        Ok(Self { policy, adam, max_grad_norm: config.max_grad_norm, alone: false })
     }
 
     /// One optimiser step down the gradient of a loss.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] when the gradient is not finite, or too large for Adam's moments.
-    pub fn descend(&mut self, gradients: &GradStore) -> Result<()> {
+    /// [`Error::NonFinite`] when the gradient is not finite, or too large for Adam's moments;
+    /// [`Error::Composition`] when the loss would move more than the policy.
+    pub fn descend(&mut self, loss: &Tensor) -> Result<()> {
+        if !std::mem::replace(&mut self.alone, true) {
+            self.policy.net().params().alone_in(loss)?;
+        }
+        let gradients = &loss.backward()?;
         let Some(limit) = self.max_grad_norm else { return self.adam.step(gradients) };
         let Some(gradient) = self.policy.net().params().grad(gradients)? else {
             return self.adam.step(gradients);

@@ -5,11 +5,12 @@ mod steve;
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use hstep::agent::Hybrid;
 use hstep::algo;
-use hstep::dynamics::{Ensemble, EnsembleConfig, FitData};
+use hstep::dynamics::{Ensemble, EnsembleConfig, FitData, FnDynamics, StepNoise, Transition};
 use hstep::env::Known;
+use hstep::learner::Agent;
 use hstep::nn::{Activation, Adam};
 use hstep::objective::{Entropy, Noise, Reduce};
 use hstep::parts::{Actor, CriticPart, Model, Parts, Temperature, TemperatureConfig};
@@ -395,13 +396,13 @@ fn a_long_gradient_is_shortened_and_one_beyond_f32_is_refused() {
     let obs = rng.normals((4, OBS), &spec).unwrap();
     let loss = |actor: &Actor, scale: f64| {
         let out = actor.policy.net().forward(&obs).unwrap();
-        (out.sum_all().unwrap() * scale).unwrap().backward().unwrap()
+        (out.sum_all().unwrap() * scale).unwrap()
     };
     // Adam's first moment after one step is a tenth of the gradient.
     let first_moment = |limit: Option<f64>, scale: f64| {
         let mut actor = policy(limit);
-        let gradients = loss(&actor, scale);
-        actor.descend(&gradients).map(|()| {
+        let loss = loss(&actor, scale);
+        actor.descend(&loss).map(|()| {
             let m = to_f64(&actor.adam.state().unwrap()["m"]).unwrap();
             10.0 * m.iter().map(|m| m * m).sum::<f64>().sqrt()
         })
@@ -413,4 +414,41 @@ fn a_long_gradient_is_shortened_and_one_beyond_f32_is_refused() {
     let message = first_moment(None, 1e20).unwrap_err().to_string();
     assert!(message.contains("square of the gradient"), "{message}");
     assert!((first_moment(Some(0.5), 1e20).unwrap() - 0.5).abs() < 1e-5);
+}
+
+#[test]
+fn a_model_that_is_not_frozen_is_refused() {
+    let mut rng = Rng::new(5);
+    let weights = Var::from_tensor(&rng.normals((1, OBS), &Spec::f64()).unwrap()).unwrap();
+    let model = |weights: Tensor| {
+        let step = move |s: &Tensor, a: &Tensor, _: &StepNoise| {
+            let next = (s + a.matmul(&weights)?)?;
+            let reward = next.sqr()?.sum(1)?.neg()?;
+            Ok(Transition { cont: reward.ones_like()?, next, reward })
+        };
+        Model::Given(Box::new(FnDynamics::new(OBS, 1, Spec::f64(), step)))
+    };
+    let s0 = rng.normals((4, OBS), &Spec::f64()).unwrap();
+    let pathwise = Pathwise(PathwiseConfig { horizon: 2, ..PathwiseConfig::default() });
+    let step = |weights: Tensor| {
+        let mut parts = Parts { model: Some(model(weights)), ..parts(Known::default()) };
+        let noise = Noise::key(Rng::new(6).key());
+        pathwise.step(&mut parts, &s0, &noise).map(|_| ())
+    };
+    let message = step(weights.as_tensor().clone()).unwrap_err().to_string();
+    assert!(message.contains("one variable more than the policy ([1, 2])"), "{message}");
+    step(weights.as_detached_tensor()).unwrap();
+}
+
+#[test]
+fn a_composition_without_an_actor_critic_has_a_discount() {
+    let model = EnsembleConfig::default();
+    let hybrid =
+        Hybrid::builder("PLAIN", "").model(&model).gamma(0.9).behave(Nothing).build().unwrap();
+    let env = hstep::env::native::make("pendulum").unwrap();
+    let agent = |hybrid| Agent::new(hybrid, env.info(), env.known(), &Rng::new(1), &Spec::f32());
+    assert_eq!(agent(hybrid).unwrap().parts.gamma, 0.9);
+    let pets = algo::find("pets").unwrap().0;
+    let hybrid = pets.build(&pets.preset(None).unwrap()).unwrap();
+    assert_eq!(agent(hybrid).unwrap().parts.gamma, 1.0);
 }

@@ -36,7 +36,7 @@ pub enum Kind {
 pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
     let acts = PlanConfig {
         horizon: Schedule::Constant(5.0),
-        gamma: if agent.parts.gamma > 0.0 { agent.parts.gamma } else { 1.0 },
+        gamma: agent.parts.gamma,
         terminal: if agent.parts.critic.is_some() { PlanTerminal::Q } else { PlanTerminal::Zero },
         start: if agent.parts.actor.is_some() { PlanStart::Sample } else { PlanStart::Previous },
     };

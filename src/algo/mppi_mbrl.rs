@@ -50,6 +50,7 @@ impl Algorithm for MppiMbrlConfig {
 
     fn compose(&self) -> Result<Hybrid> {
         Hybrid::builder("MPPI-MBRL", Self::CITATION)
+            .gamma(self.behave.gamma)
             .model(&self.model)
             .schedule(&self.schedule)
             .behave(PlanFirst::new(self.behave.clone(), Mppi::new(self.planner.clone())))

@@ -64,6 +64,7 @@ impl Algorithm for PetsConfig {
 
     fn compose(&self) -> Result<Hybrid> {
         Hybrid::builder("PETS", Self::CITATION)
+            .gamma(self.behave.gamma)
             .model(&self.model)
             .schedule(&self.schedule)
             .behave(PlanFirst::new(self.behave.clone(), Cem::new(self.planner.clone())))

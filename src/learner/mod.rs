@@ -9,6 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, ModelSource};
+use crate::config::{from_json, json};
 use crate::dynamics::{Ensemble, FitData, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
@@ -61,6 +62,8 @@ pub struct Agent {
     pub counters: Counters,
     streams: Streams,
     memory: Memory,
+    /// What it is made of, as [`Hybrid::composition`] says it.
+    composition: Vec<String>,
     spec: Spec,
     info: EnvInfo,
 }
@@ -78,9 +81,9 @@ impl Agent {
         spec: &Spec,
     ) -> Result<Self> {
         let (o, a) = (info.obs_dim, info.action_dim());
-        let mut parts = Parts::default();
+        let composition = hybrid.composition()?;
+        let mut parts = Parts { gamma: hybrid.gamma, ..Parts::default() };
         if let Some(ac) = &hybrid.actor_critic {
-            parts.gamma = ac.gamma;
             let policy = SquashedGaussian::new(&ac.actor, o, a, &mut rng.fork("policy"), spec)?;
             parts.actor = Some(Actor::new(policy, &ac.actor)?);
             let online = QNet::new(&ac.critic, o, a, &mut rng.fork("critic"), spec)?;
@@ -124,6 +127,7 @@ impl Agent {
                 update: rng.fork("update"),
             },
             memory: Memory::default(),
+            composition,
             spec: spec.clone(),
             info: info.clone(),
             hybrid,
@@ -355,7 +359,8 @@ impl Agent {
         if let Some(model) = self.parts.model.as_mut().and_then(Model::learned_mut) {
             model.load_named("model", all)?;
         }
-        self.memory.plan = all.get(PLAN).cloned();
+        let here = |plan: &Tensor| plan.to_device(&self.spec.device)?.to_dtype(self.spec.dtype);
+        self.memory.plan = all.get(PLAN).map(here).transpose()?;
         Ok(())
     }
 
@@ -365,7 +370,10 @@ impl Agent {
     /// [`Error::Config`] when they cannot be written as JSON.
     pub fn state(&self) -> Result<BTreeMap<String, String>> {
         let s = &self.streams;
-        let mut all = BTreeMap::from([("counters".to_string(), json(&self.counters)?)]);
+        let mut all = BTreeMap::from([
+            ("composition".to_string(), json(&self.composition)?),
+            ("counters".to_string(), json(&self.counters)?),
+        ]);
         for (name, rng) in
             [("behave", &s.behave), ("fit", &s.fit), ("imagine", &s.imagine), ("update", &s.update)]
         {
@@ -377,8 +385,17 @@ impl Agent {
     /// Puts counters and random streams back.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] naming what is missing or garbled.
+    /// [`Error::Checkpoint`] naming what is missing or garbled, or what was composed otherwise.
     pub fn load_state(&mut self, all: &BTreeMap<String, String>) -> Result<()> {
+        let saved: Vec<String> = from_json("composition", all)?;
+        let mut lines = saved.iter().zip(&self.composition);
+        if let Some((then, now)) = lines.find(|(then, now)| then != now) {
+            let problem = format!(
+                "another composition wrote it: `{then}`, here `{now}`; resume with the one that \
+                 began the run, or start in another folder"
+            );
+            return Err(Error::checkpoint("composition", problem));
+        }
         self.counters = from_json("counters", all)?;
         let s = &mut self.streams;
         for (name, rng) in [
@@ -430,18 +447,4 @@ fn optimisers(parts: &mut Parts) -> Vec<(&'static str, &mut Adam)> {
     let temperature = parts.temperature.as_mut().and_then(|t| t.adam.as_mut());
     all.extend(temperature.map(|adam| ("temperature", adam)));
     all
-}
-
-pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::config("state", e.to_string()))
-}
-
-pub(crate) fn from_json<T: for<'a> Deserialize<'a>>(
-    name: &str,
-    all: &BTreeMap<String, String>,
-) -> Result<T> {
-    let text = all
-        .get(name)
-        .ok_or_else(|| Error::checkpoint(name, "this part of the state is missing"))?;
-    serde_json::from_str(text).map_err(|e| Error::checkpoint(name, format!("garbled: {e}")))
 }

@@ -247,6 +247,32 @@ impl Params {
         Ok(grads.get(self.var.as_tensor()).cloned())
     }
 
+    /// Fails when `loss` would move a variable that is not these parameters: what else a loss goes
+    /// through has to be frozen, and here it shows whether it is. Walks the graph once.
+    ///
+    /// # Errors
+    /// [`Error::Composition`] naming the shapes of the other variables.
+    pub fn alone_in(&self, loss: &Tensor) -> Result<()> {
+        let own = self.var.as_tensor().id();
+        let nodes = loss.sorted_nodes();
+        let others = nodes.iter().filter(|node| node.is_variable() && node.id() != own);
+        let shapes: Vec<String> = others.map(|var| format!("{:?}", var.dims())).collect();
+        if shapes.is_empty() {
+            return Ok(());
+        }
+        let problem = format!(
+            "the loss would move {} more than the policy ({}): a model, a value or a critic takes \
+             part frozen, its variables detached (`Params::frozen`, `Var::as_detached_tensor`)",
+            if shapes.len() == 1 {
+                "one variable".into()
+            } else {
+                format!("{} variables", shapes.len())
+            },
+            shapes.join(", ")
+        );
+        Err(Error::Composition { agent: "a part that is not frozen".into(), problem })
+    }
+
     /// Fails when a parameter is NaN or infinite.
     ///
     /// # Errors

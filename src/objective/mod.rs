@@ -18,6 +18,8 @@ mod inputs;
 pub use forward::Returns;
 pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
 
+use std::cell::OnceCell;
+
 use candle_core::{D, Tensor};
 
 use crate::dynamics::Dynamics;
@@ -52,6 +54,9 @@ pub struct Rollout {
     pub alive: Vec<Option<Tensor>>,
     /// More actions at `s_H` with their costs, where the terminal averages over several.
     pub more: Vec<(Tensor, Option<Tensor>)>,
+    /// What was observed of `states`: to observe a simulator's state is to restore it, so it is done
+    /// once, and where somebody looks.
+    observations: Vec<OnceCell<Tensor>>,
 }
 
 impl Rollout {
@@ -141,12 +146,12 @@ impl<'a> HStep<'a> {
             costs: Vec::with_capacity(h + last),
             alive: vec![None],
             more: Vec::new(),
+            observations: vec![OnceCell::new(); h + 1],
         };
         for t in 0..h + last {
             let state = out.states[t].clone();
-            let obs = self.observe(&state)?;
-            let taken = self.act(t, t, b, &obs, actions, noise, &spec)?;
-            let cost = self.cost_of(t, &obs, &taken)?;
+            let taken = self.act(t, t, b, &out, actions, noise, &spec)?;
+            let cost = self.cost_of(t, &out, &taken)?;
             if let (Some(dynamics), true) = (self.dynamics, t < h) {
                 let step = dynamics.step(&state, &taken.action, &noise.step(t, b, dynamics)?)?;
                 let alive = out.alive[t].clone();
@@ -164,10 +169,9 @@ impl<'a> HStep<'a> {
             out.costs.push(cost);
         }
         if let Terminal::Action { samples, .. } = self.terminal {
-            let obs = self.observe(&out.states[h])?;
             for extra in 1..samples.max(1) {
-                let taken = self.act(h, h + extra, b, &obs, actions, noise, &spec)?;
-                let cost = self.cost_of(h, &obs, &taken)?;
+                let taken = self.act(h, h + extra, b, &out, actions, noise, &spec)?;
+                let cost = self.cost_of(h, &out, &taken)?;
                 out.more.push((taken.action, cost));
             }
         }
@@ -247,7 +251,7 @@ impl<'a> HStep<'a> {
         let state = &rollout.states[h];
         let worth = match self.terminal {
             Terminal::Zero => Tensor::zeros(state.dim(0)?, state.dtype(), state.device())?,
-            Terminal::State(value) => value.value(&self.observe(state)?)?,
+            Terminal::State(value) => value.value(&self.observed(rollout, h)?)?,
             Terminal::Action { critic, reduce, .. } => {
                 let q = reduce.apply(&self.q_at(rollout, h, critic)?)?;
                 match self.cost_at(rollout, h)? {
@@ -266,7 +270,7 @@ impl<'a> HStep<'a> {
 
     /// `Q_e(s_h, a_h)` of every member, averaged over the actions drawn there. `[E,B]`.
     fn q_at(&self, rollout: &Rollout, h: usize, critic: &dyn Critic) -> Result<Tensor> {
-        let obs = self.observe(&rollout.states[h])?;
+        let obs = self.observed(rollout, h)?;
         let mut q = critic.q(&obs, &rollout.actions[h])?;
         let more = self.more(rollout, h);
         for (action, _) in more {
@@ -285,21 +289,30 @@ impl<'a> HStep<'a> {
         Ok(Some(if more.is_empty() { cost } else { (cost / (1 + more.len()) as f64)? }))
     }
 
-    fn observe(&self, state: &Tensor) -> Result<Tensor> {
-        match self.dynamics {
-            Some(dynamics) => dynamics.observe(state),
-            None => Ok(state.clone()),
+    /// The observation of `s_t`, `[B,O]`, of a rollout of this objective's dynamics.
+    ///
+    /// # Errors
+    /// As [`Dynamics::observe`].
+    pub fn observed(&self, rollout: &Rollout, t: usize) -> Result<Tensor> {
+        let cell = &rollout.observations[t];
+        if let Some(obs) = cell.get() {
+            return Ok(obs.clone());
         }
+        let obs = match self.dynamics {
+            Some(dynamics) => dynamics.observe(&rollout.states[t])?,
+            None => rollout.states[t].clone(),
+        };
+        Ok(cell.get_or_init(|| obs).clone())
     }
 
-    /// The action of step `t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
+    /// The action at `s_t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
     #[allow(clippy::too_many_arguments)]
     fn act(
         &self,
         t: usize,
         draw: usize,
         b: usize,
-        obs: &Tensor,
+        rollout: &Rollout,
         actions: Actions,
         noise: &Noise,
         spec: &Spec,
@@ -309,12 +322,14 @@ impl<'a> HStep<'a> {
         };
         match actions {
             Actions::Policy(policy) => {
-                policy.sample(obs, &noise.policy(draw, b, policy.action_dim(), spec)?)
+                let obs = self.observed(rollout, t)?;
+                policy.sample(&obs, &noise.policy(draw, b, policy.action_dim(), spec)?)
             }
             Actions::Open(sequence) => {
                 Ok(ActionSample { action: given(sequence)?, log_prob: spec.zeros(b)? })
             }
             Actions::Perturbed { policy, delta, limit } => {
+                let obs = &self.observed(rollout, t)?;
                 let base = match noise.policy {
                     Normals::Zero => policy.mode(obs)?,
                     _ => {
@@ -332,14 +347,17 @@ impl<'a> HStep<'a> {
         }
     }
 
-    fn cost_of(&self, t: usize, obs: &Tensor, taken: &ActionSample) -> Result<Option<Tensor>> {
+    fn cost_of(&self, t: usize, rollout: &Rollout, taken: &ActionSample) -> Result<Option<Tensor>> {
         let Cost { coefficient, prior, .. } = self.cost;
         if !self.cost.pays(t) {
             return Ok(None);
         }
         let ratio = match prior {
             None => taken.log_prob.clone(),
-            Some(prior) => (&taken.log_prob - prior.log_prob(obs, &taken.action)?)?,
+            Some(prior) => {
+                let obs = self.observed(rollout, t)?;
+                (&taken.log_prob - prior.log_prob(&obs, &taken.action)?)?
+            }
         };
         Ok(Some((ratio * coefficient)?))
     }

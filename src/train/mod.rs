@@ -28,9 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
+use crate::config::{from_json, json};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
-use crate::learner::{Agent, from_json, json};
+use crate::learner::Agent;
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
 use crate::replay::TransitionRow;

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Needs, horizon_label, repeat};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
-use crate::objective::{
-    Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living,
-};
+use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living};
 use crate::parts::Parts;
 use crate::policy::Policy;
 use crate::replay::Batch;
@@ -219,10 +217,7 @@ impl ScoreFunction {
         let advantage = (centred * (k as f64 / (k as f64 - 1.0)))?.flatten_all()?;
         let mut log_prob = advantage.zeros_like()?;
         for t in 0..rollout.actions.len() {
-            let obs = match model {
-                Some(model) => model.observe(&rollout.states[t])?,
-                None => rollout.states[t].clone(),
-            };
+            let obs = hstep.observed(&rollout, t)?;
             let of_step = policy.log_prob(&obs.detach(), &rollout.actions[t].detach())?;
             log_prob = (log_prob + living(&of_step, rollout.alive[t].as_ref())?)?;
         }
@@ -274,9 +269,8 @@ fn descend(parts: &mut Parts, loss: &Tensor, rollout: &Rollout) -> Result<Improv
     if !value.is_finite() {
         return Err(Error::NonFinite { quantity: "actor loss".into(), step: "an update".into() });
     }
-    let gradients = loss.backward()?;
     let Some(actor) = &mut parts.actor else { return Err(Error::config("actor", "missing")) };
-    actor.descend(&gradients)?;
+    actor.descend(loss)?;
     let model_steps = (rollout.horizon() * rollout.states[0].dim(0)?) as u64;
     Ok(Improvement { loss: value, log_prob: rollout.log_probs[0].detach(), model_steps })
 }

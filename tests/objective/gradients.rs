@@ -42,7 +42,7 @@ fn each_case(check: impl Fn(&str, &HStep, &Noise)) {
             }
             if model.has_members() && horizon > 0 {
                 let u: Vec<f64> = (0..horizon * B).map(|_| rng.uniform()).collect();
-                let u = hstep::shape::Spec::f64().tensor(&u, (horizon, B)).unwrap();
+                let u = Spec::f64().tensor(&u, (horizon, B)).unwrap();
                 noise.member = Members::Tensor(u);
             }
             check(&format!("{name}, H={horizon}"), &hstep, &noise);

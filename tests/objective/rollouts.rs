@@ -1,8 +1,10 @@
 //! Rollouts: dead rows, sources of actions, noise, errors.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use candle_core::Tensor;
-use hstep::dynamics::{FnDynamics, StepNoise, Transition};
-use hstep::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
+use hstep::dynamics::{Dynamics, FnDynamics, StepNoise, Transition};
+use hstep::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
 use hstep::policy::{Linear, Policy};
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
@@ -11,7 +13,7 @@ use hstep::value::FnValue;
 use super::fixtures::*;
 
 /// `s' = s + a`, reward `s`, dies once `s' > 2`; a dead state's successor is NaN.
-fn counter() -> impl hstep::dynamics::Dynamics {
+fn counter() -> impl Dynamics {
     FnDynamics::new(1, 1, Spec::f64(), |s: &Tensor, a: &Tensor, _: &StepNoise| {
         let next = (s + a)?;
         let dead = s.gt(2.0)?;
@@ -133,7 +135,6 @@ fn misfits_are_refused_with_what_was_expected() {
 
 #[test]
 fn every_member_on_its_own_agrees_with_the_reduced_objective() {
-    use hstep::objective::{Entropy, Reduce};
     let (policy, model, critic) = (policy(31), ensemble(32), critic(33));
     let s0 = normals(&mut Rng::new(34), &[B, OBS]);
     let noise = Noise::key(Rng::new(35).key());
@@ -257,4 +258,55 @@ fn a_perturbed_action_has_its_own_density() {
     let free = HStep { cost: Cost::NONE, ..hstep }.rollout(&s0, actions, &Noise::default());
     // Nobody pays for it, so it is not worked out.
     assert_eq!(to_f64(&free.unwrap().log_probs[0]).unwrap(), vec![0.0; B]);
+}
+
+/// Counts how often states are observed.
+struct Watched(Box<dyn Dynamics>, AtomicUsize);
+
+impl Dynamics for Watched {
+    fn state_dim(&self) -> usize {
+        self.0.state_dim()
+    }
+
+    fn action_dim(&self) -> usize {
+        self.0.action_dim()
+    }
+
+    fn spec(&self) -> &Spec {
+        self.0.spec()
+    }
+
+    fn observe(&self, state: &Tensor) -> hstep::Result<Tensor> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.observe(state)
+    }
+
+    fn step(&self, s: &Tensor, a: &Tensor, noise: &StepNoise) -> hstep::Result<Transition> {
+        self.0.step(s, a, noise)
+    }
+}
+
+#[test]
+fn a_state_is_observed_once_and_only_where_somebody_looks() {
+    let watched = Watched(Box::new(true_model()), AtomicUsize::new(0));
+    let (policy, critic) = (policy(51), critic(52));
+    let value = FnValue(|obs: &Tensor| Ok(obs.sum(1)?));
+    let s0 = normals(&mut Rng::new(53), &[B, OBS]);
+    let plan = normals(&mut Rng::new(54), &[B, 4, ACT]);
+    let count = |terminal, cost, actions| {
+        let before = watched.1.load(Ordering::Relaxed);
+        let hstep = HStep { dynamics: Some(&watched), terminal, horizon: 3, gamma: 0.9, cost };
+        let rollout = hstep.rollout(&s0, actions, &Noise::key(Rng::new(55).key())).unwrap();
+        hstep.score(&rollout).unwrap();
+        watched.1.load(Ordering::Relaxed) - before
+    };
+    let several = Terminal::Action { critic: &critic, reduce: Reduce::Min, samples: 3 };
+    let follow = Actions::Policy(&policy);
+    assert_eq!(count(Terminal::Zero, Cost::NONE, Actions::Open(&plan)), 0);
+    assert_eq!(count(Terminal::State(&value), Cost::NONE, Actions::Open(&plan)), 1);
+    assert_eq!(count(several, Cost::NONE, Actions::Open(&plan)), 1);
+    assert_eq!(count(Terminal::Zero, Cost::NONE, follow), 3);
+    assert_eq!(count(several, Cost::entropy(Entropy::All, 0.2), follow), 4);
+    let prior = Cost { steps: Entropy::All, coefficient: 0.2, prior: Some(&policy) };
+    assert_eq!(count(Terminal::State(&value), prior, Actions::Open(&plan)), 4);
 }

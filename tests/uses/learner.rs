@@ -12,7 +12,7 @@ use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, scalar, to_f64};
 use hstep::train::{Log, Stopwatch};
-use hstep::uses::{Branched, BranchedConfig, Memory, Pathwise, Target, Td0};
+use hstep::uses::{Branched, BranchedConfig, Memory, Pathwise, PathwiseConfig, Target, Td0};
 use hstep::value::{Critic, CriticConfig, Network};
 
 const RANDOM: usize = 14;
@@ -184,4 +184,45 @@ fn evaluation_takes_the_mode_and_exploration_a_sample() {
     assert_eq!(to_f64(&action).unwrap(), mode);
     let (one, two) = (agent.explore(&[0.3, -0.8]).unwrap(), agent.explore(&[0.3, -0.8]).unwrap());
     assert!(one != mode && one != two);
+}
+
+#[test]
+fn a_saved_plan_comes_back_in_the_agents_own_number_type() {
+    let hybrid = || {
+        let (entry, _) = hstep::algo::find("mppi-mbrl").unwrap();
+        entry.build(&entry.preset(None).unwrap()).unwrap()
+    };
+    let info = hstep::env::native::make("pendulum").unwrap().info().clone();
+    let agent =
+        || Agent::new(hybrid(), &info, Known::default(), &Rng::new(1), &Spec::f64()).unwrap();
+    let plan = Spec::f32().tensor(&[0.5, -0.25], (1, 2, 1)).unwrap();
+    let mut tensors = agent().tensors().unwrap();
+    tensors.insert("behave.plan".into(), plan);
+    let mut other = agent();
+    other.load_tensors(&tensors).unwrap();
+    let back = &other.tensors().unwrap()["behave.plan"];
+    assert_eq!(back.dtype(), candle_core::DType::F64);
+    assert_eq!(to_f64(back).unwrap(), [0.5, -0.25]);
+}
+
+#[test]
+fn a_checkpoint_of_another_composition_is_refused_by_the_slot() {
+    let with = |horizon: usize| {
+        let improve = PathwiseConfig { horizon, ..PathwiseConfig::default() };
+        let model = EnsembleConfig { hidden: vec![4], weight_decay: vec![], ..Default::default() };
+        let hybrid = Hybrid::builder("mine", "")
+            .actor_critic(0.9, &Default::default(), &Default::default(), &Default::default())
+            .model(&model)
+            .improve(Pathwise(improve))
+            .target(Box::new(Td0(Reduce::Min)))
+            .build()
+            .unwrap();
+        let info = hstep::env::native::make("pendulum").unwrap().info().clone();
+        Agent::new(hybrid, &info, Known::default(), &Rng::new(1), &Spec::f32()).unwrap()
+    };
+    let state = with(0).state().unwrap();
+    with(0).load_state(&state).unwrap();
+    let message = with(3).load_state(&state).unwrap_err().to_string();
+    let (then, now) = ("improve: pathwise, H=0 (min Q)", "improve: pathwise, H=3 (min Q)");
+    assert!(message.contains(then) && message.contains(now), "{message}");
 }

@@ -6,6 +6,8 @@
 mod engine;
 mod numbers;
 
+use std::cell::OnceCell;
+
 use candle_core::{DType, Tensor};
 
 use super::{Actions, HStep, Members, Noise, Rollout, Terminal};
@@ -159,6 +161,7 @@ impl HStep<'_> {
             costs: vec![None; n],
             alive,
             more,
+            observations: vec![OnceCell::new(); h + 1],
         })
     }
 
