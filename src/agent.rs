@@ -1,14 +1,20 @@
-//! Hybrids (parts and four uses), the builder that refuses illegal pairs, and the agent that runs
-//! them.
+//! Hybrids (parts, uses and the steps of an update), and the builder that refuses what does not fit.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::json;
-use crate::dynamics::{Dynamics, EnsembleConfig, MIN_FIT_ROWS};
+use crate::dynamics::{Dynamics, EnsembleConfig, Given, Model};
 use crate::error::{Error, Result};
-use crate::parts::TemperatureConfig;
+use crate::parts::{
+    ACTOR, CRITIC, CriticPart, MODEL, Make, PolicyPart, TemperatureConfig, VALUE, ValuePart,
+};
 use crate::policy::ActorConfig;
-use crate::uses::{Behave, Imagine, Improve, Needs, NoImagination, PolicySample, Target};
+use crate::uses::{
+    Behave, Column, FollowEntropy, FollowTargets, Imagine, Improve, ImprovePolicy, Left, Needs,
+    NoImagination, PolicySample, RegressCritic, RegressValue, Step, Target,
+};
 use crate::value::CriticConfig;
 
 /// How data, model fits and updates follow each other; counted in environment steps.
@@ -56,34 +62,10 @@ impl LoopConfig {
     }
 }
 
-/// Settings of everything that learns a policy and a critic.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ActorCriticConfig {
-    /// The policy.
-    pub actor: ActorConfig,
-    /// The critic.
-    pub critic: CriticConfig,
-    /// The temperature.
-    pub temperature: TemperatureConfig,
-}
+/// Parts that are still to be made, by name.
+pub type Sources<P> = BTreeMap<String, Box<dyn Make<P>>>;
 
-impl ActorCriticConfig {
-    fn validate(&self) -> Result<()> {
-        self.actor.validate()?;
-        self.critic.validate()?;
-        self.temperature.validate()
-    }
-}
-
-/// Where the dynamics come from.
-pub enum ModelSource {
-    /// Learned from the real data.
-    Learned(EnsembleConfig),
-    /// Given under a name, its state being the observation: the true model, a closure.
-    Given(String, Box<dyn Dynamics>),
-}
-
-/// A composition: parts and the four uses of the objective.
+/// A composition: parts, the uses of the objective in the environment, and the steps of an update.
 pub struct Hybrid {
     /// Its name, as the table prints it.
     pub name: String,
@@ -91,41 +73,45 @@ pub struct Hybrid {
     pub citation: String,
     /// Discount of everything that has none of its own.
     pub gamma: f64,
-    /// Policy, critic, temperature.
-    pub actor_critic: Option<ActorCriticConfig>,
-    /// A separate state value.
-    pub value: Option<CriticConfig>,
+    /// The policies.
+    pub policies: Sources<PolicyPart>,
+    /// The action values.
+    pub critics: Sources<CriticPart>,
+    /// The state values.
+    pub values: Sources<ValuePart>,
     /// The dynamics.
-    pub model: Option<ModelSource>,
+    pub models: Sources<Box<dyn Model>>,
+    /// The temperature.
+    pub temperature: Option<TemperatureConfig>,
     /// Data, fits and updates.
     pub schedule: LoopConfig,
     /// Which action to take.
     pub behave: Box<dyn Behave>,
     /// Which transitions to add.
     pub imagine: Box<dyn Imagine>,
-    /// How the policy is changed.
-    pub improve: Option<Box<dyn Improve>>,
-    /// What the critic regresses on.
-    pub target: Option<Box<dyn Target>>,
+    /// The steps of an update, in their order; none for agents that only plan.
+    pub learn: Vec<Box<dyn Step>>,
 }
 
 impl Hybrid {
     /// Starts a composition.
     #[must_use]
     pub fn builder(name: impl Into<String>, citation: impl Into<String>) -> Builder {
-        Builder(Self {
+        let hybrid = Self {
             name: name.into(),
             citation: citation.into(),
             gamma: 0.99,
-            actor_critic: None,
-            value: None,
-            model: None,
+            policies: Sources::new(),
+            critics: Sources::new(),
+            values: Sources::new(),
+            models: Sources::new(),
+            temperature: None,
             schedule: LoopConfig::default(),
             behave: Box::new(PolicySample),
             imagine: Box::new(NoImagination),
-            improve: None,
-            target: None,
-        })
+            learn: Vec::new(),
+        };
+        Builder { hybrid, improve: None, target: None }
     }
 
     /// The same composition on given dynamics instead of learned ones.
@@ -137,11 +123,11 @@ impl Hybrid {
         name: impl Into<String>,
         dynamics: Box<dyn Dynamics>,
     ) -> Result<Self> {
-        if self.model.is_none() {
+        let Some(model) = self.models.get_mut(MODEL) else {
             let problem = "it uses no model, so none can be given to it".to_string();
             return Err(Error::Composition { agent: self.name, problem });
-        }
-        self.model = Some(ModelSource::Given(name.into(), dynamics));
+        };
+        *model = Box::new(Given { name: name.into(), dynamics });
         Ok(self)
     }
 
@@ -151,134 +137,178 @@ impl Hybrid {
     /// # Errors
     /// [`Error::Config`] when a setting cannot be written as JSON.
     pub fn composition(&self) -> Result<Vec<String>> {
-        let ac = self.actor_critic.as_ref();
-        let model = match &self.model {
-            Some(ModelSource::Learned(config)) => Some(json(config)?),
-            Some(ModelSource::Given(name, _)) => Some(name.clone()),
-            None => None,
-        };
-        let [name, _, behave, imagine, improve, target] = self.row();
-        let parts = [
-            ("name", Some(name)),
-            ("gamma", Some(self.gamma.to_string())),
-            ("actor", ac.map(|ac| json(&ac.actor)).transpose()?),
-            ("critic", ac.map(|ac| json(&ac.critic)).transpose()?),
-            ("temperature", ac.map(|ac| json(&ac.temperature)).transpose()?),
-            ("value", self.value.as_ref().map(json).transpose()?),
-            ("model", model),
-            ("loop", Some(json(&self.schedule)?)),
-            ("behave", Some(behave)),
-            ("imagine", Some(imagine)),
-            ("improve", Some(improve)),
-            ("target", Some(target)),
-        ];
-        let line = |(slot, what): (&str, Option<String>)| {
-            format!("{slot}: {}", what.unwrap_or_else(|| "none".into()))
-        };
-        Ok(parts.into_iter().map(line).collect())
+        let mut lines = vec![format!("name: {}", self.name), format!("gamma: {}", self.gamma)];
+        settings(&self.policies, &mut lines)?;
+        settings(&self.critics, &mut lines)?;
+        settings(&self.values, &mut lines)?;
+        settings(&self.models, &mut lines)?;
+        lines.push(format!("temperature: {}", json(&self.temperature)?));
+        lines.push(format!("loop: {}", json(&self.schedule)?));
+        lines.push(format!("behave: {}", self.behave.describe()));
+        lines.push(format!("imagine: {}", self.imagine.describe()));
+        lines.extend(self.learn.iter().map(|step| match step.column() {
+            Some(Column::Improve) => format!("improve: {}", step.describe()),
+            Some(Column::Target) => format!("target: {}", step.describe()),
+            None => format!("step: {}", step.describe()),
+        }));
+        Ok(lines)
     }
 
     /// Its row of the table of algorithms: name, dynamics, behave, imagine, improve, target.
     #[must_use]
     pub fn row(&self) -> [String; 6] {
-        let none = || "none".to_string();
+        let listed = |all: Vec<String>| match all.is_empty() {
+            true => "none".to_string(),
+            false => all.join(", "),
+        };
+        let steps = |column: Column| {
+            let fill = self.learn.iter().filter(|step| step.column() == Some(column));
+            listed(fill.map(|step| step.describe()).collect())
+        };
         [
             self.name.clone(),
-            match &self.model {
-                None => none(),
-                Some(ModelSource::Learned(m)) => format!("ensemble of {}", m.members),
-                Some(ModelSource::Given(name, _)) => name.clone(),
-            },
+            listed(self.models.values().map(|model| model.describe()).collect()),
             self.behave.describe(),
             self.imagine.describe(),
-            self.improve.as_ref().map_or_else(none, |i| i.describe()),
-            self.target.as_ref().map_or_else(none, |t| t.describe()),
+            steps(Column::Improve),
+            steps(Column::Target),
         ]
     }
 }
 
+/// A line a part with its settings.
+fn settings<P>(parts: &Sources<P>, lines: &mut Vec<String>) -> Result<()> {
+    for (name, part) in parts {
+        lines.push(format!("{name}: {}", part.settings()?));
+    }
+    Ok(())
+}
+
+fn check_all<P>(parts: &Sources<P>) -> Result<()> {
+    parts.values().try_for_each(|part| part.validate())
+}
+
 /// Puts a [`Hybrid`] together and refuses pairs that do not fit, by name.
-pub struct Builder(Hybrid);
+pub struct Builder {
+    hybrid: Hybrid,
+    improve: Option<Box<dyn Improve>>,
+    target: Option<Box<dyn Target>>,
+}
 
 impl Builder {
-    /// The discount, where no actor-critic brings one; 0.99 unless said otherwise.
+    /// The discount; 0.99 unless said otherwise.
     #[must_use]
     pub fn gamma(mut self, gamma: f64) -> Self {
-        self.0.gamma = gamma;
+        self.hybrid.gamma = gamma;
         self
     }
 
-    /// Discount, policy, critic and temperature.
+    /// Discount, and the stock policy, critic and temperature.
     #[must_use]
     pub fn actor_critic(
-        mut self,
+        self,
         gamma: f64,
         actor: &ActorConfig,
         critic: &CriticConfig,
         temperature: &TemperatureConfig,
     ) -> Self {
-        self.0.gamma = gamma;
-        self.0.actor_critic = Some(ActorCriticConfig {
-            actor: actor.clone(),
-            critic: critic.clone(),
-            temperature: temperature.clone(),
-        });
+        let stock = self.gamma(gamma).policy(ACTOR, actor.clone()).critic(CRITIC, critic.clone());
+        stock.temperature(temperature)
+    }
+
+    /// A policy. The stock uses work on the one named [`ACTOR`].
+    #[must_use]
+    pub fn policy(mut self, name: &str, make: impl Make<PolicyPart> + 'static) -> Self {
+        self.hybrid.policies.insert(name.into(), Box::new(make));
         self
     }
 
-    /// A separate state value.
+    /// Action values. The stock uses work on those named [`CRITIC`].
     #[must_use]
-    pub fn value(mut self, config: &CriticConfig) -> Self {
-        self.0.value = Some(config.clone());
+    pub fn critic(mut self, name: &str, make: impl Make<CriticPart> + 'static) -> Self {
+        self.hybrid.critics.insert(name.into(), Box::new(make));
         self
     }
 
-    /// A learned model.
+    /// A state value of one's own. The stock uses work on the one named [`VALUE`].
     #[must_use]
-    pub fn model(mut self, config: &EnsembleConfig) -> Self {
-        self.0.model = Some(ModelSource::Learned(config.clone()));
+    pub fn own_value(mut self, name: &str, make: impl Make<ValuePart> + 'static) -> Self {
+        self.hybrid.values.insert(name.into(), Box::new(make));
+        self
+    }
+
+    /// The temperature of the policy's entropy.
+    #[must_use]
+    pub fn temperature(mut self, config: &TemperatureConfig) -> Self {
+        self.hybrid.temperature = Some(config.clone());
+        self
+    }
+
+    /// The stock state value.
+    #[must_use]
+    pub fn value(self, config: &CriticConfig) -> Self {
+        self.own_value(VALUE, config.clone())
+    }
+
+    /// The stock learned model.
+    #[must_use]
+    pub fn model(self, config: &EnsembleConfig) -> Self {
+        self.own_model(MODEL, config.clone())
+    }
+
+    /// A model of one's own. The stock uses roll out the one named [`MODEL`].
+    #[must_use]
+    pub fn own_model(mut self, name: &str, make: impl Make<Box<dyn Model>> + 'static) -> Self {
+        self.hybrid.models.insert(name.into(), Box::new(make));
         self
     }
 
     /// A model that is given, its state being the observation.
     #[must_use]
-    pub fn given_model(mut self, name: impl Into<String>, dynamics: Box<dyn Dynamics>) -> Self {
-        self.0.model = Some(ModelSource::Given(name.into(), dynamics));
-        self
+    pub fn given_model(self, name: impl Into<String>, dynamics: Box<dyn Dynamics>) -> Self {
+        self.own_model(MODEL, Given { name: name.into(), dynamics })
     }
 
     /// Data, fits and updates.
     #[must_use]
     pub fn schedule(mut self, config: &LoopConfig) -> Self {
-        self.0.schedule = config.clone();
+        self.hybrid.schedule = config.clone();
         self
     }
 
     /// Which action to take; a sample of the policy unless said otherwise.
     #[must_use]
     pub fn behave(mut self, kind: impl Behave + 'static) -> Self {
-        self.0.behave = Box::new(kind);
+        self.hybrid.behave = Box::new(kind);
         self
     }
 
     /// Which transitions to add; none unless said otherwise.
     #[must_use]
     pub fn imagine(mut self, kind: impl Imagine + 'static) -> Self {
-        self.0.imagine = Box::new(kind);
+        self.hybrid.imagine = Box::new(kind);
         self
     }
 
     /// How the policy is changed.
     #[must_use]
     pub fn improve(mut self, kind: impl Improve + 'static) -> Self {
-        self.0.improve = Some(Box::new(kind));
+        self.improve = Some(Box::new(kind));
         self
     }
 
     /// What the critic regresses on.
     #[must_use]
     pub fn target(mut self, kind: Box<dyn Target>) -> Self {
-        self.0.target = Some(kind);
+        self.target = Some(kind);
+        self
+    }
+
+    /// The steps of an update, in their order, in place of the usual ones: critic on its target, V,
+    /// policy, temperature, followers.
+    #[must_use]
+    pub fn learn(mut self, steps: Vec<Box<dyn Step>>) -> Self {
+        self.hybrid.learn = steps;
         self
     }
 
@@ -288,19 +318,38 @@ impl Builder {
     /// [`Error::Composition`] naming the use, what it lacks and what to add; [`Error::Config`] for
     /// settings out of range.
     pub fn build(self) -> Result<Hybrid> {
-        let h = self.0;
+        let Self { hybrid: mut h, improve, target } = self;
+        let refuse =
+            |agent: &str, problem: String| Err(Error::Composition { agent: agent.into(), problem });
+        if !h.learn.is_empty() && (improve.is_some() || target.is_some()) {
+            let problem = "give `.learn(..)` or `.improve(..)` and `.target(..)`, not both";
+            return refuse(&h.name, problem.into());
+        }
+        if h.learn.is_empty() {
+            if improve.is_some() && target.is_none() {
+                let problem = "improve climbs a critic that nothing trains: add a target";
+                return refuse(&h.name, problem.into());
+            }
+            h.learn = usual_steps(improve, target, h.values.contains_key(VALUE));
+        }
         let have = Needs {
-            policy: h.actor_critic.is_some(),
-            critic: h.actor_critic.is_some(),
-            value: h.value.is_some(),
-            model: h.model.is_some(),
+            policy: h.policies.contains_key(ACTOR),
+            critic: h.critics.contains_key(CRITIC),
+            value: h.values.contains_key(VALUE),
+            model: h.models.contains_key(MODEL),
         };
         let mut uses: Vec<(&str, String, Needs)> = vec![
             ("behave", h.behave.describe(), h.behave.needs()),
             ("imagine", h.imagine.describe(), h.imagine.needs()),
         ];
-        uses.extend(h.improve.iter().map(|i| ("improve", i.describe(), i.needs())));
-        uses.extend(h.target.iter().map(|t| ("target", t.describe(), t.needs())));
+        uses.extend(h.learn.iter().map(|step| {
+            let slot = match step.column() {
+                Some(Column::Improve) => "improve",
+                Some(Column::Target) => "target",
+                None => "step",
+            };
+            (slot, step.describe(), step.needs())
+        }));
         for (slot, kind, needs) in uses {
             if let [part, ..] = needs.lacking(have)[..] {
                 let add = match part {
@@ -309,36 +358,68 @@ impl Builder {
                     _ => "add one with `.actor_critic(..)`",
                 };
                 let problem = format!("{slot} `{kind}` needs a {part} and there is none: {add}");
-                return Err(Error::Composition { agent: h.name, problem });
+                return refuse(&h.name, problem);
             }
         }
-        if h.value.is_some() && h.actor_critic.is_none() {
-            let problem = "a value is trained on the critic under the policy, and there is \
-                           neither: add `.actor_critic(..)`"
-                .to_string();
-            return Err(Error::Composition { agent: h.name, problem });
-        }
-        if h.improve.is_some() && h.target.is_none() {
-            let problem = "improve climbs a critic that nothing trains: add a target".to_string();
-            return Err(Error::Composition { agent: h.name, problem });
-        }
+        check_order(&h)?;
         crate::check::fraction("gamma", h.gamma)?;
         h.schedule.validate()?;
         h.behave.validate()?;
         h.imagine.validate()?;
-        h.improve.as_ref().map_or(Ok(()), |improve| improve.validate())?;
-        h.target.as_ref().map_or(Ok(()), |target| target.validate())?;
-        if let Some(config) = &h.value {
-            config.validate()?;
-        }
-        if let Some(config) = &h.actor_critic {
-            config.validate()?;
-        }
-        if let Some(ModelSource::Learned(config)) = &h.model {
-            config.validate()?;
-            // The first fit needs rows to hold out and rows to learn from.
-            crate::check::at_least("loop.random_steps", h.schedule.random_steps, MIN_FIT_ROWS)?;
-        }
+        h.learn.iter().try_for_each(|step| step.validate())?;
+        check_all(&h.values)?;
+        check_all(&h.policies)?;
+        check_all(&h.critics)?;
+        h.temperature.as_ref().map_or(Ok(()), TemperatureConfig::validate)?;
+        check_all(&h.models)?;
+        // The first fit needs rows to hold out and rows to learn from.
+        let least = h.models.values().map(|model| model.least_rows()).max().unwrap_or(0);
+        crate::check::at_least("loop.random_steps", h.schedule.random_steps, least)?;
         Ok(h)
     }
+}
+
+/// Critic on its target, V on the critic, policy, temperature, followers: those that there are.
+fn usual_steps(
+    improve: Option<Box<dyn Improve>>,
+    target: Option<Box<dyn Target>>,
+    value: bool,
+) -> Vec<Box<dyn Step>> {
+    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    let improves = improve.is_some();
+    steps.extend(target.map(|target| Box::new(RegressCritic(target)) as Box<dyn Step>));
+    if value {
+        steps.push(Box::new(RegressValue));
+    }
+    steps.extend(improve.map(|improve| Box::new(ImprovePolicy(improve)) as Box<dyn Step>));
+    if improves {
+        steps.push(Box::new(FollowEntropy));
+    }
+    if !steps.is_empty() {
+        steps.push(Box::new(FollowTargets));
+    }
+    steps
+}
+
+/// Refuses a step that reads what no earlier one leaves.
+fn check_order(h: &Hybrid) -> Result<()> {
+    let mut left: Vec<Left> = Vec::new();
+    for step in &h.learn {
+        if let Some(read) = step.reads().into_iter().find(|read| !left.contains(read)) {
+            let lacks = match read {
+                Left::LogProb => {
+                    "heeds the log-probabilities of a policy's change, and no step before it \
+                     changes one: put it after an improve"
+                        .to_string()
+                }
+                Left::Rollout(name) => format!(
+                    "scores the rollout `{name}`, and no step before it makes one: add it before"
+                ),
+            };
+            let problem = format!("step `{}` {lacks}", step.describe());
+            return Err(Error::Composition { agent: h.name.clone(), problem });
+        }
+        left.extend(step.leaves());
+    }
+    Ok(())
 }

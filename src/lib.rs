@@ -159,6 +159,7 @@ mod error;
 pub mod fault;
 pub mod forward;
 pub mod learner;
+pub mod log;
 pub mod lqr;
 pub mod metrics;
 pub mod nn;
@@ -178,4 +179,6 @@ pub mod uses;
 pub mod value;
 mod vectorised;
 
+pub use candle_core;
+pub use candle_nn;
 pub use error::{Error, Result};

@@ -8,12 +8,13 @@ use hstep::env::{Env, EnvInfo, Known, Step};
 use hstep::learner::Agent;
 use hstep::objective::Reduce;
 use hstep::parts::TemperatureConfig;
-use hstep::policy::{ActorConfig, Policy as _};
+use hstep::parts::{ACTOR, CRITIC};
+use hstep::policy::ActorConfig;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EnvFactory, EvalConfig, Judged, critic_bias};
 use hstep::uses::{Pathwise, Td0};
-use hstep::value::{Critic as _, CriticConfig};
+use hstep::value::CriticConfig;
 use hstep::{Result, algo, config};
 
 pub(crate) const GAMMA: f64 = 0.9;
@@ -123,12 +124,13 @@ pub(crate) fn row(x: &[f64]) -> Tensor {
 }
 
 fn smallest_q(agent: &Agent, obs: &[f64], action: &[f64]) -> f64 {
-    let q = agent.parts.critic().unwrap().q.online.q(&row(obs), &row(action)).unwrap();
+    let q = agent.parts.critic(CRITIC).unwrap().online.q(&row(obs), &row(action)).unwrap();
     to_f64(&q).unwrap().into_iter().fold(f64::INFINITY, f64::min)
 }
 
 fn log_prob(agent: &Agent, obs: &[f64], action: f64) -> f64 {
-    to_f64(&agent.parts.policy().unwrap().log_prob(&row(obs), &row(&[action])).unwrap()).unwrap()[0]
+    to_f64(&agent.parts.policy(ACTOR).unwrap().log_prob(&row(obs), &row(&[action])).unwrap())
+        .unwrap()[0]
 }
 
 pub(crate) fn close(got: f64, want: f64, tolerance: f64) {
@@ -191,7 +193,7 @@ fn a_time_limit_is_followed_by_the_critics_own_value_and_only_the_first_half_is_
     let mut own = 0.0;
     for (episode, Record { obs, actions }) in records.lock().unwrap().iter().enumerate() {
         let end = obs.last().unwrap();
-        let mode = to_f64(&agent.parts.policy().unwrap().mode(&row(end)).unwrap()).unwrap();
+        let mode = to_f64(&agent.parts.policy(ACTOR).unwrap().mode(&row(end)).unwrap()).unwrap();
         for step in 0..actions.len().div_ceil(2) {
             let rest = GAMMA.powi((actions.len() - step) as i32);
             let mut want = rest * smallest_q(&agent, end, &mode);
@@ -216,7 +218,7 @@ fn a_failed_step_is_none_and_the_state_before_it_has_the_critics_own_value() {
     assert_eq!(bias.states.len(), 1 + 2 + 3);
     for (episode, Record { obs, actions }) in records.lock().unwrap().iter().enumerate() {
         let whole = actions.len() - 1;
-        let mode = agent.parts.policy().unwrap().mode(&row(&obs[whole])).unwrap();
+        let mode = agent.parts.policy(ACTOR).unwrap().mode(&row(&obs[whole])).unwrap();
         let value = smallest_q(&agent, &obs[whole], &to_f64(&mode).unwrap());
         let mut want = GAMMA.powi(whole as i32) * value;
         for (k, (obs, &action)) in obs.iter().zip(actions).enumerate().take(whole) {

@@ -11,13 +11,13 @@ use hstep::agent::Hybrid;
 use hstep::checkpoint::CheckpointDir;
 use hstep::env::{Env, EnvInfo, Simulator, Step, native};
 use hstep::metrics::{Table, read_csv};
+use hstep::parts::{ACTOR, CRITIC};
 use hstep::rng::Rng;
 use hstep::shape::Spec;
 use hstep::train::{
     EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, TOTAL_COLUMN, Trainer,
     checkpoint_folder,
 };
-use hstep::value::Network as _;
 use hstep::{Error, Result, algo, config};
 use tempfile::TempDir;
 
@@ -298,15 +298,15 @@ fn what_an_environment_answers_in_an_evaluation_must_be_finite() {
 fn a_network_that_holds_nan_ends_the_run_before_it_is_saved() {
     type Spoiler = fn(&Trainer);
     let actor: Spoiler = |t| {
-        let params = t.agent().parts.actor.as_ref().unwrap().policy.net().params();
+        let params = t.agent().parts.policy(ACTOR).unwrap().params()[0].1;
         params.set_flat(&vec![f64::NAN; params.len()]).unwrap();
     };
     let critic: Spoiler = |t| {
-        let params = t.agent().parts.critic.as_ref().unwrap().q.online.net().params();
+        let params = t.agent().parts.critic(CRITIC).unwrap().online.params()[0].1;
         params.set_flat(&vec![f64::NAN; params.len()]).unwrap();
     };
     let target: Spoiler = |t| {
-        let params = t.agent().parts.critic.as_ref().unwrap().q.target.net().params();
+        let params = t.agent().parts.critic(CRITIC).unwrap().target.as_ref().unwrap().params()[0].1;
         params.set_flat(&vec![f64::NAN; params.len()]).unwrap();
     };
     for (spoil, quantity, step) in [

@@ -6,8 +6,9 @@ use hstep::dynamics::{Dynamics, FnDynamics, StepNoise, Transition};
 use hstep::env::Known;
 use hstep::learner::Agent;
 use hstep::objective::Reduce;
+use hstep::parts::ACTOR;
 use hstep::parts::TemperatureConfig;
-use hstep::policy::{ActorConfig, Policy as _};
+use hstep::policy::ActorConfig;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EvalConfig, ModelBias, model_bias};
@@ -57,7 +58,7 @@ fn total(agent: &Agent, records: &Records, i: usize, steps: usize) -> f64 {
     let mut obs = records.lock().unwrap()[i].obs[0].clone();
     let mut sum = 0.0;
     for _ in 0..steps {
-        let mode = agent.parts.policy().unwrap().mode(&row(&obs)).unwrap();
+        let mode = agent.parts.policy(ACTOR).unwrap().mode(&row(&obs)).unwrap();
         let own = 2.0 * to_f64(&mode).unwrap()[0];
         sum += obs[0] + own;
         obs = vec![obs[0] + 0.1 * own, obs[1] + 1.0];
@@ -149,7 +150,7 @@ fn an_agent_without_a_model_is_refused_and_so_are_no_rollouts() {
     };
     let error = refused(&agent, 0);
     assert!(error.contains("`per_start`: expected at least 1, got 0"), "{error}");
-    agent.parts.model = None;
+    agent.parts.models.clear();
     let error = refused(&agent, 2);
     assert!(error.contains("model") && error.contains("does not have"), "{error}");
 }

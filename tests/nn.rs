@@ -1,6 +1,7 @@
 //! Networks: the fused operation against plain candle operations and finite differences, Adam
 //! against another implementation.
 
+mod module;
 mod squashed;
 mod squashed_fused;
 mod store;

@@ -95,7 +95,7 @@ fn a_state_value_learns_beside_the_critic_and_is_saved() {
     use hstep::objective::Reduce;
     use hstep::policy::ActorConfig;
     use hstep::uses::{Pathwise, Td0};
-    use hstep::value::{CriticConfig, Network};
+    use hstep::value::CriticConfig;
 
     let hybrid = || {
         let actor = ActorConfig { hidden: vec![8], ..ActorConfig::default() };
@@ -122,8 +122,9 @@ fn a_state_value_learns_beside_the_critic_and_is_saved() {
         Trainer::open(run, hybrid(), make, folder.path(), "id", &Spec::f32()).unwrap()
     };
     let flat = |trainer: &Trainer| {
-        let v = &trainer.agent().parts.value.as_ref().unwrap().v;
-        (v.online.net().params().to_flat().unwrap(), v.target.net().params().to_flat().unwrap())
+        let v = trainer.agent().parts.value(hstep::parts::VALUE).unwrap();
+        let follower = v.target.as_ref().unwrap();
+        (v.online.params()[0].1.to_flat().unwrap(), follower.params()[0].1.to_flat().unwrap())
     };
     let mut trainer = open();
     let (start, target) = flat(&trainer);

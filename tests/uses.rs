@@ -1,29 +1,36 @@
 //! The four uses, each against what it should do, and the builder that puts them together.
 
 mod learner;
+mod shared;
 mod steve;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 use hstep::agent::Hybrid;
 use hstep::algo;
-use hstep::dynamics::{Ensemble, EnsembleConfig, FitData, FnDynamics, StepNoise, Transition};
+use hstep::dynamics::{
+    Ensemble, EnsembleConfig, EnsembleModel, FitData, FnDynamics, Given, Model, StepNoise,
+    Transition,
+};
 use hstep::env::Known;
 use hstep::learner::Agent;
-use hstep::nn::{Activation, Adam};
+use hstep::nn::Activation;
 use hstep::objective::{Entropy, Noise, Reduce};
-use hstep::parts::{Actor, CriticPart, Model, Parts, Temperature, TemperatureConfig};
+use hstep::parts::{
+    ACTOR, CRITIC, CriticPart, MODEL, Parts, PolicyPart, Temperature, TemperatureConfig,
+};
 use hstep::policy::{ActorConfig, SquashedGaussian};
 use hstep::replay::{Batch, Replay, TransitionRow};
 use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, to_f64};
 use hstep::uses::{
-    Acted, Branched, BranchedConfig, Imagine, Memory, Moment, Pathwise, PathwiseConfig,
-    ScoreFunction, ScoreFunctionConfig, Steve, SteveConfig, Target, Td0,
+    Acted, Ask, Branched, BranchedConfig, Imagine, Memory, Moment, Pathwise, PathwiseConfig,
+    Rollouts, ScoreFunction, ScoreFunctionConfig, Steve, SteveConfig, Target, Td0,
 };
-use hstep::value::{Critic, CriticConfig, Network, QNet, Targeted};
+use hstep::value::{CriticConfig, QNet};
 
 const OBS: usize = 2;
 
@@ -41,6 +48,10 @@ fn model_config() -> EnsembleConfig {
 
 /// Parts with every network small and smooth, in f64, and a model fitted to `s' = s + .1 a`.
 fn parts(known: Known) -> Parts {
+    parts_and_model(known).0
+}
+
+fn parts_and_model(known: Known) -> (Parts, EnsembleModel) {
     let spec = Spec::f64();
     let mut rng = Rng::new(3);
     let actor = ActorConfig {
@@ -53,7 +64,7 @@ fn parts(known: Known) -> Parts {
     let critic =
         CriticConfig { hidden: vec![4], activation: Activation::Tanh, ..CriticConfig::default() };
     let policy = SquashedGaussian::new(&actor, OBS, 1, &mut rng, &spec).unwrap();
-    let q = Targeted::new(QNet::new(&critic, OBS, 1, &mut rng, &spec).unwrap()).unwrap();
+    let q = QNet::new(&critic, OBS, 1, &mut rng, &spec).unwrap();
     let mut model = Ensemble::new(&model_config(), OBS, 1, known, &mut rng, &spec).unwrap();
     let n = 200;
     let obs: Vec<f32> = (0..n * OBS).map(|_| rng.normal() as f32).collect();
@@ -63,18 +74,24 @@ fn parts(known: Known) -> Parts {
     let data = FitData { obs: &obs, action: &action, reward: &reward, next_obs: &next_obs };
     model.fit(&data, &mut rng).unwrap();
     let alpha = TemperatureConfig { initial: 0.2, automatic: false, ..Default::default() };
-    Parts {
+    let critic = CriticPart::new(q, &critic.adam(), Some(critic.tau)).unwrap();
+    let predictor = model.model();
+    let models: BTreeMap<String, Box<dyn Model>> = [(MODEL.into(), Box::new(model) as _)].into();
+    let parts = Parts {
         gamma: 0.9,
-        actor: Some(Actor::new(policy, &actor).unwrap()),
-        critic: Some(CriticPart {
-            adam: Adam::new(q.online.net().params(), &critic.adam(), &[]).unwrap(),
-            q,
-            tau: 0.005,
-        }),
+        policies: [(ACTOR.into(), PolicyPart::new(policy, &actor.adam()).unwrap())].into(),
+        critics: [(CRITIC.into(), critic)].into(),
         temperature: Some(Temperature::new(&alpha, 1, &spec).unwrap()),
-        model: Some(Model::Learned(Box::new(model))),
+        models,
         ..Parts::default()
-    }
+    };
+    (parts, predictor)
+}
+
+/// The targets that a use gives, `[B]`.
+fn goals(target: &dyn Target, parts: &Parts, batch: &Batch) -> Tensor {
+    let (key, rollouts) = (Rng::new(2).key(), Rollouts::new());
+    target.targets(&Ask { parts, batch, key, rollouts: &rollouts }).unwrap().y
 }
 
 fn batch(n: usize, seed: u64) -> Batch {
@@ -92,7 +109,7 @@ fn batch(n: usize, seed: u64) -> Batch {
 }
 
 fn gradient(parts: &Parts, loss: &Tensor) -> Vec<f64> {
-    let params = parts.policy().unwrap().net().params();
+    let params = parts.policy(ACTOR).unwrap().params()[0].1;
     to_f64(&params.grad(&loss.backward().unwrap()).unwrap().unwrap()).unwrap()
 }
 
@@ -103,7 +120,7 @@ fn score_function_and_pathwise_estimate_the_same_gradient() {
     let (horizon, rounds) = (2, 60);
     let pathwise = Pathwise(PathwiseConfig { horizon, ..PathwiseConfig::default() });
     let score = ScoreFunction(ScoreFunctionConfig { horizon, samples: 4, ..Default::default() });
-    let model = parts.model().unwrap().dynamics();
+    let model = parts.model(MODEL).unwrap().dynamics();
     let mut rng = Rng::new(6);
     let (mut path, mut scores) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -158,7 +175,7 @@ fn several_last_actions_are_averaged_before_the_minimum() {
     let config = PathwiseConfig { last_samples: 3, entropy: Entropy::None, ..Default::default() };
     let (loss, rollout) =
         Pathwise(config).loss(&parts, &s0, &Noise::key(Rng::new(1).key())).unwrap();
-    let q = &parts.critic().unwrap().q.online;
+    let q = &parts.critic(CRITIC).unwrap().online;
     let mut sum = q.q(&s0, &rollout.actions[0]).unwrap();
     assert_eq!(rollout.more.len(), 2);
     for (action, _) in &rollout.more {
@@ -176,7 +193,7 @@ fn a_terminated_transition_is_worth_its_reward() {
     let targets: [Box<dyn Target>; 2] =
         [Box::new(Td0(Reduce::Min)), Box::new(Steve(SteveConfig::default()))];
     for target in targets {
-        let (y, _) = target.targets(&parts, &batch, Rng::new(2).key()).unwrap().unwrap();
+        let y = goals(target.as_ref(), &parts, &batch);
         let (y, r) = (to_f64(&y).unwrap(), to_f64(&batch.reward).unwrap());
         for i in 0..9 {
             assert_eq!(i % 3 == 0, y[i] == r[i], "{} row {i}", target.describe());
@@ -188,20 +205,17 @@ fn a_terminated_transition_is_worth_its_reward() {
 fn targets_come_from_the_target_network() {
     let parts = parts(Known::default());
     let batch = batch(6, 11);
-    let y = |target: &dyn Target| {
-        let key = Rng::new(2).key();
-        to_f64(&target.targets(&parts, &batch, key).unwrap().unwrap().0).unwrap()
-    };
+    let y = |target: &dyn Target| to_f64(&goals(target, &parts, &batch)).unwrap();
     let targets: [&dyn Target; 2] = [&Td0(Reduce::Min), &Steve(SteveConfig::default())];
-    let critic = parts.critic().unwrap();
+    let critic = parts.critic(CRITIC).unwrap();
     for target in targets {
         let before = y(target);
-        let online = critic.q.online.net().params();
+        let online = critic.online.params()[0].1;
         let saved = online.to_flat().unwrap();
         online.set_flat(&vec![0.5; online.len()]).unwrap();
         assert_eq!(before, y(target), "{}", target.describe());
         online.set_flat(&saved).unwrap();
-        let slow = critic.q.target.net().params();
+        let slow = critic.target.as_ref().unwrap().params()[0].1;
         let kept = slow.to_flat().unwrap();
         slow.set_flat(&vec![0.5; slow.len()]).unwrap();
         assert_ne!(before, y(target), "{}", target.describe());
@@ -288,7 +302,7 @@ fn illegal_pairs_are_refused_by_name() {
     assert!(message.contains("add a target"), "{message}");
     let behave = || Hybrid::builder("mine", "here").behave(Nothing);
     let message = text(behave().value(&critic).build());
-    assert!(message.contains("add `.actor_critic(..)`"), "{message}");
+    assert!(message.contains("add one with `.actor_critic(..)`"), "{message}");
 }
 
 /// Behaves without any part.
@@ -391,19 +405,24 @@ fn a_long_gradient_is_shortened_and_one_beyond_f32_is_refused() {
         let config =
             ActorConfig { hidden: vec![], max_grad_norm: limit, lr: 1.0, ..ActorConfig::default() };
         let policy = SquashedGaussian::new(&config, OBS, 1, &mut Rng::new(2), &spec).unwrap();
-        Actor::new(policy, &config).unwrap()
+        let PolicyPart { policy, optimiser } = PolicyPart::new(policy, &config.adam()).unwrap();
+        PolicyPart { policy, optimiser: optimiser.with_max_grad_norm(limit) }
     };
     let obs = rng.normals((4, OBS), &spec).unwrap();
-    let loss = |actor: &Actor, scale: f64| {
-        let out = actor.policy.net().forward(&obs).unwrap();
+    // Linear in every parameter, like the network that has no hidden layer.
+    let loss = |actor: &PolicyPart, scale: f64| {
+        let (w, b) =
+            (actor.policy.params()[0].1.view("l0.w"), actor.policy.params()[0].1.view("l0.b"));
+        let out = obs.matmul(&w.unwrap().squeeze(0).unwrap()).unwrap();
+        let out = out.broadcast_add(&b.unwrap()).unwrap();
         (out.sum_all().unwrap() * scale).unwrap()
     };
     // Adam's first moment after one step is a tenth of the gradient.
     let first_moment = |limit: Option<f64>, scale: f64| {
         let mut actor = policy(limit);
         let loss = loss(&actor, scale);
-        actor.descend(&loss).map(|()| {
-            let m = to_f64(&actor.adam.state().unwrap()["m"]).unwrap();
+        actor.optimiser.descend(&loss).map(|()| {
+            let m = to_f64(&actor.optimiser.adam("").unwrap().state().unwrap()["m"]).unwrap();
             10.0 * m.iter().map(|m| m * m).sum::<f64>().sqrt()
         })
     };
@@ -426,17 +445,20 @@ fn a_model_that_is_not_frozen_is_refused() {
             let reward = next.sqr()?.sum(1)?.neg()?;
             Ok(Transition { cont: reward.ones_like()?, next, reward })
         };
-        Model::Given(Box::new(FnDynamics::new(OBS, 1, Spec::f64(), step)))
+        let dynamics = Box::new(FnDynamics::new(OBS, 1, Spec::f64(), step));
+        Box::new(Given { name: "mine".into(), dynamics }) as Box<dyn Model>
     };
     let s0 = rng.normals((4, OBS), &Spec::f64()).unwrap();
     let pathwise = Pathwise(PathwiseConfig { horizon: 2, ..PathwiseConfig::default() });
     let step = |weights: Tensor| {
-        let mut parts = Parts { model: Some(model(weights)), ..parts(Known::default()) };
+        let mut parts = parts(Known::default());
+        parts.models.insert(MODEL.into(), model(weights));
         let noise = Noise::key(Rng::new(6).key());
-        pathwise.step(&mut parts, &s0, &noise).map(|_| ())
+        let (loss, _) = pathwise.loss(&parts, &s0, &noise).unwrap();
+        parts.policy_mut(ACTOR).unwrap().optimiser.descend(&loss)
     };
     let message = step(weights.as_tensor().clone()).unwrap_err().to_string();
-    assert!(message.contains("one variable more than the policy ([1, 2])"), "{message}");
+    assert!(message.contains("one variable more than it should ([1, 2])"), "{message}");
     step(weights.as_detached_tensor()).unwrap();
 }
 

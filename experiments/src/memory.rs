@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use hstep::checkpoint::{CheckpointDir, Snapshot};
 use hstep::env::native;
 use hstep::learner::Agent;
+use hstep::log::{Log, Stopwatch};
 use hstep::replay::{Replay, TransitionRow};
 use hstep::rng::Rng;
 use hstep::shape::Spec;
-use hstep::train::{Log, Stopwatch};
 use hstep::{Error, Result, algo, config};
 
 use crate::output::say;

@@ -8,7 +8,7 @@ use hstep::planner::{
     SamplesConfig, TemperatureKind,
 };
 use hstep::schedule::Schedule;
-use hstep::uses::{Behave, PlanConfig, PlanFirst, PlanStart, PlanTerminal};
+use hstep::uses::{Behave, Needs, PlanConfig, PlanFirst, PlanStart, PlanTerminal};
 use hstep::{Error, Result, config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,11 +34,12 @@ pub enum Kind {
 /// # Errors
 /// [`Error::Config`] naming the key, or the part that the agent lacks.
 pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
+    let have = Needs::had(&agent.parts);
     let acts = PlanConfig {
         horizon: Schedule::Constant(5.0),
         gamma: agent.parts.gamma,
-        terminal: if agent.parts.critic.is_some() { PlanTerminal::Q } else { PlanTerminal::Zero },
-        start: if agent.parts.actor.is_some() { PlanStart::Sample } else { PlanStart::Previous },
+        terminal: if have.critic { PlanTerminal::Q } else { PlanTerminal::Zero },
+        start: if have.policy { PlanStart::Sample } else { PlanStart::Previous },
     };
     let samples = SamplesConfig::default();
     if let Some(key) = layers.keys().find(|key| !["behave", "planner"].contains(&key.as_str())) {
@@ -67,12 +68,6 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
     };
     behave.validate()?;
     let needs = behave.needs();
-    let have = hstep::uses::Needs {
-        policy: agent.parts.actor.is_some(),
-        critic: agent.parts.critic.is_some(),
-        value: agent.parts.value.is_some(),
-        model: agent.parts.model.is_some(),
-    };
     if let [part, ..] = needs.lacking(have)[..] {
         let problem = format!(
             "`{}` needs a {part}, and this run has none; `behave.terminal=zero` needs no critic and \

@@ -150,7 +150,7 @@ impl Ensemble {
         Ok(())
     }
 
-    fn parts(&self) -> [(&'static str, &crate::nn::Params); 4] {
+    pub(super) fn parts(&self) -> [(&'static str, &crate::nn::Params); 4] {
         let m = &self.model;
         [
             ("net", m.net.params()),

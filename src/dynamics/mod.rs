@@ -8,6 +8,7 @@ mod ensemble_rows;
 mod ensemble_step;
 mod fit;
 mod loss;
+mod model;
 mod normaliser;
 pub mod simulated;
 
@@ -16,6 +17,7 @@ pub use ensemble::Ensemble;
 pub use ensemble_config::{EnsembleConfig, Target};
 pub use ensemble_model::EnsembleModel;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
+pub use model::{Fitted, Given, Model};
 pub use normaliser::Normaliser;
 pub use simulated::{FnDynamics, SimulatedDynamics};
 

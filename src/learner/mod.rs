@@ -1,29 +1,24 @@
 //! The agent at work: a [`Hybrid`] with its networks, buffers and random streams.
 
 mod columns;
-mod update;
 
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Hybrid, ModelSource};
+use crate::agent::{Hybrid, Sources};
 use crate::config::{from_json, json};
-use crate::dynamics::{Ensemble, FitData, MIN_FIT_ROWS, Recorded, open_loop_error};
+use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
-use crate::nn::Adam;
-use crate::parts::{Actor, CriticPart, Model, Parts, Temperature, ValuePart};
-use crate::policy::SquashedGaussian;
+use crate::log::{Log, Phase, Stopwatch};
+use crate::parts::{ACTOR, Parts, Place, Temperature};
 use crate::replay::{Batch, Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
-use crate::train::{Log, Phase, Stopwatch};
-use crate::uses::{Memory, Moment};
-use crate::value::{Network, QNet, Targeted, VNet};
+use crate::uses::{Memory, Moment, Update};
 use columns::Columns;
-use update::{step_at, update_parts};
 
 /// How much was done: the honest x-axes of every figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,38 +77,17 @@ impl Agent {
     ) -> Result<Self> {
         let (o, a) = (info.obs_dim, info.action_dim());
         let composition = hybrid.composition()?;
-        let mut parts = Parts { gamma: hybrid.gamma, ..Parts::default() };
-        if let Some(ac) = &hybrid.actor_critic {
-            let policy = SquashedGaussian::new(&ac.actor, o, a, &mut rng.fork("policy"), spec)?;
-            parts.actor = Some(Actor::new(policy, &ac.actor)?);
-            let online = QNet::new(&ac.critic, o, a, &mut rng.fork("critic"), spec)?;
-            let adam = Adam::new(online.net().params(), &ac.critic.adam(), &[])?;
-            parts.critic = Some(CriticPart { q: Targeted::new(online)?, adam, tau: ac.critic.tau });
-            parts.temperature = Some(Temperature::new(&ac.temperature, a, spec)?);
-        }
-        if let Some(config) = &hybrid.value {
-            let online = VNet::new(config, o, &mut rng.fork("value"), spec)?;
-            let adam = Adam::new(online.net().params(), &config.adam(), &[])?;
-            parts.value = Some(ValuePart { v: Targeted::new(online)?, adam, tau: config.tau });
-        }
-        parts.model = match hybrid.model.take() {
-            None => None,
-            Some(ModelSource::Learned(config)) => {
-                let model = Ensemble::new(&config, o, a, known, &mut rng.fork("model"), spec)?;
-                Some(Model::Learned(Box::new(model)))
-            }
-            Some(ModelSource::Given(name, dynamics)) => {
-                if (dynamics.state_dim(), dynamics.action_dim()) != (o, a) {
-                    let problem = format!(
-                        "the given model `{name}` has {} states and {} actions, the environment \
-                         {o} observations and {a} actions",
-                        dynamics.state_dim(),
-                        dynamics.action_dim()
-                    );
-                    return Err(Error::Composition { agent: hybrid.name, problem });
-                }
-                Some(Model::Given(dynamics))
-            }
+        let place = Place { obs_dim: o, action_dim: a, known: &known, spec };
+        let parts = Parts {
+            gamma: hybrid.gamma,
+            policies: make(&mut hybrid.policies, &place, rng)?,
+            critics: make(&mut hybrid.critics, &place, rng)?,
+            values: make(&mut hybrid.values, &place, rng)?,
+            models: make(&mut hybrid.models, &place, rng)?,
+            temperature: match &hybrid.temperature {
+                Some(config) => Some(Temperature::new(config, a, spec)?),
+                None => None,
+            },
         };
         Ok(Self {
             parts,
@@ -199,13 +173,12 @@ impl Agent {
         let schedule = &self.hybrid.schedule;
         let updates_per_step = schedule.updates_per_step;
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
-        let learned = self.parts.model.as_ref().and_then(Model::learned);
-        let unfitted = learned.is_some_and(|model| !model.is_fitted());
+        let unfitted = self.parts.models.values().any(|model| !model.is_fitted());
         // Failed steps are no rows, so there may be too few when the random steps are over.
         if self.real.len() < if unfitted { MIN_FIT_ROWS } else { 1 } {
             return Ok(());
         }
-        if self.parts.model.is_some() {
+        if !self.parts.models.is_empty() {
             let imagine_every = schedule.imagine_every.unwrap_or(schedule.fit_every);
             if unfitted || since.is_multiple_of(schedule.fit_every as u64) {
                 watch.time(Phase::Model, || self.fit(log))?;
@@ -214,7 +187,7 @@ impl Agent {
                 watch.time(Phase::Imagining, || self.imagine(log))?;
             }
         }
-        if self.hybrid.improve.is_none() && self.hybrid.target.is_none() {
+        if self.hybrid.learn.is_empty() {
             return Ok(());
         }
         watch.time(Phase::Updates, || -> Result<()> {
@@ -225,46 +198,40 @@ impl Agent {
         })
     }
 
-    /// Fits the model on everything seen; reports its calibration.
+    /// Fits the models on everything seen; reports their calibration.
     fn fit(&mut self, log: &mut Log) -> Result<()> {
-        let model = self.parts.model.as_mut().and_then(Model::learned_mut);
-        let Some(model) = model else { return Ok(()) };
-        if model.is_fitted() {
-            // The newest transitions are not in the training set yet: an honest open-loop test.
-            let recent = Columns::newest(&self.real, self.hybrid.schedule.fit_every)?;
-            let longest = OPEN_LOOP[OPEN_LOOP.len() - 1];
-            let stretches = recent.stretches(self.info.obs_dim, self.info.action_dim(), longest);
-            let recorded: Vec<Recorded> =
-                stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
-            if !recorded.is_empty() {
-                let error = open_loop_error(model.predictor(), &recorded, longest)?;
-                for horizon in OPEN_LOOP {
-                    let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
-                    let rmse = (square / self.info.obs_dim as f64).sqrt();
-                    log.last(&format!("open_loop_rmse_{horizon}"), rmse);
-                }
+        let Self { parts, real, streams, counters, hybrid, info, .. } = self;
+        for model in parts.models.values_mut().filter(|model| model.learns()) {
+            if model.is_fitted() {
+                // The newest transitions are not in the training set yet: an honest open-loop test.
+                let recent = Columns::newest(real, hybrid.schedule.fit_every)?;
+                open_loop(model.dynamics(), &recent, info, log)?;
             }
-        }
-        // As the rows lie, no copy of them: the order means nothing to a fit.
-        let [obs, action, reward, next_obs, _, _] = self.real.stored(0, self.real.len());
-        let all = FitData { obs, action, reward, next_obs };
-        let report = model.fit(&all, &mut self.streams.fit)?;
-        self.counters.fit_steps += report.steps as u64;
-        log.last("model_epochs", report.epochs as f64);
-        let calibration = report.calibration;
-        for (name, value) in [
-            ("model_nll", calibration.nll),
-            ("model_cover_50", calibration.coverage_50),
-            ("model_cover_90", calibration.coverage_90),
-        ] {
-            if let Some(value) = value {
-                log.last(name, value);
-            }
-        }
-        for (i, rmse) in calibration.rmse.iter().enumerate() {
-            log.last(&format!("model_rmse_{i}"), *rmse);
+            let done = model.fit(real, &mut streams.fit)?;
+            counters.fit_steps += done.steps;
+            done.metrics.iter().for_each(|(name, x)| log.last(name, *x));
         }
         Ok(())
+    }
+
+    /// The columns of the metrics that its parts and steps report.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        // Files of the same run begin alike, whatever order its steps have.
+        const FIRST: [&str; 6] =
+            ["critic_loss", "q_mean", "actor_loss", "entropy", "alpha", "value_loss"];
+        let steps: Vec<String> = self.hybrid.learn.iter().flat_map(|step| step.metrics()).collect();
+        let known = FIRST.iter().filter(|name| steps.iter().any(|own| own == *name));
+        let own = steps.iter().filter(|name| !FIRST.contains(&name.as_str()));
+        let mut all: Vec<String> = known.map(ToString::to_string).chain(own.cloned()).collect();
+        if !self.parts.models.is_empty() {
+            all.push("imagined".into());
+        }
+        for model in self.parts.models.values().filter(|model| model.learns()) {
+            all.extend(model.columns(self.info.obs_dim));
+            all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));
+        }
+        all
     }
 
     fn imagine(&mut self, log: &mut Log) -> Result<()> {
@@ -303,9 +270,12 @@ impl Agent {
     /// and the step.
     pub fn gradient_step(&mut self, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
         self.counters.grad_steps += 1;
-        let model_steps =
-            step_at(update_parts(&self.hybrid, &mut self.parts, batch, key, log), &self.counters)?;
-        self.counters.model_steps += model_steps;
+        let Self { hybrid, parts, counters, .. } = self;
+        let mut update = Update::new(parts, batch, key, log);
+        let taken = hybrid.learn.iter().try_for_each(|step| step.take(&mut update));
+        let model_steps = update.model_steps;
+        step_at(taken, counters)?;
+        counters.model_steps += model_steps;
         Ok(())
     }
 
@@ -324,17 +294,7 @@ impl Agent {
     /// # Errors
     /// [`Error::Tensor`] when a parameter cannot be read.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut all = BTreeMap::new();
-        for (name, params, adam) in networks(&self.parts) {
-            all.extend(params.named_tensors(&name)?);
-            if let Some(adam) = adam {
-                let state = adam.state()?.into_iter();
-                all.extend(state.map(|(key, tensor)| (format!("adam.{name}.{key}"), tensor)));
-            }
-        }
-        if let Some(model) = self.parts.model.as_ref().and_then(Model::learned) {
-            all.extend(model.named_tensors("model")?);
-        }
+        let mut all = self.parts.named_tensors()?;
         if let Some(plan) = &self.memory.plan {
             all.insert(PLAN.into(), plan.clone());
         }
@@ -346,19 +306,7 @@ impl Agent {
     /// # Errors
     /// [`Error::Checkpoint`] naming what is missing or misshapen.
     pub fn load_tensors(&mut self, all: &BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, params, _) in networks(&self.parts) {
-            params.load_named(&name, all)?;
-        }
-        for (name, adam) in optimisers(&mut self.parts) {
-            let own = format!("adam.{name}.");
-            let state = all.iter().filter_map(|(key, tensor)| {
-                Some((key.strip_prefix(&own)?.to_string(), tensor.clone()))
-            });
-            adam.load_state(&state.collect())?;
-        }
-        if let Some(model) = self.parts.model.as_mut().and_then(Model::learned_mut) {
-            model.load_named("model", all)?;
-        }
+        self.parts.load_named(all)?;
         let here = |plan: &Tensor| plan.to_device(&self.spec.device)?.to_dtype(self.spec.dtype);
         self.memory.plan = all.get(PLAN).map(here).transpose()?;
         Ok(())
@@ -417,34 +365,49 @@ const PLAN: &str = "behave.plan";
 /// Horizons at which the open-loop error of the model is reported.
 pub const OPEN_LOOP: [usize; 3] = [1, 5, 15];
 
-type Net<'a> = (String, &'a crate::nn::Params, Option<&'a Adam>);
-
-/// Every network but the model's, with its name in a checkpoint.
-fn networks(parts: &Parts) -> Vec<Net<'_>> {
-    let mut all: Vec<Net> = Vec::new();
-    if let Some(actor) = &parts.actor {
-        all.push(("actor".into(), actor.policy.net().params(), Some(&actor.adam)));
-    }
-    if let Some(critic) = &parts.critic {
-        all.push(("critic".into(), critic.q.online.net().params(), Some(&critic.adam)));
-        all.push(("critic_target".into(), critic.q.target.net().params(), None));
-    }
-    if let Some(value) = &parts.value {
-        all.push(("value".into(), value.v.online.net().params(), Some(&value.adam)));
-        all.push(("value_target".into(), value.v.target.net().params(), None));
-    }
-    if let Some(temperature) = &parts.temperature {
-        all.push(("temperature".into(), &temperature.log_alpha, temperature.adam.as_ref()));
-    }
-    all
+/// The parts of one kind, each from the stream of its name; takes their sources.
+fn make<P>(sources: &mut Sources<P>, place: &Place, rng: &Rng) -> Result<BTreeMap<String, P>> {
+    let sources = std::mem::take(sources).into_iter();
+    sources
+        .map(|(name, source)| {
+            // The stock policy's stream is older than its name.
+            let stream = if name == ACTOR { "policy" } else { name.as_str() };
+            let part = source.make(place, &mut rng.fork(stream))?;
+            Ok((name, part))
+        })
+        .collect()
 }
 
-fn optimisers(parts: &mut Parts) -> Vec<(&'static str, &mut Adam)> {
-    let mut all = Vec::new();
-    all.extend(parts.actor.as_mut().map(|p| ("actor", &mut p.adam)));
-    all.extend(parts.critic.as_mut().map(|p| ("critic", &mut p.adam)));
-    all.extend(parts.value.as_mut().map(|p| ("value", &mut p.adam)));
-    let temperature = parts.temperature.as_mut().and_then(|t| t.adam.as_mut());
-    all.extend(temperature.map(|adam| ("temperature", adam)));
-    all
+/// Reports the error over several steps on unbroken stretches of `recent` transitions.
+fn open_loop(
+    dynamics: &dyn Dynamics,
+    recent: &Columns,
+    info: &EnvInfo,
+    log: &mut Log,
+) -> Result<()> {
+    let longest = OPEN_LOOP[OPEN_LOOP.len() - 1];
+    let stretches = recent.stretches(info.obs_dim, info.action_dim(), longest);
+    let recorded: Vec<Recorded> =
+        stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
+    if recorded.is_empty() {
+        return Ok(());
+    }
+    let error = open_loop_error(dynamics, &recorded, longest)?;
+    for horizon in OPEN_LOOP {
+        let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
+        let rmse = (square / info.obs_dim as f64).sqrt();
+        log.last(&format!("open_loop_rmse_{horizon}"), rmse);
+    }
+    Ok(())
+}
+
+/// Fills in where in the run a number became non-finite.
+fn step_at<T>(result: Result<T>, counters: &Counters) -> Result<T> {
+    result.map_err(|error| match error {
+        Error::NonFinite { quantity, .. } => Error::NonFinite {
+            quantity,
+            step: format!("env step {}, gradient step {}", counters.env_steps, counters.grad_steps),
+        },
+        other => other,
+    })
 }

@@ -7,9 +7,9 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::fused::Grad;
 use super::fused::pass::cut;
 use super::fused::with_slices;
+use super::fused::{Grad, Numbers};
 use super::kernel::{self, AdamStep, Pair, Real};
 use super::params::{Params, check_finite};
 use super::pool;
@@ -116,13 +116,12 @@ impl Adam {
         Ok(self)
     }
 
-    /// One step along the gradient of these parameters in `grads`.
+    /// The flat gradient of its parameters in `grads`.
     ///
     /// # Errors
-    /// [`Error::Config`] when the loss does not depend on the parameters, [`Error::NonFinite`] when
-    /// the gradient is NaN or infinite; nothing is changed then.
-    pub fn step(&mut self, grads: &GradStore) -> Result<()> {
-        let Some(grad) = self.params.grad(grads)? else {
+    /// [`Error::Config`] when the loss does not depend on them.
+    pub fn gradient(&self, grads: &GradStore) -> Result<Tensor> {
+        self.params.grad(grads)?.ok_or_else(|| {
             let names: Vec<&str> = self.params.names().take(3).collect();
             let problem = format!(
                 "no gradient: the loss does not depend on these {} parameters ({}, ...); were they \
@@ -130,9 +129,17 @@ impl Adam {
                 self.params.len(),
                 names.join(", ")
             );
-            return Err(Error::config("gradient", problem));
-        };
-        self.step_grad(&grad)
+            Error::config("gradient", problem)
+        })
+    }
+
+    /// One step along the gradient of these parameters in `grads`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the loss does not depend on the parameters, [`Error::NonFinite`] when
+    /// the gradient is NaN or infinite; nothing is changed then.
+    pub fn step(&mut self, grads: &GradStore) -> Result<()> {
+        self.step_grad(&self.gradient(grads)?)
     }
 
     /// One step along the flat gradient `[P]`.
@@ -157,9 +164,9 @@ impl Adam {
     /// # Errors
     /// As [`Adam::step_grad`].
     pub(crate) fn step_flat(&mut self, grad: &Grad) -> Result<()> {
-        match grad {
-            Grad::F32(grad) if matches!(self.moments, Moments::F32(..)) => self.step_slice(grad),
-            Grad::F64(grad) if matches!(self.moments, Moments::F64(..)) => self.step_slice(grad),
+        match &grad.0 {
+            Numbers::F32(grad) if matches!(self.moments, Moments::F32(..)) => self.step_slice(grad),
+            Numbers::F64(grad) if matches!(self.moments, Moments::F64(..)) => self.step_slice(grad),
             _ => self.step_grad(&grad.tensor(self.params.var().device())?),
         }
     }
@@ -172,6 +179,7 @@ impl Adam {
         let largest = T::from_magnitude(kernel::largest(grad));
         self.check_size(largest, T::MAX)?;
         self.steps += 1;
+        self.params.wrote();
         let theta = self.params.var().as_tensor();
         let (segments, config, steps) = (&self.segments, &self.config, self.steps);
         let moments = match &mut self.moments {
@@ -193,6 +201,7 @@ impl Adam {
         }
         let Moments::Plain(m, v) = &mut self.moments else { return Ok(()) };
         self.steps += 1;
+        self.params.wrote();
         let theta = self.params.var().as_tensor();
         let next = plain_step(theta, m, v, grad, &self.segments, &self.config, self.steps)?;
         Ok(self.params.var().set(&next)?)

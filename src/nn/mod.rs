@@ -11,6 +11,7 @@ mod adam;
 mod fused;
 mod init;
 mod kernel;
+mod module;
 mod nll;
 /// What an operation on raw slices is built of.
 pub(crate) mod ops {
@@ -20,6 +21,7 @@ pub(crate) mod ops {
     pub(crate) use super::kernel::Real;
     pub(crate) use super::stack::Route;
 }
+mod optimiser;
 mod params;
 mod plain;
 mod scratch;
@@ -31,11 +33,13 @@ pub(crate) mod tile;
 pub use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
-pub(crate) use fused::Grad;
+pub use fused::Grad;
 pub use init::Init;
 pub(crate) use kernel::{exp_half, softplus_all, softplus_values};
+pub use module::ModuleNet;
 pub use nll::bounded_nll;
 pub(crate) use nll::fit_gradients;
+pub use optimiser::{NamedParams, Optimiser, joined};
 pub(crate) use params::check_finite;
 pub use params::{Params, Slot, polyak};
 pub use squashed::softplus;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, bail};
 
 use super::fused::pass::Net;
-use super::fused::{Grad, slice, with_slices};
+use super::fused::{Grad, Numbers, slice, with_slices};
 use super::kernel::{self, Nll, Real};
 use super::scratch::Scratch;
 use super::{Params, Stack, pool};
@@ -52,11 +52,11 @@ pub(crate) fn fit_gradients(
     match x.dtype() {
         DType::F32 => Ok(with_slices(tensors, |s| {
             let (grad, loss, bounds) = fit_typed::<f32>(&shape, s, (b, t));
-            (loss, Grad::F32(grad), bounds)
+            (loss, Grad(Numbers::F32(grad)), bounds)
         })?),
         _ => Ok(with_slices(tensors, |s| {
             let (grad, loss, bounds) = fit_typed::<f64>(&shape, s, (b, t));
-            (loss, Grad::F64(grad), bounds)
+            (loss, Grad(Numbers::F64(grad)), bounds)
         })?),
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Storage, Tensor, Var};
 
 use super::kernel;
+use super::optimiser::joined;
 use crate::error::{Error, Result};
 use crate::shape::{Spec, to_f64};
 
@@ -44,6 +46,8 @@ pub struct Params {
     var: Var,
     layout: Arc<BTreeMap<String, Slot>>,
     tracked: bool,
+    /// How often the numbers were changed; shared with every view of them.
+    writes: Arc<AtomicU64>,
 }
 
 impl Params {
@@ -70,7 +74,7 @@ impl Params {
         // The tensor is fresh, so that no other tensor shares the variable's storage.
         let len = flat.len();
         let var = Var::from_tensor(&spec.tensor(&flat, len)?)?;
-        Ok(Self { var, layout: Arc::new(layout), tracked: true })
+        Ok(Self { var, layout: Arc::new(layout), tracked: true, writes: Arc::default() })
     }
 
     /// The flat tensor `[P]`; detached when frozen.
@@ -142,7 +146,19 @@ impl Params {
         // `Var::from_tensor` copies a plain tensor, but hands a variable back as it is: online and
         // target network would be one.
         let var = Var::from_tensor(&self.var.as_detached_tensor())?;
-        Ok(Self { var, layout: self.layout.clone(), tracked: true })
+        Ok(Self { var, layout: self.layout.clone(), tracked: true, writes: Arc::default() })
+    }
+
+    /// How often the numbers were changed since they were made. A graph reads them as they are when
+    /// it is gone through backward, so one that was built before a change gives wrong gradients.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Notes a change of the numbers through [`Params::var`].
+    pub(super) fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All numbers in storage order.
@@ -163,6 +179,7 @@ impl Params {
         }
         let spec =
             Spec { dtype: self.var.dtype(), device: self.var.device().clone(), ..Spec::f32() };
+        self.wrote();
         Ok(self.var.set(&spec.tensor(numbers, numbers.len())?)?)
     }
 
@@ -185,6 +202,7 @@ impl Params {
         if ranges.is_empty() || self.var.id() == from.var.id() {
             return Ok(());
         }
+        self.wrote();
         let (to, from) = (self.var.as_tensor(), from.var.as_tensor());
         if to.device().is_cpu() && matches!(to.dtype(), DType::F32 | DType::F64) {
             return Ok(to.inplace_op2(from, &CopyRanges(ranges))?);
@@ -202,7 +220,7 @@ impl Params {
     /// [`Error::Tensor`] when memory runs out.
     pub fn named_tensors(&self, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
         let frozen = self.frozen();
-        self.names().map(|n| Ok((full_name(prefix, n), frozen.view(n)?.copy()?))).collect()
+        self.names().map(|n| Ok((joined(prefix, n), frozen.view(n)?.copy()?))).collect()
     }
 
     /// Replaces every parameter by the tensor named `prefix.name`.
@@ -213,16 +231,18 @@ impl Params {
     /// [`Error::Checkpoint`] for a missing name or one that starts with `prefix.` and is unknown,
     /// [`Error::Shape`] for another shape.
     pub fn load_named(&self, prefix: &str, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let own = full_name(prefix, "");
+        let own = format!("{prefix}.");
+        // One tensor without a name of its own has the whole prefix for a name.
+        let unnamed = self.layout.contains_key("");
         for name in tensors.keys().filter_map(|n| n.strip_prefix(&own)) {
-            if !self.layout.contains_key(name) {
+            if !unnamed && !self.layout.contains_key(name) {
                 let problem = format!("it holds `{own}{name}`, which this network does not have");
                 return Err(Error::checkpoint(prefix, problem));
             }
         }
         let mut flat = vec![0.0; self.len()];
         for (name, slot) in self.layout.iter() {
-            let full = full_name(prefix, name);
+            let full = joined(prefix, name);
             let Some(tensor) = tensors.get(&full) else {
                 let problem = format!("`{full}` is missing: it was saved by another network");
                 return Err(Error::checkpoint(prefix, problem));
@@ -245,32 +265,6 @@ impl Params {
     /// None at present.
     pub fn grad(&self, grads: &GradStore) -> Result<Option<Tensor>> {
         Ok(grads.get(self.var.as_tensor()).cloned())
-    }
-
-    /// Fails when `loss` would move a variable that is not these parameters: what else a loss goes
-    /// through has to be frozen, and here it shows whether it is. Walks the graph once.
-    ///
-    /// # Errors
-    /// [`Error::Composition`] naming the shapes of the other variables.
-    pub fn alone_in(&self, loss: &Tensor) -> Result<()> {
-        let own = self.var.as_tensor().id();
-        let nodes = loss.sorted_nodes();
-        let others = nodes.iter().filter(|node| node.is_variable() && node.id() != own);
-        let shapes: Vec<String> = others.map(|var| format!("{:?}", var.dims())).collect();
-        if shapes.is_empty() {
-            return Ok(());
-        }
-        let problem = format!(
-            "the loss would move {} more than the policy ({}): a model, a value or a critic takes \
-             part frozen, its variables detached (`Params::frozen`, `Var::as_detached_tensor`)",
-            if shapes.len() == 1 {
-                "one variable".into()
-            } else {
-                format!("{} variables", shapes.len())
-            },
-            shapes.join(", ")
-        );
-        Err(Error::Composition { agent: "a part that is not frozen".into(), problem })
     }
 
     /// Fails when a parameter is NaN or infinite.
@@ -303,10 +297,6 @@ fn is_finite(t: &Tensor) -> Result<bool> {
     Ok(to_f64(&t)?.iter().all(|x| x.is_finite()))
 }
 
-fn full_name(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
-}
-
 /// Polyak averaging, in place: `target <- (1 - tau) target + tau online`.
 ///
 /// # Errors
@@ -322,6 +312,7 @@ pub fn polyak(target: &Params, online: &Params, tau: f64) -> Result<()> {
     if target.var.id() == online.var.id() {
         return Ok(());
     }
+    target.wrote();
     let (t, o) = (target.var.as_tensor(), online.var.as_tensor());
     if t.device().is_cpu() && matches!(t.dtype(), DType::F32 | DType::F64) {
         return Ok(t.inplace_op2(o, &Polyak(tau))?);

@@ -191,7 +191,7 @@ impl Stack {
         let (out, dy) = loss(&y.detach())?;
         let grads = (y * dy.detach())?.sum_all()?.backward()?;
         let none = || Error::config("gradient", "the loss does not depend on the parameters");
-        Ok((out, Grad::Tensor(self.params.grad(&grads)?.ok_or_else(none)?)))
+        Ok((out, self.params.grad(&grads)?.ok_or_else(none)?.into()))
     }
 
     fn is_fused(&self) -> bool {

@@ -18,6 +18,8 @@ pub enum Reduce {
     Mean,
     /// One member.
     Member(usize),
+    /// The lower of two members (REDQ's targets, with two drawn anew for every update).
+    Pair(usize, usize),
 }
 
 impl Reduce {
@@ -27,24 +29,22 @@ impl Reduce {
     /// [`Error::Shape`] when the member does not exist.
     pub fn apply(self, q: &Tensor) -> Result<Tensor> {
         let members = q.dim(0)?;
+        let lower = |low: Tensor, other: Tensor| -> Result<Tensor> {
+            // A NaN on either side must come through; it compares false with anything.
+            let pick = low.gt(&other)?.maximum(&other.ne(&other)?)?;
+            Ok(pick.where_cond(&other, &low)?)
+        };
+        let member = |e: usize| match e < members {
+            true => Ok(q.get(e)?),
+            false => Err(Error::shape("critic member", format!("an index below {members}"), e)),
+        };
         match self {
             // max and min give a tie's gradient to both members; a `where` gives it to the first,
             // as torch's pairwise minimum of distinct numbers does.
-            Reduce::Min => {
-                let mut low = q.get(0)?;
-                for e in 1..members {
-                    let other = q.get(e)?;
-                    // A NaN on either side must come through; it compares false with anything.
-                    let pick = low.gt(&other)?.maximum(&other.ne(&other)?)?;
-                    low = pick.where_cond(&other, &low)?;
-                }
-                Ok(low)
-            }
+            Reduce::Min => (1..members).try_fold(member(0)?, |low, e| lower(low, member(e)?)),
             Reduce::Mean => Ok(q.mean(0)?),
-            Reduce::Member(e) if e < members => Ok(q.get(e)?),
-            Reduce::Member(e) => {
-                Err(Error::shape("critic member", format!("an index below {members}"), e))
-            }
+            Reduce::Member(e) => member(e),
+            Reduce::Pair(a, b) => lower(member(a)?, member(b)?),
         }
     }
 }
@@ -87,6 +87,8 @@ pub enum Entropy {
     None,
     /// The first action only (what MAAC's code does).
     First,
+    /// Every action but the first: what a Q of the first state and action is worth (MVE's target).
+    Rest,
     /// Every action, the one at `s_H` included where the terminal takes one. `J_H` does not depend
     /// on H when V is the policy's soft value.
     #[default]
@@ -98,6 +100,7 @@ impl Entropy {
         match self {
             Entropy::None => false,
             Entropy::First => t == 0,
+            Entropy::Rest => t > 0,
             Entropy::All => true,
         }
     }

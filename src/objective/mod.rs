@@ -60,6 +60,25 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// The same numbers without their graph.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let all = |ts: &[Tensor]| ts.iter().map(Tensor::detach).collect::<Vec<_>>();
+        let some = |t: &Option<Tensor>| t.as_ref().map(Tensor::detach);
+        Self {
+            states: all(&self.states),
+            next: all(&self.next),
+            actions: all(&self.actions),
+            rewards: all(&self.rewards),
+            cont: self.cont.clone(),
+            log_probs: all(&self.log_probs),
+            costs: self.costs.iter().map(some).collect(),
+            alive: self.alive.clone(),
+            more: self.more.iter().map(|(action, cost)| (action.detach(), some(cost))).collect(),
+            observations: vec![OnceCell::new(); self.states.len()],
+        }
+    }
+
     /// Number of steps `H`.
     #[must_use]
     pub fn horizon(&self) -> usize {
@@ -235,7 +254,7 @@ impl<'a> HStep<'a> {
         let mut all = vec![(None, 1.0)];
         let (mut sum, mut discount) = (None, 1.0);
         for t in 0..self.horizon {
-            let gain = match &rollout.costs[t] {
+            let gain = match rollout.costs[t].as_ref().filter(|_| self.cost.pays(t)) {
                 Some(cost) => (&rollout.rewards[t] - living(cost, rollout.alive[t].as_ref())?)?,
                 None => rollout.rewards[t].clone(),
             };
@@ -282,7 +301,8 @@ impl<'a> HStep<'a> {
     /// The cost of the action at `s_h`, averaged as [`HStep::q_at`]. `[B]`.
     fn cost_at(&self, rollout: &Rollout, h: usize) -> Result<Option<Tensor>> {
         let more = self.more(rollout, h);
-        let Some(mut cost) = rollout.costs[h].clone() else { return Ok(None) };
+        let paid = rollout.costs[h].clone().filter(|_| self.cost.pays(h));
+        let Some(mut cost) = paid else { return Ok(None) };
         for other in more.iter().filter_map(|(_, cost)| cost.as_ref()) {
             cost = (cost + other)?;
         }
@@ -398,7 +418,14 @@ impl<'a> HStep<'a> {
     fn check_horizon(&self, rollout: &Rollout) -> Result<()> {
         let needed = self.decisions();
         if rollout.horizon() == self.horizon && rollout.actions.len() >= needed {
-            return Ok(());
+            let unpaid = |t: &usize| self.cost.pays(*t) && rollout.costs[*t].is_none();
+            return match (0..needed).find(unpaid) {
+                None => Ok(()),
+                Some(t) => {
+                    let expected = format!("the cost of the action at step {t}");
+                    Err(Error::shape("rollout to score", expected, "one that left it out"))
+                }
+            };
         }
         let expected = format!("{} steps and {needed} actions", self.horizon);
         let got = (rollout.horizon(), rollout.actions.len());

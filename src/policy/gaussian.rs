@@ -3,11 +3,11 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{ActionSample, Policy};
+use super::{ActionSample, LearnedPolicy, Policy};
 use crate::error::{Error, Result};
 use crate::forward::{RowPolicy, Workspace};
 use crate::nn::tile::PackedNet;
-use crate::nn::{Activation, AdamConfig, Init, Stack, StackConfig, squashed};
+use crate::nn::{Activation, AdamConfig, Init, NamedParams, Stack, StackConfig, squashed};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
@@ -147,6 +147,16 @@ impl Policy for SquashedGaussian {
     fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
         let net = PackedNet::new(&self.net)?;
         Some(Box::new(GaussianRows { net, actions: self.actions, log_std: self.log_std }))
+    }
+}
+
+impl LearnedPolicy for SquashedGaussian {
+    fn params(&self) -> NamedParams<'_> {
+        vec![(String::new(), self.net.params())]
+    }
+
+    fn frozen(&self) -> Box<dyn Policy> {
+        Box::new(SquashedGaussian::frozen(self))
     }
 }
 

@@ -2,14 +2,17 @@
 
 mod gaussian;
 mod linear;
+mod module;
 
 pub use gaussian::{ActorConfig, SquashedGaussian};
 pub use linear::Linear;
+pub use module::ModulePolicy;
 
 use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::forward::RowPolicy;
+use crate::nn::NamedParams;
 
 /// Actions and how likely they were.
 #[derive(Debug, Clone)]
@@ -49,4 +52,13 @@ pub trait Policy: Send + Sync {
     fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
         None
     }
+}
+
+/// A policy that is learned.
+pub trait LearnedPolicy: Policy {
+    /// What is trained, by name.
+    fn params(&self) -> NamedParams<'_>;
+
+    /// The same policy, numbers still shared, without gradients to its parameters.
+    fn frozen(&self) -> Box<dyn Policy>;
 }

@@ -6,10 +6,10 @@ use super::episodes::Episodes;
 use super::{EnvFactory, EvalConfig};
 use crate::error::Result;
 use crate::learner::Agent;
-use crate::policy::{ActionSample, Policy};
+use crate::parts::{ACTOR, CRITIC};
+use crate::policy::ActionSample;
 use crate::rng::{Key, Rng};
 use crate::shape::to_f64;
-use crate::value::Critic;
 
 /// A visited state and action, with the critic's value and the one that was reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,13 +151,13 @@ fn judge(
     key: Key,
     step: usize,
 ) -> Result<(Vec<f64>, ActionSample)> {
-    let policy = agent.parts.policy()?.frozen();
+    let policy = agent.parts.policy(ACTOR)?.frozen();
     let width = policy.action_dim();
     let mut noise = vec![0.0; rows.len() * width];
     key.fill_rows(rows.iter().copied(), width, step, &mut noise);
     let noise = agent.spec().tensor(&noise, (rows.len(), width))?;
     let sampled = policy.sample(obs, &noise)?;
-    let q = agent.parts.critic()?.q.online.q(obs, &sampled.action)?.min(0)?;
+    let q = agent.parts.critic(CRITIC)?.online.q(obs, &sampled.action)?.min(0)?;
     Ok((to_f64(&q)?, sampled))
 }
 

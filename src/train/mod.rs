@@ -4,16 +4,16 @@
 //! stopped between two steps by a flag and resumed bit for bit.
 
 mod bias;
+mod columns;
 mod episodes;
 mod evaluate;
-mod log;
 mod model_bias;
 mod run;
 
 pub use bias::{CriticBias, Judged, critic_bias};
+pub use columns::TOTAL_COLUMN;
+use columns::{columns, eval_failure_column, failure_column, timing_columns};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
-pub use log::{Log, Phase, Stopwatch, TOTAL_COLUMN};
-use log::{columns, eval_failure_column, failure_column, timing_columns};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
@@ -32,6 +32,7 @@ use crate::config::{from_json, json};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::Agent;
+use crate::log::{Log, Phase, Stopwatch};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
 use crate::replay::TransitionRow;
@@ -285,7 +286,7 @@ impl Trainer {
     /// Says once that the learned model does not know the end that has just been seen.
     fn warn_of_unknown_ends(&mut self) {
         let unknown = self.env.known().continuation.is_none();
-        let learned = self.agent.parts.model.as_ref().is_some_and(|m| m.learned().is_some());
+        let learned = self.agent.parts.models.values().any(|model| model.learns());
         if unknown && learned && !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
                 "environment `{}` ends episodes and does not say when (`Env::known`): in the learned \
@@ -371,7 +372,7 @@ impl Trainer {
         let Self { agent, watch, checkpoints, metrics, identity, .. } = self;
         watch.time(Phase::Checkpoint, || {
             let mut buffers = BTreeMap::from([("real".to_string(), &agent.real)]);
-            if agent.parts.model.is_some() {
+            if !agent.parts.models.is_empty() {
                 buffers.insert("imagined".to_string(), &agent.imagined);
             }
             let tensors = agent.tensors()?;

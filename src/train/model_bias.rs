@@ -7,7 +7,7 @@ use super::{EnvFactory, EvalConfig};
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};
-use crate::policy::Policy;
+use crate::parts::{ACTOR, MODEL};
 use crate::rng::Rng;
 use crate::shape::to_f64;
 
@@ -52,8 +52,8 @@ pub fn model_bias(
     per_start: usize,
 ) -> Result<ModelBias> {
     crate::check::at_least("per_start", per_start, 1)?;
-    let policy = agent.parts.policy()?.frozen();
-    let dynamics = agent.parts.model()?.dynamics();
+    let policy = agent.parts.policy(ACTOR)?.frozen();
+    let dynamics = agent.parts.model(MODEL)?.dynamics();
     let streams = Rng::new(config.seed);
     let mut running = Episodes::start(make, config, &streams.fork("evaluation"), |_, _| {})?;
     let starts = running.batch(agent.spec())?;
@@ -94,7 +94,7 @@ pub fn model_bias(
             model: Normals::Key(streams.fork("model").key()),
             member: Members::Key(streams.fork("member").key()),
         };
-        let rollout = plain.rollout_forward(&state, Actions::Policy(&policy), &noise)?;
+        let rollout = plain.rollout_forward(&state, Actions::Policy(policy.as_ref()), &noise)?;
         for t in 0..horizon {
             diverged += rollouts.follow(&rows, &rollout, t)?;
         }

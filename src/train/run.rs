@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EvalConfig, Log};
+use super::EvalConfig;
 use crate::error::Result;
 use crate::learner::Counters;
+use crate::log::Log;
 use crate::metrics::Row;
 use crate::shape::Precision;
 

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
 use crate::objective::{Cost, HStep};
-use crate::parts::Parts;
+use crate::parts::{ACTOR, MODEL, Parts};
 use crate::planner::{Base, Planner, Problem, shifted};
-use crate::policy::Policy;
 use crate::rng::Key;
 use crate::schedule::Schedule;
 use crate::shape::Spec;
@@ -91,7 +90,7 @@ impl Behave for PolicySample {
     }
 
     fn act(&self, parts: &Parts, obs: &Tensor, _: &mut Memory, at: Moment) -> Result<Acted> {
-        let policy = parts.policy()?.frozen();
+        let policy = parts.policy(ACTOR)?.frozen();
         if !at.explore {
             return Ok(Acted { action: policy.mode(obs)?, model_steps: 0 });
         }
@@ -191,14 +190,14 @@ impl Behave for PlanFirst {
     fn act(&self, parts: &Parts, obs: &Tensor, memory: &mut Memory, at: Moment) -> Result<Acted> {
         let c = &self.config;
         let objective = HStep {
-            dynamics: Some(parts.model()?.dynamics()),
+            dynamics: Some(parts.model(MODEL)?.dynamics()),
             terminal: c.terminal.of(parts)?,
             horizon: c.horizon.count_at(at.step),
             gamma: c.gamma,
             cost: Cost::NONE,
         };
         let policy = match c.start {
-            PlanStart::Mode | PlanStart::Sample => Some(parts.policy()?.frozen()),
+            PlanStart::Mode | PlanStart::Sample => Some(parts.policy(ACTOR)?.frozen()),
             PlanStart::Previous | PlanStart::Zero => None,
         };
         let previous = match (&c.start, &memory.plan) {
@@ -208,7 +207,9 @@ impl Behave for PlanFirst {
             _ => None,
         };
         let base = match (&policy, &previous) {
-            (Some(policy), _) => Base::Policy { policy, sample: c.start == PlanStart::Sample },
+            (Some(policy), _) => {
+                Base::Policy { policy: policy.as_ref(), sample: c.start == PlanStart::Sample }
+            }
             (None, Some(plan)) => Base::Open(plan),
             (None, None) => Base::Zero,
         };

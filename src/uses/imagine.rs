@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
 use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
-use crate::parts::Parts;
+use crate::parts::{ACTOR, MODEL, Parts};
 use crate::planner::{Base, Planner, Problem};
 use crate::replay::{Replay, Rows};
 use crate::rng::{Key, Rng};
@@ -144,15 +144,15 @@ pub const BRANCH_ROWS: usize = 10_000;
 /// [`crate::Error::Composition`] without a policy or a model, [`crate::Error::Shape`] for start
 /// states that do not fit.
 pub fn branch(parts: &Parts, s0: &Tensor, horizon: usize, key: Key) -> Result<Rollout> {
-    let policy = parts.policy()?.frozen();
+    let policy = parts.policy(ACTOR)?.frozen();
     let hstep = HStep {
-        dynamics: Some(parts.model()?.dynamics()),
+        dynamics: Some(parts.model(MODEL)?.dynamics()),
         terminal: Terminal::Zero,
         horizon,
         gamma: parts.gamma,
         cost: Cost::NONE,
     };
-    hstep.rollout_forward(s0, Actions::Policy(&policy), &Noise::key(key))
+    hstep.rollout_forward(s0, Actions::Policy(policy.as_ref()), &Noise::key(key))
 }
 
 impl Imagine for Branched {
@@ -318,16 +318,16 @@ impl Imagine for Planned {
         spec: &Spec,
     ) -> Result<u64> {
         let c = &self.config;
-        let policy = parts.policy()?.frozen();
+        let policy = parts.policy(ACTOR)?.frozen();
         let objective = HStep {
-            dynamics: Some(parts.model()?.dynamics()),
+            dynamics: Some(parts.model(MODEL)?.dynamics()),
             terminal: c.terminal.of(parts)?,
             horizon: c.horizon.count_at(step),
             gamma: parts.gamma,
             cost: Cost::NONE,
         };
         let along = HStep { terminal: Terminal::Zero, ..objective };
-        let base = Base::Policy { policy: &policy, sample: c.sample };
+        let base = Base::Policy { policy: policy.as_ref(), sample: c.sample };
         let mut left = c.starts.count_at(step);
         let mut steps = 0;
         while left > 0 {
@@ -336,7 +336,7 @@ impl Imagine for Planned {
             let s0 = real.sample(n, rng, spec)?.obs;
             let plan = self.planner.plan(&Problem { objective, s0: &s0, base }, rng.key())?;
             let noise = plan.noise(rng.key())?;
-            let rollout = along.rollout_forward(&s0, plan.follow(&policy), &noise)?;
+            let rollout = along.rollout_forward(&s0, plan.follow(policy.as_ref()), &noise)?;
             steps += plan.model_steps + store(&rollout, model)?;
         }
         Ok(steps)

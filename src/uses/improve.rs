@@ -3,25 +3,30 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Needs, horizon_label, repeat};
+use super::ask::shared;
+use super::{Ask, Needs, SharedRollout, horizon_label, repeat};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living};
-use crate::parts::Parts;
-use crate::policy::Policy;
+use crate::parts::{ACTOR, CRITIC, MODEL, Parts};
 use crate::replay::Batch;
-use crate::rng::Key;
-use crate::shape::scalar;
 
-/// What an update of the policy reports.
+/// What the policy descends.
 #[derive(Debug, Clone)]
-pub struct Improvement {
-    /// The loss that was descended.
-    pub loss: f64,
-    /// `log pi(a_0|s_0)` of the batch before the update, `[B]`: the temperature follows it.
+pub struct Loss {
+    /// The loss, with its graph to the policy's parameters.
+    pub loss: Tensor,
+    /// `log pi(a_0|s_0)` of the start states, `[B]`, without gradient: the temperature follows it.
     pub log_prob: Tensor,
     /// Model steps taken.
     pub model_steps: u64,
+}
+
+impl Loss {
+    fn of(loss: Tensor, rollout: &Rollout) -> Result<Self> {
+        let model_steps = (rollout.horizon() * rollout.states[0].dim(0)?) as u64;
+        Ok(Self { loss, log_prob: rollout.log_probs[0].detach(), model_steps })
+    }
 }
 
 /// How the policy is changed.
@@ -38,12 +43,16 @@ pub trait Improve: Send {
     /// [`crate::Error::Config`] naming the key.
     fn validate(&self) -> Result<()>;
 
-    /// One gradient step of the policy on a batch of start states; `None` for uses that leave the
-    /// policy alone.
+    /// The rollout of the update that it scores, where it makes none of its own.
+    fn rollout(&self) -> Option<&str> {
+        None
+    }
+
+    /// The loss whose gradient the policy goes down.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] when loss or gradient are not finite.
-    fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>>;
+    /// [`Error::Shape`] for start states that do not fit.
+    fn loss(&self, ask: &Ask) -> Result<Loss>;
 }
 
 /// The pathwise gradient of `J_H`.
@@ -103,14 +112,14 @@ impl Pathwise {
     /// [`Error::Shape`] for start states that do not fit.
     pub fn loss(&self, parts: &Parts, s0: &Tensor, noise: &Noise) -> Result<(Tensor, Rollout)> {
         let config = &self.0;
-        let policy = parts.policy()?;
+        let policy = parts.policy(ACTOR)?;
         let hstep = HStep {
             dynamics: match config.horizon {
                 0 => None,
-                _ => Some(parts.model()?.dynamics()),
+                _ => Some(parts.model(MODEL)?.dynamics()),
             },
             terminal: Terminal::Action {
-                critic: &parts.critic()?.q.online,
+                critic: parts.critic(CRITIC)?.online.as_ref(),
                 reduce: Reduce::Min,
                 samples: config.last_samples,
             },
@@ -121,15 +130,6 @@ impl Pathwise {
         let s0 = repeat(s0, config.samples)?;
         let rollout = hstep.rollout(&s0, Actions::Policy(policy), noise)?;
         Ok((hstep.score(&rollout)?.mean_all()?.neg()?, rollout))
-    }
-
-    /// One gradient step of the policy from start states `[B,S]`, with noise that is given.
-    ///
-    /// # Errors
-    /// As [`Improve::improve`].
-    pub fn step(&self, parts: &mut Parts, s0: &Tensor, noise: &Noise) -> Result<Improvement> {
-        let (loss, rollout) = self.loss(parts, s0, noise)?;
-        descend(parts, &loss, &rollout)
     }
 }
 
@@ -146,9 +146,54 @@ impl Improve for Pathwise {
         self.0.validate()
     }
 
-    fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {
-        let s0 = starts(batch, self.0.starts)?;
-        self.step(parts, &s0, &Noise::key(key)).map(Some)
+    fn loss(&self, ask: &Ask) -> Result<Loss> {
+        let s0 = starts(ask.batch, self.0.starts)?;
+        let (loss, rollout) = Pathwise::loss(self, ask.parts, &s0, &Noise::key(ask.key))?;
+        Loss::of(loss, &rollout)
+    }
+}
+
+/// The pathwise gradient of a rollout that the target uses, too, with the mean of the critic's
+/// members at its end (Kubo et al. 2025).
+#[derive(Debug, Clone)]
+pub struct PathwiseShared {
+    /// Model steps H, those of the rollout.
+    pub horizon: usize,
+    /// The rollout of the update that it scores.
+    pub rollout: String,
+}
+
+impl Improve for PathwiseShared {
+    fn describe(&self) -> String {
+        format!("pathwise of `{}`, {}", self.rollout, horizon_label(self.horizon, "mean Q"))
+    }
+
+    fn needs(&self) -> Needs {
+        SharedRollout::NEEDS
+    }
+
+    fn validate(&self) -> Result<()> {
+        crate::check::at_least("improve.horizon", self.horizon, 1)
+    }
+
+    fn rollout(&self) -> Option<&str> {
+        Some(&self.rollout)
+    }
+
+    fn loss(&self, ask: &Ask) -> Result<Loss> {
+        let parts = ask.parts;
+        let rollout = shared(ask, &self.rollout)?;
+        let critic = parts.critic(CRITIC)?.online.as_ref();
+        let hstep = HStep {
+            dynamics: Some(parts.model(MODEL)?.dynamics()),
+            terminal: Terminal::Action { critic, reduce: Reduce::Mean, samples: 1 },
+            horizon: self.horizon,
+            gamma: parts.gamma,
+            cost: Cost::entropy(Entropy::All, parts.alpha()?),
+        };
+        let loss = hstep.score(rollout)?.mean_all()?.neg()?;
+        // The rollout's own steps are counted by the step that made it.
+        Ok(Loss { loss, log_prob: rollout.log_probs[0].detach(), model_steps: 0 })
     }
 }
 
@@ -200,17 +245,17 @@ impl ScoreFunction {
         noise: &Noise,
     ) -> Result<(Tensor, Rollout)> {
         let config = &self.0;
-        let policy = parts.policy()?;
+        let policy = parts.policy(ACTOR)?;
         let hstep = HStep {
             dynamics: model,
-            terminal: Terminal::min_q(&parts.critic()?.q.online),
+            terminal: Terminal::min_q(parts.critic(CRITIC)?.online.as_ref()),
             horizon: config.horizon,
             gamma: parts.gamma,
             cost: Cost::entropy(config.entropy, parts.alpha()?),
         };
         let (b, k) = (s0.dim(0)?, config.samples);
         let s0 = repeat(s0, k)?;
-        let rollout = hstep.rollout(&s0, Actions::Policy(&policy.frozen()), noise)?;
+        let rollout = hstep.rollout(&s0, Actions::Policy(policy.frozen().as_ref()), noise)?;
         let score = hstep.score(&rollout)?.detach().reshape((k, b))?;
         // J - mean of the others = k / (k - 1) (J - mean of all).
         let centred = score.broadcast_sub(&score.mean_keepdim(0)?)?;
@@ -238,14 +283,15 @@ impl Improve for ScoreFunction {
         self.0.validate()
     }
 
-    fn improve(&self, parts: &mut Parts, batch: &Batch, key: Key) -> Result<Option<Improvement>> {
+    fn loss(&self, ask: &Ask) -> Result<Loss> {
+        let Ask { parts, batch, key, .. } = *ask;
         let s0 = starts(batch, self.0.starts)?;
         let model = match self.0.horizon {
             0 => None,
-            _ => Some(parts.model()?.dynamics()),
+            _ => Some(parts.model(MODEL)?.dynamics()),
         };
-        let (loss, rollout) = self.loss(parts, model, &s0, &Noise::key(key))?;
-        descend(parts, &loss, &rollout).map(Some)
+        let (loss, rollout) = ScoreFunction::loss(self, parts, model, &s0, &Noise::key(key))?;
+        Loss::of(loss, &rollout)
     }
 }
 
@@ -261,18 +307,6 @@ fn starts(batch: &Batch, limit: Option<usize>) -> Result<Tensor> {
         }
         _ => Ok(batch.obs.clone()),
     }
-}
-
-/// One step of the policy's optimiser down `loss`.
-fn descend(parts: &mut Parts, loss: &Tensor, rollout: &Rollout) -> Result<Improvement> {
-    let value = scalar(loss)?;
-    if !value.is_finite() {
-        return Err(Error::NonFinite { quantity: "actor loss".into(), step: "an update".into() });
-    }
-    let Some(actor) = &mut parts.actor else { return Err(Error::config("actor", "missing")) };
-    actor.descend(loss)?;
-    let model_steps = (rollout.horizon() * rollout.states[0].dim(0)?) as u64;
-    Ok(Improvement { loss: value, log_prob: rollout.log_probs[0].detach(), model_steps })
 }
 
 #[cfg(test)]

@@ -8,25 +8,35 @@
 //! Each kind builds its own [`crate::objective::HStep`] from the [`crate::parts::Parts`]: its dynamics, its
 //! terminal value, its horizon. A new algorithm is a new choice of four.
 
+mod ask;
 mod behave;
 mod imagine;
 mod improve;
 mod plan;
+mod steps;
 mod target;
 
+pub use ask::{Ask, Rollouts, SharedRollout};
 pub use behave::{Acted, Behave, Memory, Moment, PlanConfig, PlanFirst, PlanStart, PolicySample};
 pub use imagine::{
     BRANCH_ROWS, Branched, BranchedConfig, Imagine, NoImagination, Planned, PlannedConfig, branch,
 };
 pub use improve::{
-    Improve, Improvement, Pathwise, PathwiseConfig, ScoreFunction, ScoreFunctionConfig,
+    Improve, Loss, Pathwise, PathwiseConfig, PathwiseShared, ScoreFunction, ScoreFunctionConfig,
 };
 pub use plan::PlanTerminal;
-pub use target::{Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config};
+pub use steps::{
+    Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, RegressCritic, RegressValue,
+    RollOut, Step, Update,
+};
+pub use target::{
+    Goals, Mve, MveConfig, Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config,
+};
 
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::parts::{ACTOR, CRITIC, MODEL, Parts, VALUE};
 
 /// Which parts a use cannot do without; [`crate::agent::Builder`] refuses agents that lack them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +52,17 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// The stock parts that there are.
+    #[must_use]
+    pub fn had(parts: &Parts) -> Self {
+        Self {
+            policy: parts.policies.contains_key(ACTOR),
+            critic: parts.critics.contains_key(CRITIC),
+            value: parts.values.contains_key(VALUE),
+            model: parts.models.contains_key(MODEL),
+        }
+    }
+
     /// The names of the needed parts that `have` lacks.
     #[must_use]
     pub fn lacking(self, have: Needs) -> Vec<&'static str> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Needs;
 use crate::error::Result;
 use crate::objective::Terminal;
-use crate::parts::Parts;
+use crate::parts::{CRITIC, Parts, VALUE};
 
 /// What a planned sequence's last state is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,8 +28,8 @@ impl PlanTerminal {
     pub fn of(self, parts: &Parts) -> Result<Terminal<'_>> {
         Ok(match self {
             PlanTerminal::Zero => Terminal::Zero,
-            PlanTerminal::Value => Terminal::State(&parts.value()?.v.target),
-            PlanTerminal::Q => Terminal::min_q(&parts.critic()?.q.online),
+            PlanTerminal::Value => Terminal::State(parts.value(VALUE)?.target()),
+            PlanTerminal::Q => Terminal::min_q(parts.critic(CRITIC)?.online.as_ref()),
         })
     }
 

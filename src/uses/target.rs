@@ -3,15 +3,15 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Needs, repeat};
+use super::ask::shared;
+use super::{Ask, Needs, SharedRollout, horizon_label, repeat};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
-use crate::parts::Parts;
+use crate::parts::{ACTOR, CRITIC, MODEL, Parts};
 use crate::replay::Batch;
 use crate::rng::Key;
 use crate::shape::rows;
-use crate::value::Critic;
 
 /// What the critic regresses on.
 pub trait Target: Send {
@@ -27,12 +27,36 @@ pub trait Target: Send {
     /// [`crate::Error::Config`] naming the key.
     fn validate(&self) -> Result<()>;
 
-    /// Regression targets `[B]`, without gradient, and the model steps taken; `None` for uses that
-    /// train no critic.
+    /// The rollout of the update that it scores, where it makes none of its own.
+    fn rollout(&self) -> Option<&str> {
+        None
+    }
+
+    /// Regression targets.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] for a batch that does not fit.
-    fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>>;
+    fn targets(&self, ask: &Ask) -> Result<Goals>;
+}
+
+/// What a critic regresses on, and where.
+#[derive(Debug, Clone)]
+pub struct Goals {
+    /// Targets `[B]`, without gradient.
+    pub y: Tensor,
+    /// Observations `[B,O]` of the pairs that they are the values of.
+    pub obs: Tensor,
+    /// Actions `[B,A]` of those pairs.
+    pub action: Tensor,
+    /// Model steps taken.
+    pub model_steps: u64,
+}
+
+impl Goals {
+    /// Values of the batch's own pairs.
+    fn of(batch: &Batch, y: Tensor, model_steps: u64) -> Self {
+        Self { y, obs: batch.obs.clone(), action: batch.action.clone(), model_steps }
+    }
 }
 
 /// `y = r + gamma cont x`, dead rows by `where`.
@@ -65,13 +89,13 @@ impl Td0 {
     /// # Errors
     /// [`crate::Error::Shape`] for a batch that does not fit.
     pub fn with_noise(&self, parts: &Parts, batch: &Batch, noise: &Noise) -> Result<Tensor> {
-        let terminal =
-            Terminal::Action { critic: &parts.critic()?.q.target, reduce: self.0, samples: 1 };
+        let critic = parts.critic(CRITIC)?.target();
+        let terminal = Terminal::Action { critic, reduce: self.0, samples: 1 };
         let cost = Cost::entropy(Entropy::All, parts.alpha()?);
-        let policy = parts.policy()?.frozen();
+        let policy = parts.policy(ACTOR)?.frozen();
         let value = HStep::model_free(terminal, cost).objective(
             &batch.next_obs,
-            Actions::Policy(&policy),
+            Actions::Policy(policy.as_ref()),
             noise,
         )?;
         backup(batch, parts.gamma, &value)
@@ -94,8 +118,9 @@ impl Target for Td0 {
         Ok(())
     }
 
-    fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>> {
-        Ok(Some((self.with_noise(parts, batch, &Noise::key(key))?, 0)))
+    fn targets(&self, ask: &Ask) -> Result<Goals> {
+        let y = self.with_noise(ask.parts, ask.batch, &Noise::key(ask.key))?;
+        Ok(Goals::of(ask.batch, y, 0))
     }
 }
 
@@ -175,7 +200,7 @@ impl Steve {
         batch: &Batch,
         key: Key,
     ) -> Result<Tensor> {
-        let critic = &parts.critic()?.q.target;
+        let critic = parts.critic(CRITIC)?.target();
         let hstep = HStep {
             dynamics: model,
             terminal: Terminal::min_q(critic),
@@ -189,9 +214,9 @@ impl Steve {
         let start = repeat(&batch.next_obs, copies)?;
         // The middle of each member's share of [0,1): rounding cannot move it to a neighbour.
         let member = (0..copies * b).map(|i| ((i / b) as f64 + 0.5) / copies as f64).collect();
-        let policy = parts.policy()?.frozen();
+        let policy = parts.policy(ACTOR)?.frozen();
         let noise = Noise::pinned(key, member);
-        let rollout = hstep.rollout(&start, Actions::Policy(&policy), &noise)?;
+        let rollout = hstep.rollout(&start, Actions::Policy(policy.as_ref()), &noise)?;
         // Rows are copy by copy: [E, M B] to [M, E, B].
         let candidates: Vec<Tensor> = hstep
             .by_horizon_and_member(&rollout)?
@@ -215,18 +240,103 @@ impl Target for Steve {
         self.0.validate()
     }
 
-    fn targets(&self, parts: &Parts, batch: &Batch, key: Key) -> Result<Option<(Tensor, u64)>> {
+    fn targets(&self, ask: &Ask) -> Result<Goals> {
+        let Ask { parts, batch, key, .. } = *ask;
         let (model, members) = match self.0.horizon {
             0 => (None, 1),
             _ => {
-                let model = parts.model()?;
+                let model = parts.model(MODEL)?;
                 (Some(model.dynamics()), model.members())
             }
         };
         let y = self.with(parts, model, members, batch, key)?;
         let steps = self.0.horizon * members * batch.next_obs.dim(0)?;
-        Ok(Some((y, steps as u64)))
+        Ok(Goals::of(batch, y, steps as u64))
     }
+}
+
+/// Model-based value expansion on a rollout that improve uses, too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MveConfig {
+    /// Model steps T from `(s_0, a_0)`, those of the shared rollout. 5: paper (DHMBPO).
+    pub horizon: usize,
+    /// The terminal is the lower of two members drawn anew for every update; of all members
+    /// otherwise. true: code (DHMBPO).
+    pub pair: bool,
+}
+
+impl Default for MveConfig {
+    fn default() -> Self {
+        Self { horizon: 5, pair: true }
+    }
+}
+
+/// The return of a shared rollout, for the critic at the rollout's own first pair (Kubo et al. 2025,
+/// arXiv 2512.15439):
+///
+/// ```text
+/// y = r_0 + sum_{0<t<T} gamma^t (r_t - alpha log pi_t) + gamma^T (Q'(s_T, a_T) - alpha log pi_T)
+/// ```
+///
+/// The first action pays no entropy, since Q is the value of a pair; the last one does. At `T = 1` it
+/// is TD(0) on the model's own transition.
+#[derive(Debug, Clone)]
+pub struct Mve {
+    /// Settings.
+    pub config: MveConfig,
+    /// The rollout of the update that it scores.
+    pub rollout: String,
+}
+
+impl Target for Mve {
+    fn describe(&self) -> String {
+        let terminal = if self.config.pair { "lower of 2 target Q" } else { "min target Q" };
+        format!("MVE of `{}`, {}", self.rollout, horizon_label(self.config.horizon, terminal))
+    }
+
+    fn needs(&self) -> Needs {
+        SharedRollout::NEEDS
+    }
+
+    fn validate(&self) -> Result<()> {
+        crate::check::at_least("target.mve.horizon", self.config.horizon, 1)
+    }
+
+    fn rollout(&self) -> Option<&str> {
+        Some(&self.rollout)
+    }
+
+    fn targets(&self, ask: &Ask) -> Result<Goals> {
+        let Ask { parts, key, .. } = *ask;
+        // Without its graph: nothing of a target is differentiated.
+        let rollout = shared(ask, &self.rollout)?.detached();
+        let critic = parts.critic(CRITIC)?.target();
+        let reduce = if self.config.pair { pair(critic.members(), key) } else { Reduce::Min };
+        let hstep = HStep {
+            dynamics: Some(parts.model(MODEL)?.dynamics()),
+            terminal: Terminal::Action { critic, reduce, samples: 1 },
+            horizon: self.config.horizon,
+            gamma: parts.gamma,
+            cost: Cost::entropy(Entropy::Rest, parts.alpha()?),
+        };
+        let y = hstep.score(&rollout)?.detach();
+        let (obs, action) = (hstep.observed(&rollout, 0)?, rollout.actions[0].clone());
+        // The rollout's own steps are counted by the step that made it.
+        Ok(Goals { y, obs, action, model_steps: 0 })
+    }
+}
+
+/// Two different members of `n`, drawn by `key`; the only one where there is one.
+fn pair(n: usize, key: Key) -> Reduce {
+    let draws = key.fork("pair").uniforms(0, 2, 0);
+    let below = |u: f64, n: usize| ((u * n as f64) as usize).min(n.saturating_sub(1));
+    let first = below(draws[0], n);
+    let second = match n {
+        0 | 1 => first,
+        _ => (first + 1 + below(draws[1], n - 1)) % n,
+    };
+    Reduce::Pair(first, second)
 }
 
 /// Which target an algorithm uses, as a config file writes it.

@@ -1,15 +1,18 @@
 //! Values: what a state, or a state with an action, is worth beyond the horizon.
 
 mod function;
+mod module;
 mod network;
 
 pub use function::{FnCritic, FnValue};
-pub use network::{CriticConfig, Network, QNet, Targeted, VNet};
+pub use module::{ModuleCritic, ModuleValue};
+pub use network::{CriticConfig, QNet, VNet};
 
 use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::forward::{RowCritic, RowValue};
+use crate::nn::{Grad, NamedParams};
 
 /// A state value `V(s)`: observations `[B,O]` to `[B]`.
 ///
@@ -45,5 +48,56 @@ pub trait Critic: Send + Sync {
     /// form.
     fn rows(&self) -> Option<Box<dyn RowCritic + '_>> {
         None
+    }
+}
+
+/// A state value that is learned.
+pub trait LearnedValue: Value {
+    /// What is trained, by name.
+    fn params(&self) -> NamedParams<'_>;
+
+    /// `V(s)` with gradients to the parameters, `[B]`.
+    ///
+    /// # Errors
+    /// As [`Value::value`].
+    fn tracked(&self, obs: &Tensor) -> Result<Tensor>;
+
+    /// A deep copy that shares nothing: what follows it slowly.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tensor`] when memory runs out.
+    fn copy(&self) -> Result<Box<dyn LearnedValue>>;
+}
+
+/// An ensemble of action values that is learned.
+pub trait LearnedCritic: Critic {
+    /// What is trained, by name.
+    fn params(&self) -> NamedParams<'_>;
+
+    /// `Q_e(s, a)` with gradients to the parameters, `[E,B]`.
+    ///
+    /// # Errors
+    /// As [`Critic::q`].
+    fn tracked(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor>;
+
+    /// A deep copy that shares nothing: what follows it slowly.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tensor`] when memory runs out.
+    fn copy(&self) -> Result<Box<dyn LearnedCritic>>;
+
+    /// The gradients of the parameters for a loss of Q `[E,B]` whose gradient at Q is `slope(Q)`, in
+    /// the order of [`LearnedCritic::params`], where there is a way without a graph.
+    ///
+    /// # Errors
+    /// As [`Critic::q`], or as `slope`.
+    fn regress(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        slope: &mut dyn FnMut(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<Vec<Grad>>> {
+        let _ = (obs, action, slope);
+        Ok(None)
     }
 }

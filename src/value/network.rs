@@ -3,11 +3,11 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Critic, Value};
+use super::{Critic, LearnedCritic, LearnedValue, Value};
 use crate::error::{Error, Result};
 use crate::forward::{RowCritic, RowValue, Workspace};
 use crate::nn::tile::PackedNet;
-use crate::nn::{Activation, AdamConfig, Grad, Init, Stack, StackConfig, polyak};
+use crate::nn::{Activation, AdamConfig, Grad, Init, NamedParams, Stack, StackConfig};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
@@ -100,28 +100,10 @@ impl QNet {
         Ok(Self { net: Stack::new(&stack, rng, spec)?, obs_dim, actions })
     }
 
-    /// Q with gradients to the parameters, `[E,B]`: what the critic's loss needs.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for observations or actions of another shape.
-    pub fn q_tracked(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
-        self.forward(&self.net, obs, action)
-    }
-
-    /// The gradient of the parameters for a loss of Q `[E,B]`: `loss` returns what the caller wants
-    /// to keep and the loss's gradient at Q.
-    pub(crate) fn regress<R>(
-        &self,
-        obs: &Tensor,
-        action: &Tensor,
-        loss: impl FnOnce(&Tensor) -> Result<(R, Tensor)>,
-    ) -> Result<(R, Grad)> {
-        let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
-        shape::exact(action, &[b, self.actions], "actions of the critic")?;
-        self.net.regress(&Tensor::cat(&[obs, action], 1)?, |q| {
-            let (out, dq) = loss(&q.squeeze(2)?)?;
-            Ok((out, dq.unsqueeze(2)?))
-        })
+    /// The networks.
+    #[must_use]
+    pub fn net(&self) -> &Stack {
+        &self.net
     }
 
     fn forward(&self, net: &Stack, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
@@ -144,6 +126,34 @@ impl Critic for QNet {
     fn rows(&self) -> Option<Box<dyn RowCritic + '_>> {
         let net = PackedNet::new(&self.net)?;
         Some(Box::new(QRows { net, members: self.members(), obs_dim: self.obs_dim }))
+    }
+}
+
+impl LearnedCritic for QNet {
+    fn params(&self) -> NamedParams<'_> {
+        vec![(String::new(), self.net.params())]
+    }
+
+    fn tracked(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net, obs, action)
+    }
+
+    fn copy(&self) -> Result<Box<dyn LearnedCritic>> {
+        Ok(Box::new(Self { net: self.net.copy()?, ..self.clone() }))
+    }
+
+    fn regress(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        slope: &mut dyn FnMut(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<Vec<Grad>>> {
+        let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
+        shape::exact(action, &[b, self.actions], "actions of the critic")?;
+        let ((), grad) = self.net.regress(&Tensor::cat(&[obs, action], 1)?, |q| {
+            Ok(((), slope(&q.squeeze(2)?)?.unsqueeze(2)?))
+        })?;
+        Ok(Some(vec![grad]))
     }
 }
 
@@ -191,12 +201,10 @@ impl VNet {
         Ok(Self { net: Stack::new(&config.stack(obs_dim, 1), rng, spec)? })
     }
 
-    /// V with gradients to the parameters, `[B]`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for observations of another width.
-    pub fn value_tracked(&self, obs: &Tensor) -> Result<Tensor> {
-        self.forward(&self.net, obs)
+    /// The network.
+    #[must_use]
+    pub fn net(&self) -> &Stack {
+        &self.net
     }
 
     fn forward(&self, net: &Stack, obs: &Tensor) -> Result<Tensor> {
@@ -215,6 +223,20 @@ impl Value for VNet {
     }
 }
 
+impl LearnedValue for VNet {
+    fn params(&self) -> NamedParams<'_> {
+        vec![(String::new(), self.net.params())]
+    }
+
+    fn tracked(&self, obs: &Tensor) -> Result<Tensor> {
+        self.forward(&self.net, obs)
+    }
+
+    fn copy(&self) -> Result<Box<dyn LearnedValue>> {
+        Ok(Box::new(Self { net: self.net.copy()? }))
+    }
+}
+
 struct VRows(PackedNet);
 
 impl RowValue for VRows {
@@ -224,64 +246,5 @@ impl RowValue for VRows {
 
     fn value(&self, obs: &[f32], out: &mut [f32], work: &mut Workspace) {
         self.0.forward(0, out.len(), obs, out, &mut work.room);
-    }
-}
-
-/// Weights that are trained, and their slowly following copy.
-#[derive(Debug, Clone)]
-pub struct Targeted<N> {
-    /// Trained.
-    pub online: N,
-    /// Follows: `target <- (1 - tau) target + tau online`.
-    pub target: N,
-}
-
-/// What [`Targeted`] needs to know of a network.
-pub trait Network: Sized {
-    /// The weights.
-    fn net(&self) -> &Stack;
-
-    /// A deep copy.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] when the copy fails.
-    fn copy(&self) -> Result<Self>;
-}
-
-impl Network for QNet {
-    fn net(&self) -> &Stack {
-        &self.net
-    }
-
-    fn copy(&self) -> Result<Self> {
-        Ok(Self { net: self.net.copy()?, ..self.clone() })
-    }
-}
-
-impl Network for VNet {
-    fn net(&self) -> &Stack {
-        &self.net
-    }
-
-    fn copy(&self) -> Result<Self> {
-        Ok(Self { net: self.net.copy()? })
-    }
-}
-
-impl<N: Network> Targeted<N> {
-    /// A target that starts equal to `online`.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] when the copy fails.
-    pub fn new(online: N) -> Result<Self> {
-        Ok(Self { target: online.copy()?, online })
-    }
-
-    /// One Polyak step of the target.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] when the parameters cannot be written.
-    pub fn follow(&self, tau: f64) -> Result<()> {
-        polyak(self.target.net().params(), self.online.net().params(), tau)
     }
 }

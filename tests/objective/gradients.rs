@@ -7,7 +7,6 @@ use hstep::dynamics::{Dynamics, FnDynamics, StepNoise, Transition};
 use hstep::objective::{Actions, Cost, Entropy, HStep, Members, Noise, Normals, Terminal};
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
-use hstep::value::Network;
 
 use super::fixtures::*;
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use hstep::dynamics::{FnDynamics, StepNoise, Transition};
-use hstep::nn::{Activation, Adam};
+use hstep::nn::{Activation, AdamConfig, Params};
 use hstep::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Terminal};
-use hstep::parts::{Actor, CriticPart, Parts, Temperature, TemperatureConfig};
+use hstep::parts::{ACTOR, CRITIC, CriticPart, Parts, PolicyPart, Temperature, TemperatureConfig};
 use hstep::policy::{ActorConfig, Linear, Policy, SquashedGaussian};
 use hstep::replay::Batch;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
 use hstep::uses::{Pathwise, PathwiseConfig, Steve, SteveConfig, Td0};
-use hstep::value::{Critic, CriticConfig, FnValue, Network, QNet, Targeted, Value as _};
+use hstep::value::{Critic, CriticConfig, FnValue, QNet, Value as _};
 use serde_json::Value;
 
 use super::fixtures::*;
@@ -31,24 +31,24 @@ fn golden() -> (Parts, Batch, Value) {
         json["o"].as_u64().unwrap() as usize,
         json["a"].as_u64().unwrap() as usize,
     );
-    let load = |net: &hstep::nn::Stack, name: &str| {
+    let load = |params: &Params, name: &str| {
         let mut tensors = BTreeMap::new();
-        for (key, slot) in net.params().layout() {
+        for (key, slot) in params.layout() {
             let data = numbers(&json[name][key]["data"]);
             tensors.insert(format!("x.{key}"), spec.tensor(&data, slot.shape.clone()).unwrap());
         }
-        net.params().load_named("x", &tensors).unwrap();
+        params.load_named("x", &tensors).unwrap();
     };
     let hidden = vec![5, 4];
     let mut rng = Rng::new(0);
     let actor = ActorConfig { hidden: hidden.clone(), ..ActorConfig::default() };
     let policy = SquashedGaussian::new(&actor, o, a, &mut rng, &spec).unwrap();
-    load(policy.net(), "policy");
+    load(policy.net().params(), "policy");
     let config = CriticConfig { hidden, ..CriticConfig::default() };
     let online = QNet::new(&config, o, a, &mut rng, &spec).unwrap();
-    let q = Targeted::new(online).unwrap();
-    load(q.online.net(), "q");
-    load(q.target.net(), "target");
+    let critic = CriticPart::new(online, &config.adam(), Some(config.tau)).unwrap();
+    load(critic.online.params()[0].1, "q");
+    load(critic.target.as_ref().unwrap().params()[0].1, "target");
     let alpha = TemperatureConfig {
         initial: json["alpha"].as_f64().unwrap(),
         automatic: false,
@@ -56,12 +56,8 @@ fn golden() -> (Parts, Batch, Value) {
     };
     let parts = Parts {
         gamma: json["gamma"].as_f64().unwrap(),
-        actor: Some(Actor::new(policy, &actor).unwrap()),
-        critic: Some(CriticPart {
-            adam: Adam::new(q.online.net().params(), &config.adam(), &[]).unwrap(),
-            q,
-            tau: 0.005,
-        }),
+        policies: [(ACTOR.into(), PolicyPart::new(policy, &actor.adam()).unwrap())].into(),
+        critics: [(CRITIC.into(), critic)].into(),
         temperature: Some(Temperature::new(&alpha, a, &spec).unwrap()),
         ..Parts::default()
     };
@@ -99,7 +95,7 @@ fn maac_at_horizon_zero_is_torchs_sac() {
     close(&[scalar(&loss).unwrap()], &[json["loss"].as_f64().unwrap()], 1e-13, "loss");
     let log_prob = to_f64(&rollout.log_probs[0]).unwrap();
     close(&log_prob, &numbers(&json["log_prob"]), 1e-12, "log pi");
-    let params = parts.policy().unwrap().net().params();
+    let params = parts.policy(ACTOR).unwrap().params()[0].1;
     let gradient = to_f64(&params.grad(&loss.backward().unwrap()).unwrap().unwrap()).unwrap();
     for (name, slot) in params.layout() {
         let got = &gradient[slot.offset..slot.offset + slot.len()];
@@ -148,15 +144,11 @@ fn maac_at_horizon_zero_is_an_independent_sac_loss() {
         let (obs, eps) = (normals(&mut rng, &[B, OBS]), normals(&mut rng, &[B, ACT]));
         let alpha = TemperatureConfig { initial: 0.3, automatic: false, ..Default::default() };
         let want = sac_actor_loss(&policy, &critic, 0.3, &obs, &eps);
-        let config = CriticConfig::default();
+        let adam = AdamConfig::default();
         let parts = Parts {
             gamma: 0.99,
-            actor: Some(Actor::new(policy.clone(), &ActorConfig::default()).unwrap()),
-            critic: Some(CriticPart {
-                adam: Adam::new(critic.net().params(), &config.adam(), &[]).unwrap(),
-                q: Targeted::new(critic).unwrap(),
-                tau: 0.005,
-            }),
+            policies: [(ACTOR.into(), PolicyPart::new(policy.clone(), &adam).unwrap())].into(),
+            critics: [(CRITIC.into(), CriticPart::new(critic, &adam, None).unwrap())].into(),
             temperature: Some(Temperature::new(&alpha, ACT, &spec).unwrap()),
             ..Parts::default()
         };

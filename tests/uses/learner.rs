@@ -4,16 +4,16 @@ use hstep::agent::{Hybrid, LoopConfig};
 use hstep::dynamics::EnsembleConfig;
 use hstep::env::{EnvInfo, Known};
 use hstep::learner::Agent;
+use hstep::log::{Log, Stopwatch};
 use hstep::objective::{Noise, Reduce};
-use hstep::parts::TemperatureConfig;
-use hstep::policy::{ActorConfig, Policy};
+use hstep::parts::{ACTOR, CRITIC, TemperatureConfig};
+use hstep::policy::ActorConfig;
 use hstep::replay::{Replay, TransitionRow};
 use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, scalar, to_f64};
-use hstep::train::{Log, Stopwatch};
-use hstep::uses::{Branched, BranchedConfig, Memory, Pathwise, PathwiseConfig, Target, Td0};
-use hstep::value::{Critic, CriticConfig, Network};
+use hstep::uses::{Branched, BranchedConfig, Memory, Pathwise, PathwiseConfig, Td0};
+use hstep::value::CriticConfig;
 
 const RANDOM: usize = 14;
 const FIT_EVERY: usize = 4;
@@ -90,8 +90,9 @@ fn an_update_is_critic_then_actor_then_temperature_then_target() {
     observe(&mut agent, &mut rng);
     assert!(!agent.imagined.is_empty());
     let flat = |agent: &Agent| {
-        let critic = &agent.parts.critic().unwrap().q;
-        (critic.online.net().params().to_flat().unwrap(), critic.target.net().params().to_flat())
+        let critic = agent.parts.critic(CRITIC).unwrap();
+        let follower = critic.target.as_ref().unwrap();
+        (critic.online.params()[0].1.to_flat().unwrap(), follower.params()[0].1.to_flat())
     };
     // What the step will draw.
     let state = serde_json::from_str(&agent.state().unwrap()["rng.update"]).unwrap();
@@ -100,13 +101,13 @@ fn an_update_is_critic_then_actor_then_temperature_then_target() {
     let batch = Replay::mixed(real, imagined, 16, 0.25, &mut draws, &Spec::f64()).unwrap();
     let key = draws.key();
     let td0 = Td0(Reduce::Min);
-    let (y, _) = td0.targets(&agent.parts, &batch, key.fork("target")).unwrap().unwrap();
-    let q = agent.parts.critic().unwrap().q.online.q(&batch.obs, &batch.action).unwrap();
+    let y = td0.with_noise(&agent.parts, &batch, &Noise::key(key.fork("target"))).unwrap();
+    let q = agent.parts.critic(CRITIC).unwrap().online.q(&batch.obs, &batch.action).unwrap();
     let (q, y) = (to_f64(&q).unwrap(), to_f64(&y).unwrap());
     let critic_loss = q.iter().enumerate().map(|(i, q)| (q - y[i % 16]).powi(2)).sum::<f64>();
     let (online, target) = flat(&agent);
     let target = target.unwrap();
-    let policy = agent.parts.policy().unwrap().net().params().to_flat().unwrap();
+    let policy = agent.parts.policy(ACTOR).unwrap().params()[0].1.to_flat().unwrap();
     let alpha = agent.parts.alpha().unwrap();
 
     let mut log = Log::default();
@@ -121,7 +122,7 @@ fn an_update_is_critic_then_actor_then_temperature_then_target() {
     // The actor's loss before its step: on the critic that has just moved, at the old alpha.
     let log_alpha = to_f64(&agent.parts.temperature.as_ref().unwrap().log_alpha.theta()).unwrap();
     assert_ne!(log_alpha[0], alpha.ln());
-    let params = agent.parts.policy().unwrap().net().params();
+    let params = agent.parts.policy(ACTOR).unwrap().params()[0].1;
     assert_ne!(params.to_flat().unwrap(), policy);
     params.set_flat(&policy).unwrap();
     agent.parts.temperature.as_ref().unwrap().log_alpha.set_flat(&[alpha.ln()]).unwrap();
@@ -178,7 +179,7 @@ fn evaluation_takes_the_mode_and_exploration_a_sample() {
     (0..RANDOM).for_each(|_| observe(&mut agent, &mut rng));
     let obs = Spec::f64().tensor(&[0.3, -0.8], (1, 2)).unwrap();
     let action = agent.exploit(&obs, &mut Memory::default(), rng.key()).unwrap();
-    let policy = agent.parts.policy().unwrap();
+    let policy = agent.parts.policy(ACTOR).unwrap();
     let mode = policy.sample(&obs, &Spec::f64().zeros((1, 1)).unwrap()).unwrap().action;
     let mode = to_f64(&mode).unwrap();
     assert_eq!(to_f64(&action).unwrap(), mode);

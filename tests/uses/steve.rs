@@ -2,31 +2,30 @@
 
 use hstep::dynamics::{Dynamics, StepNoise};
 use hstep::env::Known;
-use hstep::policy::Policy;
+use hstep::parts::{ACTOR, CRITIC};
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
-use hstep::uses::{Steve, SteveConfig, Target};
-use hstep::value::Critic;
+use hstep::uses::{Ask, Goals, Rollouts, Steve, SteveConfig, Target};
 
-use super::{batch, parts};
+use super::{batch, parts_and_model};
 
 #[test]
 fn it_is_its_formula_over_every_member_and_every_q() {
-    let parts = parts(Known::default());
+    let (parts, model) = parts_and_model(Known::default());
     let (batch, spec, b) = (batch(5, 21), Spec::f64(), 5);
     let key = Rng::new(22).key();
     let (horizon, gamma, alpha) = (2usize, 0.9f64, 0.2);
     let config = SteveConfig { horizon, min: true, epsilon: 1e-8 };
-    let (y, steps) = Steve(config).targets(&parts, &batch, key).unwrap().unwrap();
+    let ask = Ask { parts: &parts, batch: &batch, key, rollouts: &Rollouts::new() };
+    let Goals { y, model_steps: steps, .. } = Steve(config).targets(&ask).unwrap();
 
-    let model = parts.model().unwrap();
-    let (policy, q) = (parts.policy().unwrap(), &parts.critic().unwrap().q.target);
-    let elites = model.learned().unwrap().elites();
+    let (policy, q) = (parts.policy(ACTOR).unwrap(), parts.critic(CRITIC).unwrap().target());
+    let elites = model.elites();
     assert_eq!((elites.len(), steps), (3, (horizon * 3 * b) as u64));
     // candidates[h][row]: one number a member and Q.
     let mut candidates = vec![vec![Vec::<[f64; 2]>::new(); b]; horizon + 1];
     for (copy, member) in elites.iter().enumerate() {
-        let member = model.learned().unwrap().member(*member as usize).unwrap();
+        let member = model.member(*member as usize).unwrap();
         let normals = |name: &str, width: usize, t: usize| {
             key.fork(name).normals(copy * b, b, width, t, &spec)
         };

@@ -6,14 +6,14 @@ use hstep::agent::Hybrid;
 use hstep::dynamics::{Ensemble, EnsembleConfig};
 use hstep::env::{EnvInfo, Known};
 use hstep::learner::Agent;
+use hstep::log::Log;
 use hstep::objective::{Cost, HStep, Members, Noise, Reduce, Rollout, Terminal};
-use hstep::parts::TemperatureConfig;
+use hstep::parts::{ACTOR, TemperatureConfig};
 use hstep::planner::{Base, MemberChoice, Mppi, MppiConfig, Planner, Problem, SamplesConfig};
 use hstep::policy::ActorConfig;
 use hstep::replay::Batch;
 use hstep::rng::Rng;
 use hstep::shape::Spec;
-use hstep::train::Log;
 use hstep::uses::{BRANCH_ROWS, Pathwise, PathwiseConfig, Td0, branch};
 use hstep::value::{CriticConfig, VNet};
 
@@ -218,7 +218,8 @@ impl ActorStep {
     /// As [`Pathwise::step`].
     pub fn step(&mut self) -> Result<()> {
         let noise = self.noise()?;
-        self.pathwise.step(&mut self.agent.parts, &self.s0, &noise)?;
+        let (loss, _) = self.pathwise.loss(&self.agent.parts, &self.s0, &noise)?;
+        self.agent.parts.policy_mut(ACTOR)?.optimiser.descend(&loss)?;
         Ok(())
     }
 }

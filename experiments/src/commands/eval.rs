@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use hstep::learner::Agent;
 use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate, model_bias};
+use hstep::uses::Needs;
 use hstep::{Error, check, config};
 use toml::Table;
 
@@ -28,11 +29,12 @@ pub fn run(args: &Eval) -> Result<()> {
         config::set_all(&mut layers, &args.settings)?;
         say!("acting      {}", test_plan::plan(&mut agent, kind, &layers)?)?;
     }
-    if args.critic && agent.parts.critic.is_none() {
+    let have = Needs::had(&agent.parts);
+    if args.critic && !have.critic {
         let problem = "needs a critic, and this run has none: it acts by plans alone";
         return Err(Error::config("--critic", problem).into());
     }
-    if args.model && (agent.parts.model.is_none() || agent.parts.actor.is_none()) {
+    if args.model && !(have.model && have.policy) {
         let problem = "needs a model and a policy, and this run does not have both";
         return Err(Error::config("--model", problem).into());
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use hstep::Error;
+use hstep::log::Phase;
 use hstep::metrics::{Table, read_csv};
-use hstep::train::{Phase, TOTAL_COLUMN};
+use hstep::train::TOTAL_COLUMN;
 
 use crate::cli::Report;
 use crate::output::{say, write};

@@ -58,8 +58,17 @@ pub(super) fn forward(
     Ok(x.apply_op2(&theta, op)?)
 }
 
-/// A flat gradient `[P]`.
-pub(crate) enum Grad {
+/// A flat gradient `[P]` of one parameter tensor.
+pub struct Grad(pub(crate) Numbers);
+
+impl From<Tensor> for Grad {
+    fn from(flat: Tensor) -> Self {
+        Self(Numbers::Tensor(flat))
+    }
+}
+
+/// Where a gradient's numbers lie.
+pub(crate) enum Numbers {
     F32(Scratch<f32>),
     F64(Scratch<f64>),
     /// Through plain operations.
@@ -68,11 +77,11 @@ pub(crate) enum Grad {
 
 impl Grad {
     /// As a tensor `[P]`.
-    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
-        Ok(match self {
-            Self::F32(x) => Tensor::from_slice(x, x.len(), device)?,
-            Self::F64(x) => Tensor::from_slice(x, x.len(), device)?,
-            Self::Tensor(grad) => grad.clone(),
+    pub(crate) fn tensor(&self, device: &Device) -> Result<Tensor> {
+        Ok(match &self.0 {
+            Numbers::F32(x) => Tensor::from_slice(x, x.len(), device)?,
+            Numbers::F64(x) => Tensor::from_slice(x, x.len(), device)?,
+            Numbers::Tensor(grad) => grad.clone(),
         })
     }
 }
@@ -91,11 +100,11 @@ pub(super) fn regress<R>(
     match x.dtype() {
         DType::F32 => {
             let (out, grad) = regress_typed::<f32, R>(&net, &rows, params, x, shape, loss)?;
-            Ok((out, Grad::F32(grad)))
+            Ok((out, Grad(Numbers::F32(grad))))
         }
         _ => {
             let (out, grad) = regress_typed::<f64, R>(&net, &rows, params, x, shape, loss)?;
-            Ok((out, Grad::F64(grad)))
+            Ok((out, Grad(Numbers::F64(grad))))
         }
     }
 }

@@ -111,7 +111,11 @@ impl<'a> Engine<'a> {
             }
             Terminal::Action { critic, reduce, samples } => {
                 let critic = critic.rows()?;
-                let missing = matches!(reduce, Reduce::Member(e) if e >= critic.members());
+                let missing = match reduce {
+                    Reduce::Member(e) => e >= critic.members(),
+                    Reduce::Pair(a, b) => a.max(b) >= critic.members(),
+                    Reduce::Min | Reduce::Mean => false,
+                };
                 if missing || critic.widths() != (s, a) {
                     return None;
                 }
@@ -293,6 +297,10 @@ impl<'a> Engine<'a> {
                         }),
                         Reduce::Mean => of_row.sum::<f32>() / e as f32,
                         Reduce::Member(m) => total[m * n + i] / count,
+                        Reduce::Pair(a, b) => {
+                            let (low, q) = (total[a * n + i] / count, total[b * n + i] / count);
+                            if low.is_nan() || low <= q { low } else { q }
+                        }
                     };
                 }
             }

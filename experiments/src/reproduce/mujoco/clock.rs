@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use hstep::log::Phase;
 use hstep::metrics::read_csv;
-use hstep::train::{Phase, TOTAL_COLUMN};
+use hstep::train::TOTAL_COLUMN;
 
 /// Seconds of a run, all its processes together.
 pub struct Clock {

@@ -5,10 +5,6 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::env::Env;
-use crate::learner::{Agent, OPEN_LOOP};
-use crate::parts::Model;
-
 /// Sums since the last row; part of a checkpoint, so that a resumed run writes the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Saved", try_from = "Saved")]
@@ -111,64 +107,6 @@ impl Phase {
             Phase::Checkpoint => "checkpoint_s",
         }
     }
-}
-
-/// The column with the number of episodes of training that a kind of failure cut since the last row.
-pub(super) fn failure_column(kind: &str) -> String {
-    format!("failed_{kind}")
-}
-
-/// The column with the number of episodes of this row's evaluation that a kind of failure cut.
-pub(super) fn eval_failure_column(kind: &str) -> String {
-    format!("eval_failed_{kind}")
-}
-
-/// The columns of `metrics.csv`: deterministic numbers only.
-pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
-    let info = env.info();
-    let mut all: Vec<String> = [
-        "env_steps",
-        "model_steps",
-        "grad_steps",
-        "fit_steps",
-        "episodes",
-        "eval_return",
-        "eval_std",
-        "eval_length",
-        "train_return",
-        "train_length",
-    ]
-    .map(String::from)
-    .to_vec();
-    all.extend(env.failure_kinds().iter().map(|kind| failure_column(kind)));
-    all.extend(env.failure_kinds().iter().map(|kind| eval_failure_column(kind)));
-    if agent.parts.critic.is_some() {
-        all.extend(["critic_loss", "q_mean", "actor_loss", "entropy", "alpha"].map(String::from));
-    }
-    if agent.parts.value.is_some() {
-        all.push("value_loss".into());
-    }
-    if agent.parts.model.is_some() {
-        all.push("imagined".into());
-    }
-    if agent.parts.model.as_ref().and_then(Model::learned).is_some() {
-        all.extend(
-            ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"].map(String::from),
-        );
-        all.extend((0..=info.obs_dim).map(|i| format!("model_rmse_{i}")));
-        all.extend(OPEN_LOOP.map(|h| format!("open_loop_rmse_{h}")));
-    }
-    all
-}
-
-/// The column of `timing.csv` with the seconds since the process opened the run: what no phase has
-/// booked of them is the rest.
-pub const TOTAL_COLUMN: &str = "total_s";
-
-/// The columns of `timing.csv`.
-pub(super) fn timing_columns() -> Vec<&'static str> {
-    let phases = Phase::ALL.map(Phase::column);
-    ["env_steps"].into_iter().chain(phases).chain([TOTAL_COLUMN]).collect()
 }
 
 /// Seconds spent in each phase by this process.

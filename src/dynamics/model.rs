@@ -1,0 +1,176 @@
+//! A model that an agent keeps: dynamics, and how they are learned.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::{Dynamics, Ensemble, FitData};
+use crate::error::Result;
+use crate::replay::Replay;
+use crate::rng::Rng;
+
+/// What a fit did.
+#[derive(Debug, Clone, Default)]
+pub struct Fitted {
+    /// Gradient steps.
+    pub steps: u64,
+    /// Numbers for the metrics, by column.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// A model of the environment that an agent keeps. One that is given is never fitted; one that is
+/// learned says so, is fitted to the real data, and is part of every checkpoint.
+pub trait Model: Send + Sync {
+    /// How the table of algorithms names it.
+    fn describe(&self) -> String;
+
+    /// What steps the states.
+    fn dynamics(&self) -> &dyn Dynamics;
+
+    /// How many members a step may choose from.
+    fn members(&self) -> usize {
+        1
+    }
+
+    /// Whether it is learned.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    /// Whether its steps mean anything yet.
+    fn is_fitted(&self) -> bool {
+        true
+    }
+
+    /// How often its parameters were changed since it was made.
+    fn writes(&self) -> u64 {
+        0
+    }
+
+    /// Columns of the metrics that [`Model::fit`] fills in, for observations of length `obs_dim`.
+    fn columns(&self, obs_dim: usize) -> Vec<String> {
+        let _ = obs_dim;
+        Vec::new()
+    }
+
+    /// Fits it to all of the real data.
+    ///
+    /// # Errors
+    /// [`crate::Error::NonFinite`] when data or loss are not finite.
+    fn fit(&mut self, data: &Replay, rng: &mut Rng) -> Result<Fitted> {
+        let _ = (data, rng);
+        Ok(Fitted::default())
+    }
+
+    /// The state that a first observation `[B,O]` tells of, `[B,S]`; the observation itself unless
+    /// the model keeps a belief.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for observations of another width.
+    fn initial(&self, obs: &Tensor) -> Result<Tensor> {
+        Ok(obs.clone())
+    }
+
+    /// The state `[B,S]` once action `[B,A]` has led to observation `[B,O]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for rows of another width.
+    fn update(&self, state: &Tensor, action: &Tensor, obs: &Tensor) -> Result<Tensor> {
+        let _ = (state, action);
+        self.initial(obs)
+    }
+
+    /// Everything that a continued training depends on; names start with `prefix.`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tensor`] when memory runs out.
+    fn named_tensors(&self, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
+        let _ = prefix;
+        Ok(BTreeMap::new())
+    }
+
+    /// Goes on from what [`Model::named_tensors`] gave.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] or [`crate::Error::Shape`] when something is missing or does not
+    /// fit.
+    fn load_named(&mut self, prefix: &str, all: &BTreeMap<String, Tensor>) -> Result<()> {
+        let _ = (prefix, all);
+        Ok(())
+    }
+}
+
+/// Dynamics that are given under a name: the true model, a closure. Never fitted.
+pub struct Given {
+    /// How the table of algorithms names them.
+    pub name: String,
+    /// What steps the states.
+    pub dynamics: Box<dyn Dynamics>,
+}
+
+impl Model for Given {
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    fn dynamics(&self) -> &dyn Dynamics {
+        self.dynamics.as_ref()
+    }
+}
+
+impl Model for Ensemble {
+    fn describe(&self) -> String {
+        format!("ensemble of {}", self.config().members)
+    }
+
+    fn dynamics(&self) -> &dyn Dynamics {
+        self.predictor()
+    }
+
+    fn members(&self) -> usize {
+        self.elites().len()
+    }
+
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn is_fitted(&self) -> bool {
+        Ensemble::is_fitted(self)
+    }
+
+    fn writes(&self) -> u64 {
+        self.parts().iter().map(|(_, params)| params.writes()).sum()
+    }
+
+    fn columns(&self, obs_dim: usize) -> Vec<String> {
+        let fixed = ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"];
+        let errors = (0..=obs_dim).map(|i| format!("model_rmse_{i}"));
+        fixed.map(String::from).into_iter().chain(errors).collect()
+    }
+
+    fn fit(&mut self, data: &Replay, rng: &mut Rng) -> Result<Fitted> {
+        // As the rows lie, no copy of them: the order means nothing to a fit.
+        let [obs, action, reward, next_obs, _, _] = data.stored(0, data.len());
+        let report = Ensemble::fit(self, &FitData { obs, action, reward, next_obs }, rng)?;
+        let calibration = report.calibration;
+        let mut metrics = vec![("model_epochs".to_string(), report.epochs as f64)];
+        let known = [
+            ("model_nll", calibration.nll),
+            ("model_cover_50", calibration.coverage_50),
+            ("model_cover_90", calibration.coverage_90),
+        ];
+        metrics.extend(known.iter().filter_map(|(name, x)| Some((name.to_string(), (*x)?))));
+        let errors = calibration.rmse.iter().enumerate();
+        metrics.extend(errors.map(|(i, rmse)| (format!("model_rmse_{i}"), *rmse)));
+        Ok(Fitted { steps: report.steps as u64, metrics })
+    }
+
+    fn named_tensors(&self, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
+        Ensemble::named_tensors(self, prefix)
+    }
+
+    fn load_named(&mut self, prefix: &str, all: &BTreeMap<String, Tensor>) -> Result<()> {
+        Ensemble::load_named(self, prefix, all)
+    }
+}

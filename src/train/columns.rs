@@ -1,0 +1,47 @@
+//! The columns of a run's files.
+
+use crate::env::Env;
+use crate::learner::Agent;
+use crate::log::Phase;
+
+/// The column with the number of episodes of training that a kind of failure cut since the last row.
+pub(super) fn failure_column(kind: &str) -> String {
+    format!("failed_{kind}")
+}
+
+/// The column with the number of episodes of this row's evaluation that a kind of failure cut.
+pub(super) fn eval_failure_column(kind: &str) -> String {
+    format!("eval_failed_{kind}")
+}
+
+/// The columns of `metrics.csv`: deterministic numbers only.
+pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
+    let mut all: Vec<String> = [
+        "env_steps",
+        "model_steps",
+        "grad_steps",
+        "fit_steps",
+        "episodes",
+        "eval_return",
+        "eval_std",
+        "eval_length",
+        "train_return",
+        "train_length",
+    ]
+    .map(String::from)
+    .to_vec();
+    all.extend(env.failure_kinds().iter().map(|kind| failure_column(kind)));
+    all.extend(env.failure_kinds().iter().map(|kind| eval_failure_column(kind)));
+    all.extend(agent.metrics());
+    all
+}
+
+/// The column of `timing.csv` with the seconds since the process opened the run: what no phase has
+/// booked of them is the rest.
+pub const TOTAL_COLUMN: &str = "total_s";
+
+/// The columns of `timing.csv`.
+pub(super) fn timing_columns() -> Vec<&'static str> {
+    let phases = Phase::ALL.map(Phase::column);
+    ["env_steps"].into_iter().chain(phases).chain([TOTAL_COLUMN]).collect()
+}

@@ -1,0 +1,321 @@
+//! Learning as a list: the steps of one update, in their order.
+//!
+//! SAC's update is `critic` on its target, `actor` by its improve, the temperature, and then what
+//! follows; a V is one more step, and a loss of a person's own is one more kind. A step says what it
+//! reads of the steps before it, so that a list in an impossible order is refused.
+
+use candle_core::Tensor;
+
+use super::{Ask, Goals, Improve, Loss, Needs, Rollouts, SharedRollout, Target};
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
+use crate::parts::{ACTOR, CRITIC, Parts, VALUE};
+use crate::replay::Batch;
+use crate::rng::Key;
+use crate::shape;
+
+/// What the steps of one update work on and leave to each other.
+pub struct Update<'a> {
+    /// What is learned.
+    pub parts: &'a mut Parts,
+    /// Transitions `[n,..]`, real and imagined.
+    pub batch: &'a Batch,
+    /// The noise of this update; a step forks it by its own name.
+    pub key: Key,
+    /// What is reported.
+    pub log: &'a mut Log,
+    /// Model steps taken so far, one a row.
+    pub model_steps: u64,
+    /// `log pi(a_0|s_0)` of the newest change of a policy, before it, `[B]`.
+    pub log_prob: Option<Tensor>,
+    /// The rollouts that steps share, by name.
+    pub rollouts: Rollouts,
+}
+
+impl<'a> Update<'a> {
+    /// An update that nothing has been done of.
+    pub fn new(parts: &'a mut Parts, batch: &'a Batch, key: Key, log: &'a mut Log) -> Self {
+        let (log_prob, rollouts) = (None, Rollouts::new());
+        Self { parts, batch, key, log, model_steps: 0, log_prob, rollouts }
+    }
+
+    /// What a use of the objective is given, with the noise of the name `stream`.
+    #[must_use]
+    pub fn ask(&self, stream: &str) -> Ask<'_> {
+        let key = self.key.fork(stream);
+        Ask { parts: self.parts, batch: self.batch, key, rollouts: &self.rollouts }
+    }
+}
+
+/// What a step leaves to the steps after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// [`Update::log_prob`].
+    LogProb,
+    /// The rollout of this name.
+    Rollout(String),
+}
+
+/// One step of an update.
+pub trait Step: Send {
+    /// How errors and the table of algorithms name it.
+    fn describe(&self) -> String;
+
+    /// Which column of the table of algorithms it fills in, if any.
+    fn column(&self) -> Option<Column> {
+        None
+    }
+
+    /// Parts it cannot do without.
+    fn needs(&self) -> Needs;
+
+    /// What it reads that an earlier step has to leave.
+    fn reads(&self) -> Vec<Left> {
+        Vec::new()
+    }
+
+    /// What it leaves.
+    fn leaves(&self) -> Vec<Left> {
+        Vec::new()
+    }
+
+    /// Checks its settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Columns of the metrics that it reports.
+    fn metrics(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Takes the step.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the quantity, [`Error::Shape`] for a batch that does not fit.
+    fn take(&self, update: &mut Update) -> Result<()>;
+}
+
+/// A column of the table of algorithms that a step of an update fills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// How the policy is changed.
+    Improve,
+    /// What the critic regresses on.
+    Target,
+}
+
+/// A rollout of the policy through the model, with its graph, for later steps to share.
+pub struct RollOut {
+    /// Its name.
+    pub name: String,
+    /// Model steps.
+    pub horizon: usize,
+}
+
+impl Step for RollOut {
+    fn describe(&self) -> String {
+        format!("rollout `{}`, H={}", self.name, self.horizon)
+    }
+
+    fn needs(&self) -> Needs {
+        SharedRollout::NEEDS
+    }
+
+    fn leaves(&self) -> Vec<Left> {
+        vec![Left::Rollout(self.name.clone())]
+    }
+
+    fn validate(&self) -> Result<()> {
+        crate::check::at_least("rollout.horizon", self.horizon, 1)
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Update { parts, batch, key, .. } = update;
+        let rollout = SharedRollout::new(parts, batch, self.horizon, key.fork(&self.name))?;
+        update.model_steps += (self.horizon * batch.len()) as u64;
+        update.rollouts.insert(self.name.clone(), rollout);
+        Ok(())
+    }
+}
+
+/// The critic on its target: `1/2 sum_e mean (Q_e(s,a) - y)^2`.
+pub struct RegressCritic(pub Box<dyn Target>);
+
+impl Step for RegressCritic {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn column(&self) -> Option<Column> {
+        Some(Column::Target)
+    }
+
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+
+    fn reads(&self) -> Vec<Left> {
+        self.0.rollout().map(|name| Left::Rollout(name.into())).into_iter().collect()
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["critic_loss".into(), "q_mean".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Goals { y, obs, action, model_steps } = self.0.targets(&update.ask("target"))?;
+        update.model_steps += model_steps;
+        let Update { parts, log, .. } = update;
+        let (mut loss, mut mean) = (0.0, 0.0);
+        parts.critic_mut(CRITIC)?.regress(&obs, &action, &mut |q| {
+            let error = q.broadcast_sub(&y)?;
+            loss = finite(&(error.sqr()?.mean(1)?.sum(0)? * 0.5)?, "critic loss")?;
+            mean = shape::scalar(&q.mean_all()?)?;
+            Ok((error / y.dim(0)?.max(1) as f64)?)
+        })?;
+        log.mean("critic_loss", loss);
+        log.mean("q_mean", mean);
+        Ok(())
+    }
+}
+
+/// V on the critic under the policy: `1/2 mean (V(s) - (min_e Q'_e(s,a) - alpha log pi(a|s)))^2`,
+/// `a ~ pi(s)`, on the target critic.
+pub struct RegressValue;
+
+impl Step for RegressValue {
+    fn describe(&self) -> String {
+        "V on the critic".into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { policy: true, critic: true, value: true, ..Needs::default() }
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["value_loss".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Update { parts, batch, key, log, .. } = update;
+        let terminal = Terminal::min_q(parts.critic(CRITIC)?.target());
+        let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
+        let policy = parts.policy(ACTOR)?.frozen();
+        let noise = Noise::key(key.fork("value"));
+        let y = hstep.objective(&batch.obs, Actions::Policy(policy.as_ref()), &noise)?.detach();
+        let value = parts.value_mut(VALUE)?;
+        let v = value.online.tracked(&batch.obs)?;
+        let loss = ((v - y)?.sqr()?.mean_all()? * 0.5)?;
+        log.mean("value_loss", finite(&loss, "value loss")?);
+        value.optimiser.descend(&loss)
+    }
+}
+
+/// The policy, by one way of improving it.
+pub struct ImprovePolicy(pub Box<dyn Improve>);
+
+impl Step for ImprovePolicy {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn column(&self) -> Option<Column> {
+        Some(Column::Improve)
+    }
+
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+
+    fn reads(&self) -> Vec<Left> {
+        self.0.rollout().map(|name| Left::Rollout(name.into())).into_iter().collect()
+    }
+
+    fn leaves(&self) -> Vec<Left> {
+        vec![Left::LogProb]
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["actor_loss".into(), "entropy".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Loss { loss, log_prob, model_steps } = self.0.loss(&update.ask("improve"))?;
+        update.model_steps += model_steps;
+        let value = finite(&loss, "actor loss")?;
+        update.parts.policy_mut(ACTOR)?.optimiser.descend(&loss)?;
+        update.log.mean("actor_loss", value);
+        update.log.mean("entropy", -shape::scalar(&log_prob.mean_all()?)?);
+        update.log_prob = Some(log_prob);
+        Ok(())
+    }
+}
+
+/// The temperature, after the policy whose entropy it heeds.
+pub struct FollowEntropy;
+
+impl Step for FollowEntropy {
+    fn describe(&self) -> String {
+        "the temperature".into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn reads(&self) -> Vec<Left> {
+        vec![Left::LogProb]
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["alpha".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Update { parts, log, log_prob, .. } = update;
+        if let (Some(temperature), Some(log_prob)) = (&mut parts.temperature, log_prob) {
+            temperature.update(log_prob)?;
+        }
+        log.last("alpha", parts.alpha()?);
+        Ok(())
+    }
+}
+
+/// One Polyak step of everything that follows.
+pub struct FollowTargets;
+
+impl Step for FollowTargets {
+    fn describe(&self) -> String {
+        "the targets".into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        update.parts.critics.values().try_for_each(|critic| critic.follow())?;
+        update.parts.values.values().try_for_each(|value| value.follow())
+    }
+}
+
+fn finite(loss: &Tensor, quantity: &str) -> Result<f64> {
+    let value = shape::scalar(loss)?;
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(Error::NonFinite { quantity: quantity.into(), step: String::new() }),
+    }
+}
