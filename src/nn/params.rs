@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Storage, Tensor, Var};
 
 use super::kernel;
 use crate::error::{Error, Result};
-use crate::shape::{Spec, to_f64};
+use crate::shape::{Ops, Spec, to_f64};
 
 /// Where one named parameter lies in the flat tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Params {
     var: Var,
     layout: Arc<BTreeMap<String, Slot>>,
     tracked: bool,
+    ops: Ops,
 }
 
 impl Params {
@@ -70,7 +71,7 @@ impl Params {
         // The tensor is fresh, so that no other tensor shares the variable's storage.
         let len = flat.len();
         let var = Var::from_tensor(&spec.tensor(&flat, len)?)?;
-        Ok(Self { var, layout: Arc::new(layout), tracked: true })
+        Ok(Self { var, layout: Arc::new(layout), tracked: true, ops: spec.ops })
     }
 
     /// The flat tensor `[P]`; detached when frozen.
@@ -128,6 +129,12 @@ impl Params {
         self.tracked
     }
 
+    /// Which implementation they were made for; their optimiser follows it.
+    #[must_use]
+    pub fn ops(&self) -> Ops {
+        self.ops
+    }
+
     /// The same numbers, still shared, without gradients.
     #[must_use]
     pub fn frozen(&self) -> Self {
@@ -142,7 +149,7 @@ impl Params {
         // `Var::from_tensor` copies a plain tensor, but hands a variable back as it is: online and
         // target network would be one.
         let var = Var::from_tensor(&self.var.as_detached_tensor())?;
-        Ok(Self { var, layout: self.layout.clone(), tracked: true })
+        Ok(Self { var, tracked: true, ..self.clone() })
     }
 
     /// All numbers in storage order.
