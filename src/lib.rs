@@ -163,6 +163,7 @@ pub mod lqr;
 pub mod metrics;
 pub mod nn;
 pub mod objective;
+mod ops;
 pub mod parts;
 pub mod planner;
 pub mod policy;
