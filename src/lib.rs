@@ -158,6 +158,7 @@ pub mod env;
 mod error;
 pub mod fault;
 pub mod forward;
+mod hash;
 pub mod learner;
 pub mod lqr;
 pub mod metrics;

