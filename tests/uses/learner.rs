@@ -178,6 +178,24 @@ fn fits_are_counted_from_the_end_of_the_random_steps() {
 }
 
 #[test]
+fn a_fitted_model_waits_for_rows_where_a_repair_has_dropped_them() {
+    let (mut agent, mut rng) = (agent(), Rng::new(5));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    let mut go_on = |agent: &mut Agent, steps: usize| {
+        for _ in 0..steps {
+            observe(agent, &mut rng);
+            agent.learn(&mut log, &mut watch).unwrap();
+        }
+        agent.counters.fit_steps
+    };
+    assert_eq!(go_on(&mut agent, RANDOM), 1);
+    agent.real.clear();
+    // Due after 4 and 8 rows, and again after 12: a fit needs 10.
+    assert_eq!(go_on(&mut agent, 2 * FIT_EVERY), 1);
+    assert_eq!(go_on(&mut agent, FIT_EVERY), 2);
+}
+
+#[test]
 fn evaluation_takes_the_mode_and_exploration_a_sample() {
     let (mut agent, mut rng) = (agent(), Rng::new(4));
     (0..RANDOM).for_each(|_| observe(&mut agent, &mut rng));
