@@ -396,26 +396,50 @@ impl Replay {
         std::array::from_fn(|i| &self.columns[i][first * self.widths[i]..][..n * self.widths[i]])
     }
 
-    /// The widths of the columns of [`Replay::stored`].
-    pub(crate) fn widths(&self) -> [usize; N] {
-        self.widths
+    /// The columns of [`Replay::stored`] that have a width: their names and widths.
+    pub(crate) fn columns(&self) -> Vec<(&'static str, usize)> {
+        COLUMNS.into_iter().zip(self.widths).filter(|(_, width)| *width > 0).collect()
     }
 
-    /// Appends `n` stored rows, as [`Replay::stored`] gave them, without looking at the numbers.
-    pub(crate) fn append_stored(&mut self, columns: &[Vec<f32>; N]) {
-        for ((to, from), width) in self.columns.iter_mut().zip(columns).zip(self.widths) {
-            reserve(to, from.len(), width, self.capacity);
+    /// An empty buffer with columns as [`Replay::columns`] gave them, in any order.
+    pub(crate) fn of_columns(capacity: usize, columns: &[(&str, usize)]) -> Result<Self> {
+        let mut widths = [0; N];
+        for (name, width) in columns {
+            let at = column_at(name)?;
+            if std::mem::replace(&mut widths[at], *width) > 0 {
+                return Err(Error::config(*name, "this column of a replay buffer occurs twice"));
+            }
+        }
+        let [obs, action, reward, next_obs, cont, state] = widths;
+        if (reward, cont, next_obs) != (1, 1, obs) {
+            let expected = format!("reward and cont of 1, next_obs of {obs} as obs");
+            return Err(Error::shape("replay: widths of the columns", expected, widths));
+        }
+        Ok(Self::new(capacity, obs, action)?.with_state(state))
+    }
+
+    /// Appends stored rows, as [`Replay::stored`] gave them, without looking at the numbers.
+    pub(crate) fn append_stored(&mut self, numbers: &[(&str, Vec<f32>)]) -> Result<()> {
+        for (name, from) in numbers {
+            let at = column_at(name)?;
+            let to = &mut self.columns[at];
+            reserve(to, from.len(), self.widths[at], self.capacity);
             to.extend_from_slice(from);
         }
+        Ok(())
     }
 
-    /// Sets where the oldest row lies, after the last [`Replay::append_stored`]; false if such a
-    /// ring cannot be.
-    pub(crate) fn set_oldest(&mut self, oldest: usize) -> bool {
+    /// Sets where the oldest row lies, after the last [`Replay::append_stored`].
+    pub(crate) fn set_oldest(&mut self, oldest: usize) {
         self.oldest = oldest;
-        let len = self.len();
-        len <= self.capacity && (oldest == 0 || (oldest < len && len == self.capacity))
     }
+}
+
+fn column_at(name: &str) -> Result<usize> {
+    COLUMNS.iter().position(|column| *column == name).ok_or_else(|| {
+        let problem = format!("is no column of a replay buffer; there are {}", COLUMNS.join(", "));
+        Error::config(name, problem)
+    })
 }
 
 fn check_capacity(capacity: usize) -> Result<()> {

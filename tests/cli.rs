@@ -7,6 +7,8 @@ mod bad_input;
 mod bench;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/damage.rs"]
+mod damage;
 #[path = "cli/faults.rs"]
 mod faults;
 #[path = "cli/figures.rs"]

@@ -12,6 +12,7 @@ mod learning;
 mod model_bias;
 #[cfg(feature = "mujoco")]
 mod mujoco;
+mod mutations;
 mod nn;
 mod noise;
 mod objective;

@@ -36,6 +36,10 @@ pub enum Command {
     Train(Train),
     /// Go on with an interrupted or extended run.
     Resume(Resume),
+    /// Check everything that run folders promise: checkpoints, rows of metrics, settings.
+    Verify(Verify),
+    /// Make a run whose replay is damaged go on with the rows that are whole.
+    Repair(Repair),
     /// Evaluate a run's policy.
     Eval(Eval),
     /// Draw evaluation episodes of a run: a strip of pictures and a film.
@@ -100,9 +104,27 @@ pub struct Resume {
     /// A larger number of environment steps than before.
     #[arg(long)]
     pub steps: Option<u64>,
+    /// Go on with empty replay buffers, where those that were saved are damaged.
+    #[arg(long)]
+    pub without_replay: bool,
     /// Settings; only those that do not change what is computed.
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// `hstep verify RUN...`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The run folders; none of them in training meanwhile.
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+}
+
+/// `hstep repair RUN`
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// The run folder.
+    pub run: PathBuf,
 }
 
 /// `hstep eval RUN`

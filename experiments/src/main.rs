@@ -72,6 +72,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
             cli::Command::Eval(_)
             | cli::Command::Render(_)
             | cli::Command::Report(_)
+            | cli::Command::Verify(_)
             | cli::Command::Check(_)
             | cli::Command::List(_)
             | cli::Command::Bench(_)

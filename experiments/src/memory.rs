@@ -10,9 +10,11 @@ use hstep::checkpoint::{CheckpointDir, Snapshot};
 use hstep::env::native;
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
+use hstep::metrics::Seal;
 use hstep::replay::{Replay, TransitionRow};
 use hstep::rng::Rng;
 use hstep::shape::Spec;
+use hstep::train::by_part;
 use hstep::{Error, Result, algo, config};
 
 use crate::output::say;
@@ -113,8 +115,9 @@ fn save(agent: &Agent) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("hstep-memory-{}", std::process::id()));
     let buffers = [("real", &agent.real), ("imagined", &agent.imagined)];
     let buffers: BTreeMap<String, &Replay> = buffers.map(|(n, b)| (n.to_string(), b)).into();
-    let snapshot = Snapshot { tensors: agent.tensors()?, states: agent.state()?, buffers };
-    let saved = CheckpointDir::new(&folder).save(&snapshot, 0, 0, "");
+    let (parts, states) = (by_part(agent.tensors()?), agent.state()?);
+    let snapshot = Snapshot { parts, states, buffers, ..Snapshot::default() };
+    let saved = CheckpointDir::new(&folder).save(&snapshot, 0, &Seal::default(), "");
     let removed = std::fs::remove_dir_all(&folder);
     saved?;
     removed.map_err(Error::io("cannot remove", folder))

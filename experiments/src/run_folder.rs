@@ -29,7 +29,8 @@ pub enum Marker {
 impl Marker {
     const ALL: [Self; 3] = [Self::Done, Self::Failed, Self::Interrupted];
 
-    fn file(self) -> &'static str {
+    /// Its file.
+    pub fn file(self) -> &'static str {
         match self {
             Self::Done => "DONE",
             Self::Failed => "FAILED",

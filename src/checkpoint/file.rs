@@ -20,6 +20,15 @@ pub(super) enum Failure {
     Fatal(Error),
 }
 
+impl Failure {
+    /// What is wrong.
+    pub fn error(&self) -> &Error {
+        match self {
+            Self::Garbled(error) | Self::Fatal(error) => error,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Fatal(error)
@@ -35,7 +44,7 @@ pub(super) fn garbled(path: &Path, problem: impl Into<String>) -> Failure {
 pub(super) fn other_version(path: &Path, found: u32, own: u32) -> Failure {
     let problem = format!(
         "has format version {found}, this build of hstep reads version {own}: use the build that \
-         wrote it, or start a new run"
+         wrote it (`meta.json` names its commit), or start a new run"
     );
     Failure::Fatal(Error::checkpoint(path, problem))
 }

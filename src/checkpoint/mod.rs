@@ -1,43 +1,62 @@
 //! Checkpoints: everything a run needs to go on as if it had not stopped.
 //!
-//! A checkpoint knows nothing about agents: it is named tensors, named strings (counters, positions
-//! of random streams, the environment's state) and replay buffers. In its folder lie
+//! A checkpoint knows nothing about agents: it is parts of named tensors, named strings (counters,
+//! positions of random streams, the environment's state) and replay buffers. In its folder lie
 //!
 //! * `chunks/HASH.chunk`: 65,536 rows of a buffer each, immutable, so that a checkpoint writes only
 //!   the chunks that changed since the last;
-//! * `tensors/HASH.safetensors`: the tensors, readable by any safetensors reader;
-//! * `manifest-STEP.json`: what belongs to the checkpoint of that step.
+//! * `tensors/HASH.safetensors`: the tensors of a part, readable by any safetensors reader;
+//! * `manifest-STEP.json`: what belongs to the checkpoint of that step, and what `metrics.csv` was.
 //!
-//! `HASH` is a 128-bit hash of the content. A file is written under a temporary name, flushed to
-//! the disk and renamed, the manifest last: whenever the process ends, the newest manifest is
-//! whole. The last two are kept.
+//! `HASH` is the content's XXH3-128. A file is written under a temporary name, flushed to the disk
+//! and renamed, the manifest last: whenever the process ends, the newest manifest is whole. The last
+//! two are kept. They share the chunks that did not change, so damage to one of those is damage to
+//! both: the parts can be read without the replay ([`CheckpointDir::load_parts`]), and the rows of
+//! whole chunks without the others ([`CheckpointDir::salvage`]).
 
 mod chunk;
 mod file;
-mod hash;
 mod manifest;
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::hash::{Digest, digest, hex};
+use crate::metrics::Seal;
 use crate::replay::Replay;
-use file::{Failure, TEMPORARY, garbled};
-use hash::{digest, hex};
-use manifest::{Blob, Buffer, Manifest};
+use file::{Failure, TEMPORARY};
+use manifest::{Blob, Buffer, Manifest, Stranger};
+pub use read::Checked;
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// What a user's own part wants to find again: hstep saves it and gives it back, and does not look
+/// into it.
+#[derive(Debug, Clone, Default)]
+pub struct Foreign {
+    /// Everything small, as text of any form.
+    pub states: BTreeMap<String, String>,
+    /// Numbers, of any shape.
+    pub tensors: Tensors,
+}
 
 /// What a checkpoint is made of.
 #[derive(Debug, Default)]
 pub struct Snapshot<'a> {
-    /// Parameters, optimiser moments, normalisers; of any shape.
-    pub tensors: BTreeMap<String, Tensor>,
+    /// Parameters, optimiser moments, normalisers by the part they belong to; of any shape.
+    pub parts: BTreeMap<String, Tensors>,
     /// Everything small, usually as JSON.
     pub states: BTreeMap<String, String>,
     /// The replay buffers.
     pub buffers: BTreeMap<String, &'a Replay>,
+    /// What parts that hstep does not know have saved, by their names.
+    pub foreign: BTreeMap<String, Foreign>,
 }
 
 /// A checkpoint that was read back.
@@ -45,16 +64,18 @@ pub struct Snapshot<'a> {
 pub struct Loaded {
     /// The step it was saved at.
     pub step: u64,
-    /// The length in bytes of `metrics.csv` at that step.
-    pub metrics_len: u64,
+    /// What `metrics.csv` was at that step.
+    pub metrics: Seal,
     /// The identity of the configuration it belongs to.
     pub config_hash: String,
-    /// The tensors, on the CPU.
-    pub tensors: BTreeMap<String, Tensor>,
+    /// The tensors of each part, on the CPU.
+    pub parts: BTreeMap<String, Tensors>,
     /// The strings.
     pub states: BTreeMap<String, String>,
-    /// The replay buffers, laid out as they were.
+    /// The replay buffers, laid out as they were; none after [`CheckpointDir::load_parts`].
     pub buffers: BTreeMap<String, Replay>,
+    /// What parts that hstep does not know have saved.
+    pub foreign: BTreeMap<String, Foreign>,
     /// What was wrong with newer checkpoints that had to be passed over.
     pub warnings: Vec<String>,
 }
@@ -72,6 +93,14 @@ impl CheckpointDir {
         Self { path: path.into() }
     }
 
+    /// Whether it holds no checkpoint, whole or not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be listed.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.manifests()?.is_empty())
+    }
+
     /// Where the manifest of `step` lies.
     #[must_use]
     pub fn manifest_path(&self, step: u64) -> PathBuf {
@@ -81,7 +110,7 @@ impl CheckpointDir {
     /// Saves the checkpoint of `step` and removes what only older ones than the previous need, and
     /// checkpoints of later steps (a future that was given up when an older one was loaded).
     ///
-    /// `metrics_len` is the length of `metrics.csv`, already flushed to the disk.
+    /// `metrics` is what `metrics.csv` is, already flushed to the disk.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk is full or not writable: the previous checkpoint is untouched
@@ -91,11 +120,11 @@ impl CheckpointDir {
         &self,
         snapshot: &Snapshot,
         step: u64,
-        metrics_len: u64,
+        metrics: &Seal,
         config_hash: &str,
     ) -> Result<()> {
         let mut new = Vec::new();
-        let saved = self.write(snapshot, step, metrics_len, config_hash, &mut new);
+        let saved = self.write(snapshot, step, metrics, config_hash, &mut new);
         if saved.is_err() {
             // The first error is the one to report.
             new.iter().for_each(|path| drop(file::remove(path)));
@@ -112,7 +141,7 @@ impl CheckpointDir {
         &self,
         snapshot: &Snapshot,
         step: u64,
-        metrics_len: u64,
+        metrics: &Seal,
         config_hash: &str,
         new: &mut Vec<PathBuf>,
     ) -> Result<Manifest> {
@@ -122,19 +151,27 @@ impl CheckpointDir {
         for (name, replay) in &snapshot.buffers {
             buffers.insert(name.clone(), self.write_buffer(replay, new)?);
         }
-        let tensors = safetensors::serialize(&snapshot.tensors, None)
-            .map_err(|error| Error::checkpoint(&self.path, format!("cannot store: {error}")))?;
-        let tensors = self.write_blob(&tensors, &digest(&tensors), Self::tensors_path, new)?;
+        let mut parts = BTreeMap::new();
+        for (name, tensors) in &snapshot.parts {
+            parts.insert(name.clone(), self.write_tensors(tensors, new)?);
+        }
+        let mut foreign = BTreeMap::new();
+        for (name, Foreign { states, tensors }) in &snapshot.foreign {
+            let some = !tensors.is_empty();
+            let tensors = some.then(|| self.write_tensors(tensors, new)).transpose()?;
+            foreign.insert(name.clone(), Stranger { states: states.clone(), tensors });
+        }
         file::sync_folder(&self.chunks())?;
         file::sync_folder(&self.tensors())?;
 
         let manifest = Manifest {
             buffers,
             config_hash: config_hash.to_owned(),
-            metrics_len,
+            foreign,
+            metrics: metrics.clone(),
+            parts,
             states: snapshot.states.clone(),
             step,
-            tensors,
         };
         let path = self.manifest_path(step);
         let bytes = manifest
@@ -159,17 +196,23 @@ impl CheckpointDir {
         Ok(Buffer {
             capacity: replay.capacity(),
             chunks,
+            columns: chunk::columns(replay),
             len: replay.len(),
             oldest: replay.oldest(),
-            widths: replay.widths(),
         })
+    }
+
+    fn write_tensors(&self, tensors: &Tensors, new: &mut Vec<PathBuf>) -> Result<Blob> {
+        let bytes = safetensors::serialize(tensors, None)
+            .map_err(|error| Error::checkpoint(&self.path, format!("cannot store: {error}")))?;
+        self.write_blob(&bytes, &digest(&bytes), Self::tensors_path, new)
     }
 
     /// Writes a file named by its content, unless it is there.
     fn write_blob(
         &self,
         bytes: &[u8],
-        digest: &[u8; 16],
+        digest: &Digest,
         path: impl Fn(&Self, &str) -> PathBuf,
         new: &mut Vec<PathBuf>,
     ) -> Result<Blob> {
@@ -244,97 +287,6 @@ impl CheckpointDir {
             .chain(blobs)
             .filter(|path| !keep.contains(path))
             .try_for_each(|path| file::remove(&path))
-    }
-
-    /// Reads the newest checkpoint that is whole; `None` if the folder has none at all.
-    ///
-    /// One that is truncated, garbled or incomplete is passed over with a warning.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] when there are checkpoints but none is whole, or one is of another
-    /// format version; [`Error::Io`] when a file cannot be read.
-    pub fn load_latest(&self) -> Result<Option<Loaded>> {
-        let mut problems: Vec<Error> = Vec::new();
-        for (step, path) in self.manifests()? {
-            match self.load(step, &path) {
-                Ok(mut loaded) => {
-                    for problem in problems {
-                        let warning = format!("{problem}; going on from step {step} instead");
-                        tracing::warn!("{warning}");
-                        loaded.warnings.push(warning);
-                    }
-                    return Ok(Some(loaded));
-                }
-                Err(Failure::Garbled(problem)) => problems.push(problem),
-                Err(Failure::Fatal(problem)) => return Err(problem),
-            }
-        }
-        if problems.is_empty() {
-            return Ok(None);
-        }
-        let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let problem =
-            format!("none is whole: {}. Remove the folder to start anew", listed.join("; "));
-        Err(Error::checkpoint(&self.path, problem))
-    }
-
-    fn load(&self, step: u64, path: &Path) -> Result<Loaded, Failure> {
-        let manifest = read_manifest(path)?;
-        if manifest.step != step {
-            let problem = format!("is the manifest of step {}, not {step}", manifest.step);
-            return Err(garbled(path, problem));
-        }
-        let mut buffers = BTreeMap::new();
-        for (name, buffer) in &manifest.buffers {
-            buffers.insert(name.clone(), self.load_buffer(path, name, buffer)?);
-        }
-        Ok(Loaded {
-            step,
-            metrics_len: manifest.metrics_len,
-            config_hash: manifest.config_hash,
-            tensors: self.load_tensors(path, &manifest.tensors)?,
-            states: manifest.states,
-            buffers,
-            warnings: Vec::new(),
-        })
-    }
-
-    fn load_buffer(&self, manifest: &Path, name: &str, buffer: &Buffer) -> Result<Replay, Failure> {
-        let wrong = || garbled(manifest, format!("the geometry of buffer `{name}` is impossible"));
-        let Buffer { capacity, len, oldest, widths, ref chunks } = *buffer;
-        let shape_fits = widths[2] == 1 && widths[4] == 1 && widths[0] == widths[3];
-        if !shape_fits || len > capacity || len.div_ceil(chunk::ROWS) != chunks.len() {
-            return Err(wrong());
-        }
-        let empty = Replay::new(capacity, widths[0], widths[1]).map_err(|_| wrong())?;
-        let mut replay = empty.with_state(widths[5]);
-        for blob in chunks {
-            let rows = chunk::ROWS.min(len - replay.len());
-            let bytes = chunk::file_len(rows, widths).ok_or_else(wrong)?;
-            let hash = blob.digest().ok_or_else(wrong)?;
-            let path = self.chunk_path(&blob.hash);
-            let read = file::read(&path, Some(bytes), bytes)?;
-            replay.append_stored(&chunk::decode(&path, &read, &hash, rows, widths)?);
-        }
-        if replay.set_oldest(oldest) { Ok(replay) } else { Err(wrong()) }
-    }
-
-    fn load_tensors(
-        &self,
-        manifest: &Path,
-        blob: &Blob,
-    ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        let Some(hash) = blob.digest() else {
-            return Err(garbled(manifest, "the name of the tensor file is garbled"));
-        };
-        let path = self.tensors_path(&blob.hash);
-        let bytes = file::read(&path, Some(blob.bytes), blob.bytes)?;
-        if digest(&bytes) != hash {
-            return Err(garbled(&path, "its content does not match its checksum"));
-        }
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|error| garbled(&path, error.to_string()))?;
-        Ok(tensors.into_iter().collect())
     }
 }
 

@@ -35,9 +35,8 @@ impl Deref for Ensemble {
 
 fn optimisers(model: &EnsembleModel) -> Result<(Adam, Adam)> {
     let config = AdamConfig { lr: model.config.lr, ..AdamConfig::default() };
-    let ops = model.net.spec().ops;
     let adam = Adam::new(model.net.params(), &config, &model.config.weight_decay)?;
-    Ok((adam.with_ops(ops)?, Adam::new(&model.bounds, &config, &[])?.with_ops(ops)?))
+    Ok((adam, Adam::new(&model.bounds, &config, &[])?))
 }
 
 impl Ensemble {

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, Sources};
+use crate::checkpoint::Foreign;
 use crate::config::{from_json, json};
 use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
@@ -55,6 +56,8 @@ pub struct Agent {
     pub imagined: Replay,
     /// How much was done.
     pub counters: Counters,
+    /// What a user's own parts save with the agent, by their names.
+    pub foreign: BTreeMap<String, Foreign>,
     streams: Streams,
     memory: Memory,
     /// What it is made of, as [`Hybrid::composition`] says it.
@@ -94,6 +97,7 @@ impl Agent {
             real: Replay::new(hybrid.schedule.replay, o, a)?,
             imagined: Replay::new(hybrid.imagine.capacity(0).max(1), o, a)?,
             counters: Counters::default(),
+            foreign: BTreeMap::new(),
             streams: Streams {
                 behave: rng.fork("behave"),
                 fit: rng.fork("fit"),
@@ -174,8 +178,9 @@ impl Agent {
         let updates_per_step = schedule.updates_per_step;
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
         let unfitted = self.parts.models.values().any(|model| !model.is_fitted());
-        // Failed steps are no rows, so there may be too few when the random steps are over.
-        if self.real.len() < if unfitted { MIN_FIT_ROWS } else { 1 } {
+        let learns = self.parts.models.values().any(|model| model.learns());
+        // Failed steps are no rows, and a repair may have dropped some: there may be too few.
+        if self.real.len() < if learns { MIN_FIT_ROWS } else { 1 } {
             return Ok(());
         }
         if !self.parts.models.is_empty() {

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::Row;
+use super::seal::{Seal, Sealing};
 use crate::error::{Error, Result};
 use crate::fault;
 
@@ -12,6 +13,7 @@ use crate::fault;
 #[derive(Debug)]
 pub struct MetricsWriter {
     metrics: Csv,
+    sealing: Sealing,
     timing: Csv,
 }
 
@@ -25,26 +27,29 @@ impl MetricsWriter {
     pub fn create(dir: &Path, columns: &[&str], timing_columns: &[&str]) -> Result<Self> {
         Ok(Self {
             metrics: Csv::create(dir.join("metrics.csv"), columns)?,
+            sealing: Sealing::of(header(columns)?.as_bytes()),
             timing: Csv::create(dir.join("timing.csv"), timing_columns)?,
         })
     }
 
-    /// Goes on after an interruption: `metrics.csv` is cut back to `metrics_len` bytes, its length
-    /// at the checkpoint that was loaded. `timing.csv` is only added to: the times of steps that
-    /// are done twice stand there twice.
+    /// Goes on after an interruption: `metrics.csv` is cut back to what it was at the checkpoint
+    /// that was loaded. `timing.csv` is only added to: the times of steps that are done twice stand
+    /// there twice.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when `metrics.csv` is missing, shorter than `metrics_len`, not at the
-    /// end of a row there, or has other columns; else as [`MetricsWriter::create`].
+    /// [`Error::Checkpoint`] when `metrics.csv` is not as `seal` says (see [`Seal::check`]), or has
+    /// other columns; else as [`MetricsWriter::create`].
     pub fn resume(
         dir: &Path,
         columns: &[&str],
         timing_columns: &[&str],
-        metrics_len: u64,
+        seal: &Seal,
     ) -> Result<Self> {
-        let timing = dir.join("timing.csv");
+        let (metrics, timing) = (dir.join("metrics.csv"), dir.join("timing.csv"));
+        let sealing = Sealing::of(&seal.check(&metrics)?);
         Ok(Self {
-            metrics: Csv::resume(dir.join("metrics.csv"), columns, metrics_len)?,
+            metrics: Csv::resume(metrics, columns, seal.bytes)?,
+            sealing,
             timing: match Csv::resume(timing.clone(), timing_columns, whole_lines(&timing)?) {
                 // Times are worth no refusal: a damaged file is started anew.
                 Err(Error::Checkpoint { .. }) => Csv::create(timing, timing_columns)?,
@@ -59,7 +64,9 @@ impl MetricsWriter {
     /// [`Error::Config`] when `row` names a column that does not exist; [`Error::Io`] when the
     /// disk is full.
     pub fn write(&mut self, row: &Row) -> Result<()> {
-        self.metrics.write(row, Some("metrics-half-row"))
+        let line = self.metrics.write(row, Some("metrics-half-row"))?;
+        self.sealing.add(line.as_bytes());
+        Ok(())
     }
 
     /// Adds a row to `timing.csv`.
@@ -67,15 +74,16 @@ impl MetricsWriter {
     /// # Errors
     /// As [`MetricsWriter::write`].
     pub fn write_timing(&mut self, row: &Row) -> Result<()> {
-        self.timing.write(row, None)
+        self.timing.write(row, None).map(drop)
     }
 
-    /// Puts `metrics.csv` on the disk and returns its length in bytes, for a checkpoint.
+    /// Puts `metrics.csv` on the disk and returns what was written to it, for a checkpoint.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk refuses.
-    pub fn sync(&mut self) -> Result<u64> {
-        self.metrics.sync()
+    pub fn sync(&mut self) -> Result<Seal> {
+        self.metrics.sync()?;
+        Ok(self.sealing.seal())
     }
 }
 
@@ -109,7 +117,8 @@ impl Csv {
         Ok(Self { path, file, columns: owned(columns) })
     }
 
-    fn write(&mut self, row: &Row, half: Option<&str>) -> Result<()> {
+    /// Writes a row; its line.
+    fn write(&mut self, row: &Row, half: Option<&str>) -> Result<String> {
         if let Some((name, _)) =
             row.iter().find(|(name, _)| !self.columns.iter().any(|c| c == name))
         {
@@ -125,7 +134,8 @@ impl Csv {
         if let Some(point) = half {
             fault::point(point);
         }
-        self.append(second)
+        self.append(second)?;
+        Ok(line)
     }
 
     /// Unbuffered: what a row says is in the file when the call returns.
@@ -133,9 +143,8 @@ impl Csv {
         self.file.write_all(bytes).map_err(Error::io("cannot write", &self.path))
     }
 
-    fn sync(&mut self) -> Result<u64> {
-        let len = self.file.sync_all().and_then(|()| self.file.metadata());
-        Ok(len.map_err(Error::io("cannot flush", &self.path))?.len())
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_all().map_err(Error::io("cannot flush", &self.path))
     }
 }
 

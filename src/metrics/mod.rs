@@ -4,11 +4,13 @@
 //! with the same bytes; clock times go to `timing.csv`.
 
 mod csv;
+mod seal;
 mod tensorboard;
 
 use std::collections::BTreeMap;
 
 pub use self::csv::{MetricsWriter, Table, read_csv};
+pub use seal::Seal;
 pub use tensorboard::EventWriter;
 
 /// Named numbers of one moment of a run.

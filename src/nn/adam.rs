@@ -86,7 +86,8 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// An optimiser of `params` with zero moments.
+    /// An optimiser of `params` with zero moments, through the implementation that they were made
+    /// for ([`Params::ops`]).
     ///
     /// `weight_decay[l]` is added, times the weight, to the gradient of the weights `l{l}.w` (L2
     /// regularisation, as MBPO has it; biases do not decay); empty means none.
@@ -97,6 +98,7 @@ impl Adam {
         config.validate()?;
         let (theta, n) = (params.var(), params.len());
         let moments = match theta.dtype() {
+            _ if params.ops() == Ops::Plain => plain_zeros(params)?,
             DType::F32 if theta.device().is_cpu() => Moments::F32(vec![0.0; n], vec![0.0; n]),
             DType::F64 if theta.device().is_cpu() => Moments::F64(vec![0.0; n], vec![0.0; n]),
             _ => plain_zeros(params)?,
@@ -105,15 +107,13 @@ impl Adam {
         Ok(Self { params: params.clone(), config: config.clone(), segments, moments, steps: 0 })
     }
 
-    /// The same optimiser through the implementation `ops`; its moments start anew.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] when memory runs out.
-    pub fn with_ops(mut self, ops: Ops) -> Result<Self> {
-        if ops == Ops::Plain {
-            self.moments = plain_zeros(&self.params)?;
+    /// Which implementation runs: plain candle operations also where there is no fused one.
+    #[must_use]
+    pub fn ops(&self) -> Ops {
+        match self.moments {
+            Moments::Plain(..) => Ops::Plain,
+            _ => Ops::Fused,
         }
-        Ok(self)
     }
 
     /// The flat gradient of its parameters in `grads`.

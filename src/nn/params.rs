@@ -12,7 +12,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Storage, Tensor, Var};
 use super::kernel;
 use super::optimiser::joined;
 use crate::error::{Error, Result};
-use crate::shape::{Spec, to_f64};
+use crate::shape::{Ops, Spec, to_f64};
 
 /// Where one named parameter lies in the flat tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Params {
     var: Var,
     layout: Arc<BTreeMap<String, Slot>>,
     tracked: bool,
+    ops: Ops,
     /// How often the numbers were changed; shared with every view of them.
     writes: Arc<AtomicU64>,
 }
@@ -74,7 +75,8 @@ impl Params {
         // The tensor is fresh, so that no other tensor shares the variable's storage.
         let len = flat.len();
         let var = Var::from_tensor(&spec.tensor(&flat, len)?)?;
-        Ok(Self { var, layout: Arc::new(layout), tracked: true, writes: Arc::default() })
+        let (layout, writes) = (Arc::new(layout), Arc::default());
+        Ok(Self { var, layout, tracked: true, ops: spec.ops, writes })
     }
 
     /// The flat tensor `[P]`; detached when frozen.
@@ -132,6 +134,12 @@ impl Params {
         self.tracked
     }
 
+    /// Which implementation they were made for; their optimiser follows it.
+    #[must_use]
+    pub fn ops(&self) -> Ops {
+        self.ops
+    }
+
     /// The same numbers, still shared, without gradients.
     #[must_use]
     pub fn frozen(&self) -> Self {
@@ -146,7 +154,7 @@ impl Params {
         // `Var::from_tensor` copies a plain tensor, but hands a variable back as it is: online and
         // target network would be one.
         let var = Var::from_tensor(&self.var.as_detached_tensor())?;
-        Ok(Self { var, layout: self.layout.clone(), tracked: true, writes: Arc::default() })
+        Ok(Self { var, tracked: true, writes: Arc::default(), ..self.clone() })
     }
 
     /// How often the numbers were changed since they were made. A graph reads them as they are when

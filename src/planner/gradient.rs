@@ -28,10 +28,10 @@ use super::population::{Around, Sizes, each, gaussian, of_start, weighted_mean};
 use super::weights::{self, Weighted};
 use super::{MemberChoice, Plan, Planner, Problem, SamplesConfig};
 use crate::check;
-use crate::env::native::ops::clip;
 use crate::error::{Error, Result};
 use crate::nn::{Adam, AdamConfig, Params};
 use crate::objective::Actions;
+use crate::ops::clip;
 use crate::rng::Key;
 use crate::shape::{scalar, to_f64};
 

@@ -7,19 +7,24 @@ mod bias;
 mod columns;
 mod episodes;
 mod evaluate;
+mod folder;
 mod model_bias;
+mod repair;
 mod run;
 
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
 use columns::{columns, eval_failure_column, failure_column, timing_columns};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
+use folder::{VERSIONS, check_identity, check_versions, load, lock, refuse_lost};
+pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
+pub use repair::{Keep, Repaired, repair};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,38 +47,6 @@ use crate::shape::Spec;
 /// Makes fresh environments: one to train in, more to evaluate in.
 pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
 
-/// The agent of a run's newest checkpoint, without its buffers; `None` before the first. The run
-/// itself is left alone, so it may go on meanwhile. Another simulator than the run's is warned of.
-///
-/// # Errors
-/// As [`Trainer::open`], but for another simulator.
-pub fn saved_agent(
-    config: &RunConfig,
-    hybrid: Hybrid,
-    make: &EnvFactory,
-    folder: &Path,
-    identity: &str,
-    spec: &Spec,
-) -> Result<Option<Agent>> {
-    let Some(loaded) = CheckpointDir::new(checkpoint_folder(folder)).load_latest()? else {
-        return Ok(None);
-    };
-    check_identity(&loaded, identity, folder)?;
-    let env = make()?;
-    if let Some((then, now)) = other_versions(&loaded, env.as_ref())? {
-        let name = &env.info().name;
-        tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
-    }
-    let mut agent = Agent::new(hybrid, env.info(), env.known(), &Rng::new(config.seed), spec)?;
-    load(&mut agent, &loaded)?;
-    Ok(Some(agent))
-}
-
-fn load(agent: &mut Agent, loaded: &Loaded) -> Result<()> {
-    agent.load_tensors(&loaded.tensors)?;
-    agent.load_state(&loaded.states)
-}
-
 /// The running episode, beside the simulator's own state.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Episode {
@@ -83,11 +56,11 @@ struct Episode {
     simulator: Option<Vec<f64>>,
 }
 
+/// The state of a checkpoint that says what repairs dropped.
+const LOST: &str = "lost";
+
 /// The state of a checkpoint that was saved in the middle of an evaluation.
 const DUE: &str = "evaluation_due";
-
-/// The state of a checkpoint that says what its environment was simulated by.
-const VERSIONS: &str = "env_versions";
 
 /// One run: an agent, its environment and its folder.
 pub struct Trainer {
@@ -109,6 +82,8 @@ pub struct Trainer {
     checkpoints: CheckpointDir,
     saved_at: Option<u64>,
     warned: bool,
+    /// What repairs dropped: the run is not what its settings alone say.
+    lost: Vec<String>,
     // Held for as long as the run is open; the system lets go of it when the process ends.
     _lock: File,
 }
@@ -137,15 +112,18 @@ impl Trainer {
         let agent = Agent::new(hybrid, &info, env.known(), &root.fork("agent"), spec)?;
         let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
         let found = checkpoints.load_latest()?;
-        if let Some(loaded) = &found {
-            check_identity(loaded, identity, folder)?;
-            check_versions(loaded, env.as_ref(), folder)?;
+        match &found {
+            Some(loaded) => {
+                check_identity(loaded, identity, folder)?;
+                check_versions(loaded, env.as_ref(), folder)?;
+            }
+            None => refuse_lost(folder)?,
         }
         let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let timing = timing_columns();
         let metrics = match &found {
-            Some(loaded) => MetricsWriter::resume(folder, &columns, &timing, loaded.metrics_len)?,
+            Some(loaded) => MetricsWriter::resume(folder, &columns, &timing, &loaded.metrics)?,
             None => MetricsWriter::create(folder, &columns, &timing)?,
         };
         let resumed = found.as_ref().map(|loaded| loaded.step);
@@ -167,12 +145,19 @@ impl Trainer {
             checkpoints,
             saved_at: None,
             warned: false,
+            lost: Vec::new(),
             _lock: lock,
             config,
         };
-        match found {
+        match found.filter(|loaded| loaded.step > 0) {
             Some(loaded) => run.restore(loaded)?,
-            None => run.start_episode()?,
+            // At step 0 nothing was done that could be gone on with.
+            None => {
+                run.start_episode()?;
+                // Before the first row: rows without a checkpoint are those of a run that lost it.
+                run.save()?;
+                run.watch = Stopwatch::default();
+            }
         }
         Ok(run)
     }
@@ -361,6 +346,9 @@ impl Trainer {
         strings.insert("episode".into(), json(&self.episode)?);
         strings.insert("log".into(), json(&self.log)?);
         strings.insert("eval_return".into(), json(&self.eval_return)?);
+        if !self.lost.is_empty() {
+            strings.insert(LOST.into(), json(&self.lost)?);
+        }
         if self.due {
             strings.insert(DUE.into(), json(&self.due)?);
         }
@@ -384,8 +372,9 @@ impl Trainer {
                     format!("the checkpoint of env step {at}"),
                 )?;
             }
-            let snapshot = Snapshot { tensors, states: strings, buffers };
-            checkpoints.save(&snapshot, at, metrics.sync()?, identity)
+            let (parts, foreign) = (by_part(tensors), agent.foreign.clone());
+            let snapshot = Snapshot { parts, states: strings, buffers, foreign };
+            checkpoints.save(&snapshot, at, &metrics.sync()?, identity)
         })?;
         self.saved_at = Some(at);
         Ok(())
@@ -403,6 +392,9 @@ impl Trainer {
         self.log = from_json("log", &loaded.states)?;
         self.eval_return = from_json("eval_return", &loaded.states)?;
         self.due = loaded.states.contains_key(DUE);
+        if loaded.states.contains_key(LOST) {
+            self.lost = from_json(LOST, &loaded.states)?;
+        }
         let state: RngState = from_json("rng.env", &loaded.states)?;
         self.env_rng = Rng::from_state(&state);
         match (&self.episode.simulator, self.env.as_simulator()) {
@@ -431,63 +423,6 @@ fn timing_row(env_steps: u64, booked: impl Fn(Phase) -> f64, total: f64) -> Numb
     row
 }
 
-/// Takes the run's folder for this process alone: two would tear each other's files.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("LOCK");
-    let file = File::create(&path).map_err(Error::io("cannot create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let problem = "another process is running this very run: wait for it, or stop it";
-            Err(Error::checkpoint(folder, problem))
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io("cannot lock", path)(source)),
-    }
-}
-
 fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
-}
-
-fn check_identity(loaded: &Loaded, identity: &str, folder: &Path) -> Result<()> {
-    if loaded.config_hash == identity {
-        return Ok(());
-    }
-    let problem = format!(
-        "it was written with other settings (identity {}, now {identity}): resume with the run's \
-         own config.toml, or start a new run",
-        loaded.config_hash
-    );
-    Err(Error::checkpoint(checkpoint_folder(folder), problem))
-}
-
-/// What the environment was simulated by and is now, where they differ.
-fn other_versions(loaded: &Loaded, env: &dyn Env) -> Result<Option<(String, String)>> {
-    if !loaded.states.contains_key(VERSIONS) {
-        return Ok(None);
-    }
-    let (then, now): (BTreeMap<String, String>, _) =
-        (from_json(VERSIONS, &loaded.states)?, env.versions());
-    let list = |versions: &BTreeMap<String, String>| {
-        let each = versions.iter().map(|(name, version)| format!("{name} {version}"));
-        each.collect::<Vec<_>>().join(", ")
-    };
-    Ok((then != now).then(|| (list(&then), list(&now))))
-}
-
-/// Refuses to go on with another simulator: its trajectories are others.
-fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
-    let Some((then, now)) = other_versions(loaded, env)? else { return Ok(()) };
-    let problem = format!(
-        "environment `{}` was simulated by {then}, here it is by {now}: resume with the former, or \
-         start a new run",
-        env.info().name
-    );
-    Err(Error::checkpoint(checkpoint_folder(folder), problem))
-}
-
-/// The folder of a run's checkpoints.
-#[must_use]
-pub fn checkpoint_folder(run: &Path) -> PathBuf {
-    run.join("ckpt")
 }

@@ -28,7 +28,7 @@ impl Wreck {
             Some(name.split_once('.')?.1.to_owned())
         });
         let metrics = std::fs::read(run.file("metrics.csv")).unwrap();
-        let saved = run.newest_manifest().map(|path| manifest(&path)["metrics_len"].as_u64());
+        let saved = run.newest_manifest().map(|path| manifest(&path)["metrics"]["bytes"].as_u64());
         Self {
             temporary: temporary.collect(),
             half_row: metrics.last() != Some(&b'\n'),

@@ -120,11 +120,12 @@ impl Small {
         let manifest = manifest(&self.newest_manifest().expect("a checkpoint"));
         let ckpt = self.file("ckpt");
         let hash = |blob: &serde_json::Value| blob["hash"].as_str().unwrap().to_owned();
-        let tensors = format!("tensors/{}.safetensors", hash(&manifest["tensors"]));
+        let parts = manifest["parts"].as_object().unwrap().values();
+        let tensors = parts.map(|blob| format!("tensors/{}.safetensors", hash(blob)));
         let buffers = manifest["buffers"].as_object().unwrap().values();
         let chunks = buffers.flat_map(|buffer| buffer["chunks"].as_array().unwrap());
         let chunks = chunks.map(|chunk| format!("chunks/{}.chunk", hash(chunk)));
-        chunks.chain([tensors]).map(|name| ckpt.join(name)).collect()
+        chunks.chain(tensors).map(|name| ckpt.join(name)).collect()
     }
 
     /// What must be byte-equal: `metrics.csv` and the newest checkpoint, by the name in the folder.
@@ -192,10 +193,11 @@ fn reference_on(
     Arc::clone(all.entry((env, algo, steps)).or_insert_with(make))
 }
 
-/// The JSON of a manifest.
+/// The body of a manifest.
 pub fn manifest(path: &Path) -> serde_json::Value {
-    let text = std::fs::read_to_string(path).unwrap();
-    serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    manifest["body"].take()
 }
 
 /// The files of a folder by name; none if it is not there.

@@ -41,14 +41,14 @@ def newest(run):
     manifests = sorted(run.glob("ckpt/manifest-*.json")) if run else []
     if not manifests:
         return None
-    return manifests[-1], json.loads(manifests[-1].read_text().split("\n", 1)[1])
+    return manifests[-1], json.loads(manifests[-1].read_text())["body"]
 
 
 def result(run):
     """What must be byte-equal, by its name in the run folder."""
     path, manifest = newest(run)
     names = ["metrics.csv", f"ckpt/{path.name}"]
-    names.append(f"ckpt/tensors/{manifest['tensors']['hash']}.safetensors")
+    names += [f"ckpt/tensors/{part['hash']}.safetensors" for part in manifest["parts"].values()]
     for buffer in manifest["buffers"].values():
         names += [f"ckpt/chunks/{chunk['hash']}.chunk" for chunk in buffer["chunks"]]
     return {name: (run / name).read_bytes() for name in names}
@@ -80,7 +80,7 @@ def state_after(run):
     words = [f"checkpoint of step {found[1]['step']}" if found else "no checkpoint"]
     if not metrics.endswith(b"\n"):
         words.append("half a row")
-    beyond = metrics[found[1]["metrics_len"]:].count(b"\n") if found else 0
+    beyond = metrics[found[1]["metrics"]["bytes"]:].count(b"\n") if found else 0
     words.append(f"{beyond} rows after it")
     unfinished = sorted(path.suffixes[-2] for path in run.glob("ckpt/**/*.tmp"))
     if unfinished:

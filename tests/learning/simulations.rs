@@ -95,7 +95,7 @@ fn an_evaluation_that_is_stopped_is_made_again_after_the_resumption() {
             let saved = |at: &TempDir| {
                 let folder = CheckpointDir::new(checkpoint_folder(at.path()));
                 let newest = folder.load_latest().unwrap().unwrap();
-                (newest.step, newest.metrics_len, newest.states)
+                (newest.step, newest.metrics, newest.states)
             };
             assert_eq!(saved(&folder), saved(&whole));
         }

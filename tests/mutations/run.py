@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """Breaks the core on purpose, one mutation of mutations.toml at a time, and runs the test that must notice.
 
-    python3 tests/mutations/run.py [--only NAME ...] [--jobs N] [--work DIR] [--write]
+    python3 tests/mutations/run.py [--only NAME ...] [--stale] [--jobs N] [--work DIR] [--write]
 
 The tree is copied to a temporary folder (or to DIR, which is kept) and built there; the checkout is
 only read. Every named test must pass before anything is broken. A mutation is caught when that very
 test fails; one that does not compile, or that no longer matches the source, counts as an error.
-The exit code is 0 only if every mutation was caught. `--write` puts the table into README.md.
+The exit code is 0 only if every mutation was caught. `--write` puts each row into README.md as soon as it
+is known, `--stale` leaves out the rows that README.md has for the present source: together they may be
+killed and started again until nothing is left. The replay runs at the lowest priority.
 """
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,11 +27,12 @@ import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Test binaries: the package and the selection of `cargo test`, and the folder they run in.
+# Test binaries: the package and the selection of `cargo test`, the folder they run in, and where the
+# modules of their tests lie.
 BINARIES = {
-    "lib": (["-p", "hstep", "--lib"], "."),
-    "it": (["-p", "hstep", "--test", "it"], "."),
-    "cli": (["-p", "hstep-experiments", "--test", "cli"], "experiments"),
+    "lib": (["-p", "hstep", "--lib"], ".", "src"),
+    "it": (["-p", "hstep", "--test", "it"], ".", "tests"),
+    "cli": (["-p", "hstep-experiments", "--test", "cli"], "experiments", "tests/cli"),
 }
 # hstep itself is rebuilt for every mutation: quickly rather than well. Its dependencies are not.
 QUICK = [
@@ -44,13 +49,17 @@ The core broken on purpose, one place at a time, and the test that notices. Repl
 
 The command copies the tree to a temporary folder, builds it there, checks that every named test passes,
 and then, for each entry of `mutations.toml`, applies the change, rebuilds, and expects that very test to
-fail. `--only NAME` runs one; `--write` renews the rows of this file, which is generated, for what ran.
+fail. `--only NAME` runs one, `--stale` all that did not run at the present source; `--write` renews the
+rows of this file, which is generated, one by one as they are known, so that a replay that was killed goes
+on with `--stale --write`. `tests/mutations.rs` checks that every entry fits the source and this file the
+entries.
 
-{caught} of {total} are caught. Seconds are rebuild and test together; the last column is the day and the
-commit of the run (`*`: with changes that were not committed).
+{caught} of {total} were caught when they ran last. Seconds are rebuild and test together. `run` is the day
+and the commit (`*`: with changes that were not committed), `source` a hash of the entry, the broken file
+and the file of the test: another hash today, or none, makes a row stale.
 
-| mutation | what is wrong | file | caught by | seconds | run |
-|---|---|---|---|---|---|
+| mutation | what is wrong | file | caught by | seconds | run | source |
+|---|---|---|---|---|---|---|
 """
 # Seconds a single test may take before it counts as hanging.
 LIMIT = 300
@@ -70,9 +79,35 @@ def read_mutations():
     return mutations
 
 
+def test_file(tree, mutation):
+    """Where the test is: the longest part of its path that is a file."""
+    *modules, _ = mutation["caught_by"].split("::")
+    folder = tree / BINARIES[mutation["binary"]][2]
+    for n in range(len(modules), 0, -1):
+        stem = folder.joinpath(*modules[:n])
+        for path in (stem.with_name(stem.name + ".rs"), stem / "mod.rs"):
+            if path.is_file():
+                return path
+    return folder / "mod.rs"
+
+
+def source_of(tree, mutation):
+    """What a row depends on, in short: another hash means that it must run again."""
+    known = hashlib.sha256()
+    for key in ("find", "replace", "binary", "caught_by"):
+        known.update(mutation[key].encode() + b"\0")
+    for path in (tree / mutation["file"], test_file(tree, mutation)):
+        known.update(path.read_bytes() if path.is_file() else b"")
+    return known.hexdigest()[:8]
+
+
 def copy_tree(to):
-    files = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    for name in filter(None, files):
+    files = set(filter(None, git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")))
+    # A tree that was kept may have files that have moved since.
+    for path in list(to.rglob("*.rs")):
+        if str(path.relative_to(to)) not in files:
+            path.unlink()
+    for name in sorted(files):
         source, target = ROOT / name, to / name
         if source.is_file() and not (target.is_file() and target.read_bytes() == source.read_bytes()):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,33 +205,65 @@ def moment():
     return f"{datetime.date.today()} {git('rev-parse', '--short=8', 'HEAD').strip()}{dirty}"
 
 
-def write_readme(mutations, rows, when):
-    """Renews the rows that ran; keeps those of earlier runs for mutations that are still there."""
-    readme = HERE / "README.md"
-    old = readme.read_text().splitlines() if readme.exists() else []
-    table = {line.split(" | ")[0].removeprefix("| "): line for line in old if line.startswith("| ")}
-    for mutation, result, seconds in rows:
-        test = f"`{mutation['caught_by']}`" if result == "caught" else f"**{result.splitlines()[0]}**"
-        cells = [mutation["name"], mutation["why"], f"`{mutation['file']}`", test, f"{seconds:.0f}", when]
-        table[mutation["name"]] = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    lines = [table.get(mutation["name"], f"| {mutation['name']} | **not run yet** |") for mutation in mutations]
-    escaped = sum("**" in line for line in lines)
-    readme.write_text(HEADER.format(total=len(lines), caught=len(lines) - escaped) + "\n".join(lines) + "\n")
+def cell(text):
+    return text.replace("|", "\\|")
+
+
+def read_results():
+    """What README.md knows of each mutation: result, seconds, run, source; none if the test was another."""
+    readme, results = HERE / "README.md", {}
+    for line in readme.read_text().splitlines() if readme.exists() else []:
+        cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+        if line.startswith("| ") and len(cells) == 7:
+            results[cells[0]] = cells[3:]
+    return results
+
+
+def known(results, mutation):
+    row = results.get(mutation["name"])
+    return row if row and (row[0] == f"`{mutation['caught_by']}`" or row[0].startswith("**")) else None
+
+
+def write_readme(mutations, results):
+    """The table in the order of mutations.toml, with what is known of each."""
+    lines = []
+    for mutation in mutations:
+        row = known(results, mutation) or ["**not run yet**", "", "", ""]
+        lines.append([mutation["name"], cell(mutation["why"]), f"`{mutation['file']}`", *row])
+    caught = sum(not line[3].startswith("**") for line in lines)
+    text = HEADER.format(total=len(lines), caught=caught)
+    text += "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    new = HERE / "README.md.tmp"
+    new.write_text(text)
+    new.replace(HERE / "README.md")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", help="only this mutation (may be repeated)")
+    parser.add_argument("--stale", action="store_true", help="only what README.md lacks for the present source")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that cargo may use")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR", help="build here and keep it for the next run")
-    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write each row into README.md")
     args = parser.parse_args()
+    os.nice(19)
+    # An end by a scheduler removes the temporary folder, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     everything = mutations = read_mutations()
     if args.only:
         unknown = set(args.only) - {m["name"] for m in mutations}
         if unknown:
             sys.exit(f"no such mutation: {', '.join(unknown)}")
         mutations = [m for m in mutations if m["name"] in args.only]
+    results = read_results()
+    if args.stale:
+        fresh = {m["name"] for m in mutations if (known(results, m) or [""])[-1] == source_of(ROOT, m)}
+        mutations = [m for m in mutations if m["name"] not in fresh]
+        print(f"{len(mutations)} of {len(everything)} are stale", flush=True)
+    if args.write:
+        write_readme(everything, results)
+    if not mutations:
+        return 0
     # One test binary after the other: switching costs another link.
     mutations = sorted(mutations, key=lambda m: list(BINARIES).index(m["binary"]))
 
@@ -209,13 +276,17 @@ def main():
             sys.exit("\n".join(problems))
         rows = []
         for mutation in mutations:
-            start = time.monotonic()
+            start, source = time.monotonic(), source_of(place.tree, mutation)
             result = attack(place, mutation)
-            rows.append((mutation, result, time.monotonic() - start))
-            print(f"{mutation['name']:<34} {rows[-1][2]:4.0f} s  {mutation['caught_by']}: {result}", flush=True)
-    if args.write:
-        write_readme(everything, rows, when)
-    escaped = [mutation["name"] for mutation, result, _ in rows if result != "caught"]
+            rows.append((mutation, result))
+            seconds = f"{time.monotonic() - start:.0f}"
+            print(f"{mutation['name']:<34} {seconds:>4} s  {mutation['caught_by']}: {result}", flush=True)
+            if args.write:
+                said = f"`{mutation['caught_by']}`" if result == "caught" else f"**{result.splitlines()[0]}**"
+                # Another replay may have written meanwhile.
+                results = read_results() | {mutation["name"]: [cell(said), seconds, when, source]}
+                write_readme(everything, results)
+    escaped = [mutation["name"] for mutation, result in rows if result != "caught"]
     print(f"{len(rows) - len(escaped)} of {len(rows)} caught" + "".join(f"\nNOT caught: {n}" for n in escaped))
     return 1 if escaped else 0
 

@@ -9,24 +9,37 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use hstep::Error;
-use hstep::checkpoint::{CheckpointDir, Snapshot};
+use hstep::checkpoint::{CheckpointDir, Foreign, Snapshot, Tensors};
+use hstep::metrics::Seal;
 use hstep::replay::{Replay, TransitionRow};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::replay::{filled, push};
 
+/// What `metrics.csv` was; nobody looks at the file here.
+fn seal(bytes: u64) -> Seal {
+    Seal { bytes, ..Seal::default() }
+}
+
 fn tensor(numbers: &[f64], dtype: DType) -> Tensor {
     Tensor::new(numbers, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
 fn snapshot<'a>(numbers: &[f64], buffers: &[(&str, &'a Replay)]) -> Snapshot<'a> {
-    let tensors = [
-        ("policy/w".to_owned(), tensor(numbers, DType::F32)),
-        ("log_alpha".to_owned(), Tensor::new(0.25f64, &Device::Cpu).unwrap()),
+    let one = |name: &str, tensor| Tensors::from([(name.to_owned(), tensor)]);
+    let alpha = Tensor::new(0.25f64, &Device::Cpu).unwrap();
+    let parts = [
+        ("policy".to_owned(), one("policy/w", tensor(numbers, DType::F32))),
+        ("temperature".to_owned(), one("log_alpha", alpha)),
     ];
+    let mine = Foreign {
+        states: [("any".to_owned(), "\u{1} not JSON {".to_owned())].into(),
+        tensors: one("w", tensor(&[0.5], DType::F64)),
+    };
     Snapshot {
-        tensors: tensors.into(),
+        parts: parts.into(),
+        foreign: [("mine".to_owned(), mine)].into(),
         states: [("rng".to_owned(), r#"{"word":"é\n"}"#.to_owned())].into(),
         buffers: buffers.iter().map(|&(name, replay)| (name.to_owned(), replay)).collect(),
     }
@@ -36,7 +49,7 @@ fn snapshot<'a>(numbers: &[f64], buffers: &[(&str, &'a Replay)]) -> Snapshot<'a>
 fn small() -> (TempDir, CheckpointDir) {
     let folder = TempDir::new().unwrap();
     let dir = CheckpointDir::new(folder.path().join("ckpt"));
-    dir.save(&snapshot(&[1.0], &[("real", &filled(3, 0..4))]), 10, 99, "cafe").unwrap();
+    dir.save(&snapshot(&[1.0], &[("real", &filled(3, 0..4))]), 10, &seal(99), "cafe").unwrap();
     (folder, dir)
 }
 
@@ -56,12 +69,6 @@ fn tree(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 fn names(path: &Path) -> BTreeSet<String> {
     tree(path).keys().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect()
-}
-
-fn only_file(folder: &Path) -> PathBuf {
-    let files = tree(folder);
-    assert_eq!(files.len(), 1);
-    files.into_keys().next().unwrap()
 }
 
 fn problem(dir: &CheckpointDir) -> String {
@@ -89,31 +96,34 @@ proptest! {
         let wide: Vec<f64> = numbers.iter().map(|&x| f64::from(x)).collect();
         let mut saved = snapshot(&wide, &[("real", &real), ("model", &model)]);
         saved.states.insert("any".into(), state);
-        dir.save(&saved, step, 17, "cafe").unwrap();
+        dir.save(&saved, step, &seal(17), "cafe").unwrap();
 
         let loaded = dir.load_latest().unwrap().unwrap();
-        prop_assert_eq!((loaded.step, loaded.metrics_len), (step, 17));
+        prop_assert_eq!((loaded.step, &loaded.metrics), (step, &seal(17)));
         prop_assert_eq!(loaded.config_hash.as_str(), "cafe");
         prop_assert_eq!(&loaded.states, &saved.states);
         prop_assert_eq!(&loaded.buffers["real"], &real);
         prop_assert_eq!(&loaded.buffers["model"], &model);
         prop_assert!(loaded.warnings.is_empty());
-        prop_assert!(loaded.tensors.keys().eq(saved.tensors.keys()));
+        prop_assert!(loaded.parts.keys().eq(saved.parts.keys()));
+        prop_assert_eq!(&loaded.foreign["mine"].states, &saved.foreign["mine"].states);
+        prop_assert_eq!(loaded.foreign["mine"].tensors["w"].to_vec1::<f64>().unwrap(), [0.5]);
         let bits = |t: &Tensor| -> Vec<u32> {
             t.to_vec1::<f32>().unwrap().iter().map(|x| x.to_bits()).collect()
         };
-        prop_assert_eq!(bits(&loaded.tensors["policy/w"]), bits(&saved.tensors["policy/w"]));
-        let alpha = &loaded.tensors["log_alpha"];
+        prop_assert_eq!(bits(&loaded.parts["policy"]["policy/w"]), bits(&saved.parts["policy"]["policy/w"]));
+        let alpha = &loaded.parts["temperature"]["log_alpha"];
         prop_assert_eq!((alpha.dims().len(), alpha.to_scalar::<f64>().unwrap()), (0, 0.25));
 
         // Saving what was loaded gives the same bytes.
         let copy = TempDir::new().unwrap();
         let again = Snapshot {
-            tensors: loaded.tensors,
+            parts: loaded.parts,
             states: loaded.states,
+            foreign: loaded.foreign,
             buffers: loaded.buffers.iter().map(|(name, b)| (name.clone(), b)).collect(),
         };
-        CheckpointDir::new(copy.path()).save(&again, step, 17, "cafe").unwrap();
+        CheckpointDir::new(copy.path()).save(&again, step, &seal(17), "cafe").unwrap();
         let (a, b) = (tree(folder.path()), tree(copy.path()));
         prop_assert!(a.values().eq(b.values()));
         prop_assert_eq!(names(folder.path()), names(copy.path()));
@@ -137,7 +147,7 @@ fn only_changed_chunks_are_written() {
     };
     let timed = |what: &str, replay: &Replay, step: u64| {
         let start = Instant::now();
-        dir.save(&snapshot(&[1.0], &[("real", replay)]), step, 0, "").unwrap();
+        dir.save(&snapshot(&[1.0], &[("real", replay)]), step, &seal(0), "").unwrap();
         println!("{what}: {:.3} s", start.elapsed().as_secs_f64());
         chunks()
     };
@@ -180,12 +190,14 @@ fn the_last_two_are_kept_and_stale_files_go() {
     }
     for step in [20, 30, 40] {
         push(&mut replay, step);
-        dir.save(&snapshot(&[step as f64], &[("real", &replay)]), step as u64, 0, "").unwrap();
+        dir.save(&snapshot(&[step as f64], &[("real", &replay)]), step as u64, &seal(0), "")
+            .unwrap();
     }
     let steps: Vec<bool> = [10, 20, 30, 40].map(|s| dir.manifest_path(s).exists()).into();
     assert_eq!(steps, [false, false, true, true]);
     assert_eq!(names(&ckpt.join("chunks")).len(), 2);
-    assert_eq!(names(&ckpt.join("tensors")).len(), 2);
+    // The policy of each, and what both share: the temperature and what is foreign.
+    assert_eq!(names(&ckpt.join("tensors")).len(), 4);
     assert!(stale.iter().all(|name| !ckpt.join(name).exists()));
     assert!(ckpt.join("note.txt").exists(), "only own files are removed");
 }
@@ -194,8 +206,8 @@ fn the_last_two_are_kept_and_stale_files_go() {
 fn a_garbled_checkpoint_gives_way_to_the_previous_one() {
     let (_folder, dir) = small();
     let ten = filled(3, 0..4);
-    dir.save(&snapshot(&[2.0], &[("real", &filled(3, 0..9))]), 20, 0, "").unwrap();
-    fs::write(dir.manifest_path(20), "hstep-manifest 1").unwrap();
+    dir.save(&snapshot(&[2.0], &[("real", &filled(3, 0..9))]), 20, &seal(0), "").unwrap();
+    fs::write(dir.manifest_path(20), "{\"format\": \"hstep-").unwrap();
     let loaded = dir.load_latest().unwrap().unwrap();
     assert_eq!((loaded.step, &loaded.buffers["real"]), (10, &ten));
     let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
@@ -203,12 +215,12 @@ fn a_garbled_checkpoint_gives_way_to_the_previous_one() {
     assert!(warning.ends_with("going on from step 10 instead"), "{warning}");
 
     // The next checkpoint keeps the whole one as its previous, not the garbled one.
-    dir.save(&snapshot(&[3.0], &[("real", &ten)]), 30, 0, "").unwrap();
+    dir.save(&snapshot(&[3.0], &[("real", &ten)]), 30, &seal(0), "").unwrap();
     let there = [10, 20, 30].map(|step| dir.manifest_path(step).exists());
     assert_eq!(there, [true, false, true]);
 
     // A missing chunk counts as garbled too.
-    dir.save(&snapshot(&[4.0], &[("real", &filled(3, 0..7))]), 40, 0, "").unwrap();
+    dir.save(&snapshot(&[4.0], &[("real", &filled(3, 0..7))]), 40, &seal(0), "").unwrap();
     let chunks = names(&dir.manifest_path(0).with_file_name("chunks"));
     let thirty = fs::read_to_string(dir.manifest_path(30)).unwrap();
     let new = chunks.iter().find(|name| !thirty.contains(name.trim_end_matches(".chunk"))).unwrap();
@@ -217,7 +229,7 @@ fn a_garbled_checkpoint_gives_way_to_the_previous_one() {
     assert!(loaded.step == 30 && loaded.warnings[0].contains("is missing"));
 
     // A run that goes on from there and saves earlier than the lost step gives that future up.
-    dir.save(&snapshot(&[5.0], &[("real", &ten)]), 35, 0, "").unwrap();
+    dir.save(&snapshot(&[5.0], &[("real", &ten)]), 35, &seal(0), "").unwrap();
     let loaded = dir.load_latest().unwrap().unwrap();
     assert!(loaded.step == 35 && loaded.warnings.is_empty());
     assert!(dir.manifest_path(30).exists() && !dir.manifest_path(40).exists());
@@ -226,9 +238,7 @@ fn a_garbled_checkpoint_gives_way_to_the_previous_one() {
 /// For each of the three kinds of files, every damaged version of its bytes must be an error.
 fn damaged(damage: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
     let (_folder, dir) = small();
-    let chunk = only_file(&dir.manifest_path(0).with_file_name("chunks"));
-    let tensors = only_file(&dir.manifest_path(0).with_file_name("tensors"));
-    for path in [dir.manifest_path(10), chunk, tensors] {
+    for path in tree(dir.manifest_path(10).parent().unwrap()).into_keys() {
         let good = fs::read(&path).unwrap();
         for bad in damage(&good) {
             // In place: some file systems flush a file that is emptied and written anew.
@@ -266,14 +276,20 @@ fn a_flip_of_any_bit_is_an_error() {
 #[test]
 fn other_versions_are_named_and_not_passed_over() {
     let (_folder, dir) = small();
-    dir.save(&snapshot(&[2.0], &[("real", &filled(3, 0..9))]), 20, 0, "").unwrap();
+    dir.save(&snapshot(&[2.0], &[("real", &filled(3, 0..9))]), 20, &seal(0), "").unwrap();
     let path = dir.manifest_path(20);
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("hstep-manifest 1 ", "hstep-manifest 2 ", 1)).unwrap();
-    let error = dir.load_latest().unwrap_err().to_string();
-    let expected = "manifest-000000000020.json: has format version 2, this build of hstep reads \
-                    version 1: use the build that wrote it";
-    assert!(error.contains(expected), "{error}");
+    let newer = text.replacen("\"version\": 2", "\"version\": 3", 1);
+    let older = "hstep-manifest 1 3 1e60a960f2fa1a0e9a5cd6f0c9c9f5a3\n{}\n".to_owned();
+    for (version, text) in [(3, newer), (1, older)] {
+        fs::write(&path, text).unwrap();
+        let error = dir.load_latest().unwrap_err().to_string();
+        let expected = format!(
+            "manifest-000000000020.json: has format version {version}, this build of hstep reads \
+             version 2: use the build that wrote it (`meta.json` names its commit), or start"
+        );
+        assert!(error.contains(&expected), "{error}");
+    }
     fs::write(&path, text).unwrap();
 
     for path in tree(&path.with_file_name("chunks")).into_keys() {
@@ -285,66 +301,18 @@ fn other_versions_are_named_and_not_passed_over() {
     assert!(error.contains(".chunk: has format version 7, this build"), "{error}");
 }
 
-/// The manifest of step 10 with an edited body, under a first line that fits it.
+/// The manifest of step 10 with an edited body, under a checksum that fits it.
 fn resigned(dir: &CheckpointDir, edit: impl Fn(&str) -> String) -> String {
-    let text = fs::read_to_string(dir.manifest_path(10)).unwrap();
-    let body = edit(text.split_once('\n').unwrap().1);
-    let (high, low) = (xxh64(body.as_bytes(), 0), xxh64(body.as_bytes(), 1));
-    format!("hstep-manifest 1 {} {high:016x}{low:016x}\n{body}", body.len())
-}
-
-/// XXH64 once more, word by word from its specification: checksums that fit forged contents.
-fn xxh64(data: &[u8], seed: u64) -> u64 {
-    const P: [u64; 5] = [
-        11_400_714_785_074_694_791,
-        14_029_467_366_897_019_727,
-        1_609_587_929_392_839_161,
-        9_650_029_242_287_828_579,
-        2_870_177_450_012_600_261,
-    ];
-    let word = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap());
-    let round = |acc: u64, w: u64| {
-        acc.wrapping_add(w.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0])
-    };
-    let (mut at, mut h) = (0, seed.wrapping_add(P[4]));
-    if data.len() >= 32 {
-        let mut acc = [
-            seed.wrapping_add(P[0]).wrapping_add(P[1]),
-            seed.wrapping_add(P[1]),
-            seed,
-            seed.wrapping_sub(P[0]),
-        ];
-        while at + 32 <= data.len() {
-            for (i, a) in acc.iter_mut().enumerate() {
-                *a = round(*a, word(at + 8 * i));
-            }
-            at += 32;
-        }
-        h = [1, 7, 12, 18]
-            .iter()
-            .zip(acc)
-            .fold(0, |h: u64, (&r, a)| h.wrapping_add(a.rotate_left(r)));
-        for a in acc {
-            h = (h ^ round(0, a)).wrapping_mul(P[0]).wrapping_add(P[3]);
-        }
+    let text = edit(&fs::read_to_string(dir.manifest_path(10)).unwrap());
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // As any JSON tool would: the body's keys are sorted already.
+    let body = serde_json::to_vec(&manifest["body"]).unwrap();
+    let checksum = format!("{:032x}", twox_hash::XxHash3_128::oneshot(&body));
+    if manifest["checksum"] == checksum.as_str() {
+        return text;
     }
-    h = h.wrapping_add(data.len() as u64);
-    while at + 8 <= data.len() {
-        h = (h ^ round(0, word(at))).rotate_left(27).wrapping_mul(P[0]).wrapping_add(P[3]);
-        at += 8;
-    }
-    if at + 4 <= data.len() {
-        let half = u32::from_le_bytes(data[at..at + 4].try_into().unwrap());
-        h = (h ^ u64::from(half).wrapping_mul(P[0])).rotate_left(23);
-        h = h.wrapping_mul(P[1]).wrapping_add(P[2]);
-        at += 4;
-    }
-    for &byte in &data[at..] {
-        h = (h ^ u64::from(byte).wrapping_mul(P[4])).rotate_left(11).wrapping_mul(P[0]);
-    }
-    h = (h ^ (h >> 33)).wrapping_mul(P[1]);
-    h = (h ^ (h >> 29)).wrapping_mul(P[2]);
-    h ^ (h >> 32)
+    manifest["checksum"] = checksum.into();
+    serde_json::to_string_pretty(&manifest).unwrap()
 }
 
 /// Lengths that would take terabytes, under checksums that fit: refused before anything of that
@@ -356,13 +324,14 @@ fn forged_lengths_allocate_nothing() {
     let good = resigned(&dir, str::to_owned);
     assert_eq!(good, fs::read_to_string(&path).unwrap(), "the test signs as the library does");
     let huge = 1u64 << 60;
+    let width = |n: u64| format!("\"width\": {n}\n");
     let forgeries: [(String, String, &str); 7] = [
         ("\"len\": 3".into(), "\"len\": 0".into(), "geometry of buffer `real`"),
         ("\"len\": 3".into(), format!("\"len\": {huge}"), "geometry of buffer `real`"),
         ("\"oldest\": 1".into(), format!("\"oldest\": {huge}"), "geometry of buffer `real`"),
         ("\"capacity\": 3".into(), "\"capacity\": 0".into(), "geometry of buffer `real`"),
-        ("        2,".into(), format!("        {huge},"), "geometry of buffer `real`"),
-        ("        2,".into(), "        1000000000,".into(), "expected 24000000100"),
+        (width(2), width(huge), "geometry of buffer `real`"),
+        (width(2), width(1_000_000_000), "expected 24000000"),
         ("\"step\": 10".into(), "\"step\": 11".into(), "is the manifest of step 11, not 10"),
     ];
     for (from, to, expected) in forgeries {
@@ -389,7 +358,7 @@ fn a_folder_that_cannot_be_is_an_io_error() {
     let regular = folder.path().join("regular");
     fs::write(&regular, "a file").unwrap();
     let dir = CheckpointDir::new(regular.join("ckpt"));
-    let error = dir.save(&snapshot(&[1.0], &[]), 1, 0, "").unwrap_err();
+    let error = dir.save(&snapshot(&[1.0], &[]), 1, &seal(0), "").unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&regular)), "{error}");
 }
 
@@ -401,7 +370,8 @@ fn a_failed_save_leaves_the_previous_checkpoint() {
     // A folder in the manifest's place lets everything but the last rename succeed.
     fs::create_dir_all(dir.manifest_path(20).join("x")).unwrap();
     let before = tree(&ckpt);
-    let error = dir.save(&snapshot(&[9.0], &[("real", &filled(3, 0..9))]), 20, 0, "").unwrap_err();
+    let error =
+        dir.save(&snapshot(&[9.0], &[("real", &filled(3, 0..9))]), 20, &seal(0), "").unwrap_err();
     assert!(matches!(error, Error::Io { action: "cannot rename into place", .. }), "{error}");
     assert_eq!(tree(&ckpt), before);
     fs::remove_dir_all(dir.manifest_path(20)).unwrap();
@@ -422,17 +392,18 @@ fn save_three(dir: &CheckpointDir) {
     let mut replay = Replay::new(5, 2, 1).unwrap();
     for step in 1..=3 {
         push(&mut replay, step);
-        dir.save(&snapshot(&[step as f64], &[("real", &replay)]), step as u64, 0, "").unwrap();
+        dir.save(&snapshot(&[step as f64], &[("real", &replay)]), step as u64, &seal(0), "")
+            .unwrap();
     }
 }
 
 #[test]
 fn a_process_aborted_anywhere_leaves_a_whole_checkpoint() {
-    // Each save reaches `chunk-half-written` twice, for its chunk and for its tensors; the fault
-    // strikes in the third save.
+    // Each save reaches `chunk-half-written` twice, for its chunk and for its policy, the first one
+    // for two more parts; the fault strikes in the third save.
     for (name, count, newest, temporary) in [
-        ("chunk-half-written", 5, 2, true),
-        ("chunk-half-written", 6, 2, true),
+        ("chunk-half-written", 7, 2, true),
+        ("chunk-half-written", 8, 2, true),
         ("manifest-half-written", 3, 2, true),
         ("after-temporary-write", 3, 2, true),
         ("before-rename", 3, 2, true),
@@ -461,4 +432,68 @@ fn a_process_aborted_anywhere_leaves_a_whole_checkpoint() {
         save_three(&CheckpointDir::new(undisturbed.path()));
         assert!(tree(folder.path()).values().eq(tree(undisturbed.path()).values()), "{name}");
     }
+}
+
+/// Rows enough for three chunks, in a ring that begins inside the second one.
+fn ring() -> Replay {
+    let mut replay = Replay::new(140_000, 1, 1).unwrap();
+    for i in 0..210_000 {
+        let obs = [i as f32];
+        let (action, reward, cont) = (&[0.5][..], 1.0, 1.0);
+        let row = TransitionRow { obs: &obs, action, reward, next_obs: &obs, cont, state: &[] };
+        replay.push(&row).unwrap();
+    }
+    replay
+}
+
+/// Chunks that did not change belong to both checkpoints: a bit that flips in one takes the replay
+/// of both, by name, and neither the networks nor the other chunks.
+#[test]
+fn a_damaged_chunk_loses_its_rows_and_no_more() {
+    let folder = TempDir::new().unwrap();
+    let dir = CheckpointDir::new(folder.path());
+    let replay = ring();
+    for step in [1, 2] {
+        let saved = snapshot(&[step as f64], &[("real", &replay)]);
+        dir.save(&saved, step, &seal(0), "cafe").unwrap();
+    }
+    assert!(dir.verify().unwrap().iter().all(|found| found.problems.is_empty()));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.manifest_path(2)).unwrap()).unwrap();
+    let chunks = &manifest["body"]["buffers"]["real"]["chunks"];
+    assert_eq!(chunks.as_array().unwrap().len(), 3);
+    // Where the ring begins, before it, and after it.
+    for (chunk, first) in [(1, 65_536), (0, 0), (2, 131_072)] {
+        let name = format!("{}.chunk", chunks[chunk]["hash"].as_str().unwrap());
+        let path = folder.path().join("chunks").join(&name);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[200] ^= 1;
+        fs::write(&path, &bad).unwrap();
+
+        let message = problem(&dir);
+        let last = (first + 65_535).min(139_999);
+        let rows = format!("buffer `real`, rows {first} to {last} of 140000");
+        for words in [rows.as_str(), &name, "does not match", "step 2 are", "--without-replay"] {
+            assert!(message.contains(words), "`{words}` is not in {message}");
+        }
+        let parts = dir.load_parts().unwrap().unwrap();
+        assert_eq!(parts.parts["policy"]["policy/w"].to_vec1::<f32>().unwrap(), [2.0]);
+        assert!(parts.step == 2 && parts.warnings.is_empty() && parts.buffers.is_empty());
+        let found = dir.verify().unwrap();
+        assert!(found.iter().all(|found| found.problems[0].contains(&name)), "{found:?}");
+
+        let (salvaged, lost) = dir.salvage().unwrap().unwrap();
+        assert!(salvaged.step == 2 && lost.len() == 1 && lost[0].contains(&rows), "{lost:?}");
+        // Rows lie at the place that is their number modulo the capacity.
+        let numbers = (70_000..210_000).filter(|i| !(first..=last).contains(&(i % 140_000)));
+        let left = salvaged.buffers["real"].iter().map(|row| row.obs[0]);
+        assert!(left.eq(numbers.map(|i| i as f32)), "chunk {chunk}");
+        assert_eq!(salvaged.buffers["real"].capacity(), 140_000);
+        // A run that goes on has the rows still: its next save mends the file.
+        let saved = snapshot(&[2.0], &[("real", &replay)]);
+        dir.save(&saved, 2, &seal(0), "cafe").unwrap();
+        assert!(fs::read(&path).unwrap() == good);
+    }
+    assert_eq!(dir.salvage().unwrap().unwrap().0.buffers["real"], replay);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hstep::Error;
-use hstep::metrics::{EventWriter, MetricsWriter, Row, read_csv};
+use hstep::metrics::{EventWriter, MetricsWriter, Row, Seal, read_csv};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -20,8 +20,8 @@ fn create(dir: &TempDir) -> MetricsWriter {
     MetricsWriter::create(dir.path(), &COLUMNS, &TIMING).unwrap()
 }
 
-fn resume(dir: &TempDir, len: u64) -> Result<MetricsWriter, Error> {
-    MetricsWriter::resume(dir.path(), &COLUMNS, &TIMING, len)
+fn resume(dir: &TempDir, seal: &Seal) -> Result<MetricsWriter, Error> {
+    MetricsWriter::resume(dir.path(), &COLUMNS, &TIMING, seal)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn rows_have_fixed_columns_and_empty_cells() {
     let text = fs::read_to_string(dir.path().join("metrics.csv")).unwrap();
     let expected = "env_steps,return,critic/loss\n3,-0.30000000000000004,\n1000000,NaN,1e-7\n";
     assert_eq!(text, expected);
-    assert_eq!(writer.sync().unwrap(), expected.len() as u64);
+    assert_eq!(writer.sync().unwrap().bytes, expected.len() as u64);
     let text = fs::read_to_string(dir.path().join("timing.csv")).unwrap();
     assert_eq!(text, "env_steps,seconds\n,0.25\n");
 
@@ -82,7 +82,7 @@ fn resume_cuts_back_to_the_checkpoint() {
     let path = dir.path().join("metrics.csv");
     let mut writer = create(&dir);
     (0..3).for_each(|i| writer.write(&row(i)).unwrap());
-    let len = writer.sync().unwrap();
+    let seal = writer.sync().unwrap();
     (3..6).for_each(|i| writer.write(&row(i)).unwrap());
     let uninterrupted = fs::read(&path).unwrap();
     writer.write_timing(&Row::from_iter([("seconds", 1.5)])).unwrap();
@@ -93,27 +93,58 @@ fn resume_cuts_back_to_the_checkpoint() {
     fs::write(&timing, fs::read_to_string(&timing).unwrap() + "3,2").unwrap();
     assert_eq!(read_csv(&path).unwrap().rows.len(), 5, "the half row is left out");
 
-    let mut writer = resume(&dir, len).unwrap();
-    assert_eq!(writer.sync().unwrap(), len);
+    let mut writer = resume(&dir, &seal).unwrap();
+    assert_eq!(writer.sync().unwrap(), seal);
     (3..6).for_each(|i| writer.write(&row(i)).unwrap());
     writer.write_timing(&Row::from_iter([("seconds", 3.5)])).unwrap();
     assert_eq!(fs::read(&path).unwrap(), uninterrupted);
     assert_eq!(fs::read_to_string(&timing).unwrap(), "env_steps,seconds\n,1.5\n,3.5\n");
 
-    let refused = |len: u64| match resume(&dir, len).unwrap_err() {
-        Error::Checkpoint { problem, .. } => problem,
-        other => panic!("{other}"),
-    };
-    let size = uninterrupted.len() as u64;
-    let expected = format!("has {size} bytes, the checkpoint was saved with {}", size + 1);
-    assert!(refused(size + 1).starts_with(&expected));
-    assert!(refused(len - 1).contains("no row ends after"));
-    assert!(refused(0).contains("does not start with the columns"));
-    assert_eq!(fs::read(&path).unwrap(), uninterrupted, "a refusal changes nothing");
-    let other = MetricsWriter::resume(dir.path(), &["env_steps"], &TIMING, len).unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), uninterrupted);
+    let other = MetricsWriter::resume(dir.path(), &["env_steps"], &TIMING, &seal).unwrap_err();
     assert!(other.to_string().contains("does not start with the columns `env_steps`"), "{other}");
+}
+
+#[test]
+fn rows_that_changed_since_the_checkpoint_are_named() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("metrics.csv");
+    let mut writer = create(&dir);
+    (0..3).for_each(|i| writer.write(&row(i)).unwrap());
+    let seal = writer.sync().unwrap();
+    writer.write(&row(3)).unwrap();
+    drop(writer);
+    let good = fs::read_to_string(&path).unwrap();
+    let refused = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let problem = match resume(&dir, &seal).unwrap_err() {
+            Error::Checkpoint { problem, .. } => problem,
+            other => panic!("{other}"),
+        };
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "a refusal changes nothing");
+        problem
+    };
+    let row = "line 3 (it begins with `1`) is not as it was written: restore the file";
+    for (from, to) in [("\n1,-0.1", "\n1,-0.9"), ("\n1,-0.1,", "\n1,,"), ("\n1,-0.1", "\n1,-0.12")]
+    {
+        let said = refused(&good.replacen(from, to, 1));
+        assert!(said.starts_with(row), "{said}");
+    }
+    assert!(
+        refused(&good.replacen("\n1,-0.1,\n", "\n", 1)).starts_with("line 3 (it begins with `2`)")
+    );
+    assert!(
+        refused(&good.replacen("return", "reward", 1)).starts_with("line 1 (it begins with `env")
+    );
+    let rows = "has 28 bytes, the checkpoint was saved with";
+    assert!(refused(&good[..28]).starts_with(rows), "{}", refused(&good[..28]));
+    assert!(refused("").starts_with("has 0 bytes"));
+    // What came after the checkpoint is not sealed.
+    fs::write(&path, good.replacen("\n3,", "\n4,", 1)).unwrap();
+    drop(resume(&dir, &seal).unwrap());
     fs::remove_file(&path).unwrap();
-    assert!(refused(len).contains("is missing"));
+    let missing = resume(&dir, &seal).unwrap_err().to_string();
+    assert!(missing.contains("is missing"), "{missing}");
 }
 
 const CRASH_FOLDER: &str = "HSTEP_TEST_METRICS_FOLDER";
@@ -140,9 +171,12 @@ fn a_process_aborted_inside_a_row_leaves_half_of_it() {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.lines().count() == 4 && text.ends_with("\n2,-0"), "{text}");
     assert_eq!(read_csv(&path).unwrap().rows.len(), 2);
-    let len = text.rfind('\n').unwrap() as u64 + 1;
-    resume(&dir, len).unwrap().write(&row(2)).unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), text[..len as usize].to_owned() + "2,-0.2,\n");
+    let undisturbed = TempDir::new().unwrap();
+    let mut writer = create(&undisturbed);
+    (0..2).for_each(|i| writer.write(&row(i)).unwrap());
+    resume(&dir, &writer.sync().unwrap()).unwrap().write(&row(2)).unwrap();
+    let whole = text.rfind('\n').unwrap() + 1;
+    assert_eq!(fs::read_to_string(&path).unwrap(), text[..whole].to_owned() + "2,-0.2,\n");
 }
 
 #[test]

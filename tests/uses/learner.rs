@@ -139,6 +139,11 @@ fn a_gradient_step_is_the_same_through_either_operations() {
     for b in [3, 130, 256] {
         let step = |spec: &Spec| {
             let mut agent = agent_in(spec, 20);
+            // Nothing may fall back on the other operations: the comparison would be with itself.
+            let (parts, ops) = (&agent.parts, spec.ops);
+            assert_eq!(parts.actor.as_ref().unwrap().adam.ops(), ops);
+            assert_eq!(parts.critic().unwrap().adam.ops(), ops);
+            assert_eq!(parts.temperature.as_ref().unwrap().adam.as_ref().unwrap().ops(), ops);
             let batch = super::batch(b, 7);
             let mut log = Log::default();
             for round in 0..2 {
@@ -171,6 +176,24 @@ fn fits_are_counted_from_the_end_of_the_random_steps() {
         let updates = (step + 1).saturating_sub(RANDOM);
         assert_eq!(agent.counters.grad_steps, updates as u64, "updates after step {step}");
     }
+}
+
+#[test]
+fn a_fitted_model_waits_for_rows_where_a_repair_has_dropped_them() {
+    let (mut agent, mut rng) = (agent(), Rng::new(5));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    let mut go_on = |agent: &mut Agent, steps: usize| {
+        for _ in 0..steps {
+            observe(agent, &mut rng);
+            agent.learn(&mut log, &mut watch).unwrap();
+        }
+        agent.counters.fit_steps
+    };
+    assert_eq!(go_on(&mut agent, RANDOM), 1);
+    agent.real.clear();
+    // Due after 4 and 8 rows, and again after 12: a fit needs 10.
+    assert_eq!(go_on(&mut agent, 2 * FIT_EVERY), 1);
+    assert_eq!(go_on(&mut agent, FIT_EVERY), 2);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod eval;
 mod quickstart;
 mod report;
+mod saved;
 #[cfg(feature = "mujoco")]
 mod setup;
 pub mod train;
@@ -27,6 +28,8 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         None => quickstart::run(stop, quiet),
         Some(Command::Train(args)) => train::train(args, stop, quiet),
         Some(Command::Resume(args)) => train::resume(args, stop, quiet),
+        Some(Command::Verify(args)) => saved::verify(args),
+        Some(Command::Repair(args)) => saved::repair(args),
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Render(args)) => render::run(args),
         Some(Command::Report(args)) => report::run(args),

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
-use hstep::train::{Observer, Outcome, Progress};
+use hstep::checkpoint::CheckpointDir;
+use hstep::train::{self, Keep, Observer, Outcome, Progress, checkpoint_folder};
 use hstep::{Error, config};
 use toml::Table;
 
@@ -69,6 +70,12 @@ pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
     }
     let settings = Settings::resolved(now)?;
     folder.expect_config(&settings.table()?)?;
+    if args.without_replay {
+        let repaired = train::repair(folder.path(), Keep::Nothing)?;
+        for lost in &repaired.lost {
+            tracing::warn!("going on from step {} without {lost}", repaired.step);
+        }
+    }
     execute(&settings, &folder, stop, quiet)?;
     say!("{}", folder.path().display())?;
     Ok(())
@@ -82,6 +89,17 @@ pub fn execute(
     quiet: bool,
 ) -> Result<()> {
     let path = folder.path();
+    let saved = checkpoint_folder(path);
+    if let Some(marker) = folder.marker()
+        && CheckpointDir::new(&saved).is_empty()?
+    {
+        let problem = format!(
+            "holds no checkpoint, but the run is marked {}: restore this folder (is its disk \
+             mounted?), or remove the run's folder to start anew",
+            marker.file()
+        );
+        return Err(Error::checkpoint(saved, problem).into());
+    }
     let mut trainer = settings.trainer(path)?;
     let (done, steps) = (trainer.agent().counters.env_steps, settings.run.steps);
     if done > steps {

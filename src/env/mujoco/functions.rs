@@ -13,10 +13,10 @@ use candle_core::Tensor;
 
 use super::definition::{End, Reward, Task, When, Within};
 use super::tasks::PUSHER_COLUMNS;
-use crate::env::native::ops::{clip, column};
 use crate::env::native::{Leg2R, Model};
 use crate::env::{ContinuationFn, Known, RewardFn};
 use crate::error::Result;
+use crate::ops::{clip, column};
 use crate::shape::{Spec, exact, rows};
 
 /// Reward and continuation of a task, in the number type of what they are given.

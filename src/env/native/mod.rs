@@ -11,7 +11,7 @@ mod episode;
 mod leg_2r;
 mod model;
 mod mountain_car;
-pub(crate) mod ops;
+mod ops;
 mod pendulum;
 mod reacher_2;
 mod stand_in;

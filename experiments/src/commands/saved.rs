@@ -1,0 +1,115 @@
+//! `hstep verify` and `hstep repair`: whether run folders hold what they promise, and what can be done.
+
+use std::path::Path;
+
+use anyhow::Result;
+use hstep::Error;
+use hstep::checkpoint::CheckpointDir;
+use hstep::metrics::read_csv;
+use hstep::train::{self, Keep, checkpoint_folder};
+
+use crate::cli::{Repair, Verify};
+use crate::output::say;
+use crate::run_folder::{Marker, RunFolder};
+use crate::settings::Settings;
+
+pub fn verify(args: &Verify) -> Result<()> {
+    let mut damaged = 0;
+    for run in &args.runs {
+        let mut found = Found::default();
+        if let Err(error) = found.look(run) {
+            found.problems.push(error.to_string());
+        }
+        let state = if found.problems.is_empty() { "whole" } else { "NOT WHOLE" };
+        say!("{}: {state}", run.display())?;
+        for line in found.whole.iter().chain(&found.problems) {
+            say!("  {line}")?;
+        }
+        damaged += usize::from(!found.problems.is_empty());
+    }
+    if damaged > 0 {
+        let of = args.runs.len();
+        let problem = format!(
+            "{damaged} of {of} not whole: restore what is named, or see what `hstep repair` can keep"
+        );
+        return Err(Error::checkpoint("run folders", problem).into());
+    }
+    Ok(())
+}
+
+/// What was found in a run folder.
+#[derive(Default)]
+struct Found {
+    whole: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Found {
+    /// Notes what of a folder is as it was written; an error means that it is none, or cannot be read.
+    fn look(&mut self, run: &Path) -> hstep::Result<()> {
+        let folder = RunFolder::open(run)?;
+        self.note(folder.expect_unedited(), "settings: those that the run was started with");
+        let settings = Settings::resolved(folder.config()?)?;
+        let (identity, metrics) = (settings.identity()?, run.join("metrics.csv"));
+        let checkpoints = CheckpointDir::new(checkpoint_folder(run)).verify()?;
+        for found in &checkpoints {
+            let rows: Vec<String> =
+                found.rows.iter().map(|(name, rows)| format!(", {rows} rows {name}")).collect();
+            let name = format!("checkpoint of step {}", found.step);
+            match &found.of {
+                Some((of, _)) if *of != identity => self.problems.push(format!(
+                    "{name}: belongs to other settings (identity {of}, those of config.toml are {identity})"
+                )),
+                _ if found.problems.is_empty() => self.whole.push(name.clone() + &rows.concat()),
+                _ => {}
+            }
+            self.problems.extend(found.problems.iter().map(|problem| format!("{name}: {problem}")));
+        }
+        let newest = checkpoints.first();
+        match newest.and_then(|found| found.of.as_ref()) {
+            Some((_, seal)) => {
+                let lines = seal.lines.len() / 8;
+                let what =
+                    format!("metrics.csv: {} rows as they were written", lines.saturating_sub(1));
+                self.note(seal.check(&metrics).map(drop), &what);
+            }
+            None if newest.is_none()
+                && metrics.exists()
+                && !read_csv(&metrics)?.rows.is_empty() =>
+            {
+                self.problems.push("metrics.csv has rows, but there is no checkpoint".into());
+            }
+            None => {}
+        }
+        let (marker, steps) = (folder.marker(), settings.run.steps);
+        let done = newest.map_or(0, |found| found.step);
+        if marker == Some(Marker::Done) && done < steps {
+            self.problems
+                .push(format!("DONE, but its newest checkpoint is of step {done} of {steps}"));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, result: hstep::Result<()>, whole: &str) {
+        match result {
+            Ok(()) => self.whole.push(whole.to_owned()),
+            Err(error) => self.problems.push(error.to_string()),
+        }
+    }
+}
+
+pub fn repair(args: &Repair) -> Result<()> {
+    let folder = RunFolder::open(&args.run)?;
+    let repaired = train::repair(folder.path(), Keep::Intact)?;
+    say!("step        {}", repaired.step)?;
+    for kept in &repaired.kept {
+        say!("kept        {kept}")?;
+    }
+    for lost in &repaired.lost {
+        say!("lost        {lost}")?;
+    }
+    if repaired.lost.is_empty() {
+        say!("nothing was damaged, nothing was changed")?;
+    }
+    Ok(())
+}
