@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dynamics::{Dynamics, EnsembleConfig, MIN_FIT_ROWS};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::parts::TemperatureConfig;
 use crate::policy::ActorConfig;
 use crate::uses::{Behave, Imagine, Improve, Needs, NoImagination, PolicySample, Target};
@@ -48,7 +49,7 @@ impl LoopConfig {
     /// [`Error::Config`] naming the key below `loop`.
     pub fn validate(&self) -> Result<()> {
         crate::check::at_least("loop.random_steps", self.random_steps, 1)?;
-        crate::check::at_least("loop.batch", self.batch, 1)?;
+        crate::check::count("loop.batch", self.batch, limits::ROWS)?;
         crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
         crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;
         crate::check::at_least("loop.replay", self.replay, self.batch)

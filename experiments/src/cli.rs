@@ -58,6 +58,13 @@ pub enum Command {
     Memory(Memory),
 }
 
+impl Command {
+    /// Whether there is work to save when a signal comes.
+    pub fn saves(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::Resume(_) | Self::Reproduce(_))
+    }
+}
+
 /// `hstep memory`
 #[derive(Debug, Args)]
 pub struct Memory {

@@ -141,6 +141,11 @@ pub fn from_json(text: &str) -> Result<Given> {
         Error::config("mdp", format!("not JSON: {problem}"))
     };
     serde_json::from_str::<IgnoredAny>(text).map_err(described)?;
+    // A list would be read key by key, in an order that nobody knows.
+    if !text.trim_start().starts_with('{') {
+        let came = if text.trim_start().starts_with('[') { "a list" } else { "something else" };
+        return refuse("mdp", format!("expected an object with keys, got {came}"));
+    }
     let file: File = serde_json::from_str(&quote_numbers(text)).map_err(|e| {
         // Columns have moved by the quotes.
         let text = e.to_string();

@@ -12,6 +12,7 @@ use crate::agent::{Hybrid, ModelSource};
 use crate::dynamics::{Ensemble, FitData, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::nn::Adam;
 use crate::parts::{Actor, CriticPart, Model, Parts, Temperature, ValuePart};
 use crate::policy::SquashedGaussian;
@@ -77,6 +78,7 @@ impl Agent {
         rng: &Rng,
         spec: &Spec,
     ) -> Result<Self> {
+        limits::check(&hybrid, info)?;
         let (o, a) = (info.obs_dim, info.action_dim());
         let mut parts = Parts::default();
         if let Some(ac) = &hybrid.actor_critic {

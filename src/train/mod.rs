@@ -18,7 +18,7 @@ pub use model_bias::{ModelBias, Standing, model_bias};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,9 @@ use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::learner::{Agent, from_json, json};
+use crate::limits;
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
 use crate::replay::TransitionRow;
@@ -53,6 +55,7 @@ pub fn saved_agent(
     identity: &str,
     spec: &Spec,
 ) -> Result<Option<Agent>> {
+    files::check_folder(folder)?;
     let Some(loaded) = CheckpointDir::new(checkpoint_folder(folder)).load_latest()? else {
         return Ok(None);
     };
@@ -126,17 +129,67 @@ impl Trainer {
         identity: &str,
         spec: &Spec,
     ) -> Result<Self> {
+        // Before the environment: it may be code that the folder's settings name.
+        let (lock, found) = take(folder, identity)?;
+        Self::prepare(config, hybrid, make, spec)?.begin(folder, identity, lock, found)
+    }
+
+    /// Makes what a run needs before it has a folder: settings that do not fit are refused here, and
+    /// nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit; as the environment.
+    pub fn prepare(
+        config: RunConfig,
+        hybrid: Hybrid,
+        make: EnvFactory,
+        spec: &Spec,
+    ) -> Result<Prepared> {
         config.validate()?;
-        std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
-        let lock = lock(folder)?;
         let env = make()?;
+        limits::tell_of_replay(&hybrid, env.info(), config.steps);
+        let rng = Rng::new(config.seed).fork("agent");
+        let agent = Agent::new(hybrid, env.info(), env.known(), &rng, spec)?;
+        Ok(Prepared { config, make, env, agent })
+    }
+}
+
+/// An environment and a fresh agent, without a folder yet.
+pub struct Prepared {
+    config: RunConfig,
+    make: EnvFactory,
+    env: Box<dyn Env>,
+    agent: Agent,
+}
+
+impl Prepared {
+    /// What simulates the environment, and the versions ([`Env::versions`]).
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        self.env.versions()
+    }
+
+    /// Opens the run in `folder`, as [`Trainer::open`].
+    ///
+    /// # Errors
+    /// As [`Trainer::open`].
+    pub fn open(self, folder: &Path, identity: &str) -> Result<Trainer> {
+        let (lock, found) = take(folder, identity)?;
+        self.begin(folder, identity, lock, found)
+    }
+
+    fn begin(
+        self,
+        folder: &Path,
+        identity: &str,
+        lock: File,
+        found: Option<Loaded>,
+    ) -> Result<Trainer> {
+        let Self { config, make, env, agent } = self;
         let info = env.info().clone();
         let root = Rng::new(config.seed);
-        let agent = Agent::new(hybrid, &info, env.known(), &root.fork("agent"), spec)?;
         let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
-        let found = checkpoints.load_latest()?;
         if let Some(loaded) = &found {
-            check_identity(loaded, identity, folder)?;
             check_versions(loaded, env.as_ref(), folder)?;
         }
         let columns = columns(&agent, env.as_ref());
@@ -148,7 +201,7 @@ impl Trainer {
         };
         let resumed = found.as_ref().map(|loaded| loaded.step);
         let board = EventWriter::create(folder, seconds_since_1970(), resumed)?;
-        let mut run = Self {
+        let mut run = Trainer {
             identity: identity.to_string(),
             agent,
             make,
@@ -174,7 +227,9 @@ impl Trainer {
         }
         Ok(run)
     }
+}
 
+impl Trainer {
     /// The agent.
     #[must_use]
     pub fn agent(&self) -> &Agent {
@@ -429,18 +484,52 @@ fn timing_row(env_steps: u64, booked: impl Fn(Phase) -> f64, total: f64) -> Numb
     row
 }
 
+/// Takes the run's folder, which is made where it is not there, and reads its newest checkpoint.
+fn take(folder: &Path, identity: &str) -> Result<(File, Option<Loaded>)> {
+    std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
+    files::check_folder(folder)?;
+    let lock = lock(folder)?;
+    let found = CheckpointDir::new(checkpoint_folder(folder)).load_latest()?;
+    if let Some(loaded) = &found {
+        check_identity(loaded, identity, folder)?;
+    }
+    Ok((lock, found))
+}
+
 /// Takes the run's folder for this process alone: two would tear each other's files.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("LOCK");
-    let file = File::create(&path).map_err(Error::io("cannot create", &path))?;
+    let mut options = OpenOptions::new();
+    let file = files::plainly(options.write(true).create(true).truncate(false)).open(&path);
+    let file = file.map_err(Error::io("cannot create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let problem = "another process is running this very run: wait for it, or stop it";
             Err(Error::checkpoint(folder, problem))
         }
+        // NFS without its lock daemon, Lustre mounted without flock.
+        Err(TryLockError::Error(error)) if without_locks(&error) => {
+            tracing::warn!(
+                "{}: this file system has no locks ({error}): take care that no second process runs \
+                 this run",
+                folder.display()
+            );
+            Ok(file)
+        }
         Err(TryLockError::Error(source)) => Err(Error::io("cannot lock", path)(source)),
     }
+}
+
+fn without_locks(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let none = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
+        error.raw_os_error().is_some_and(|code| none.map(Errno::raw_os_error).contains(&code))
+    }
+    #[cfg(not(unix))]
+    return error.kind() == std::io::ErrorKind::Unsupported;
 }
 
 fn seconds_since_1970() -> f64 {

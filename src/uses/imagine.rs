@@ -120,7 +120,7 @@ impl BranchedConfig {
     pub fn validate(&self) -> Result<()> {
         self.horizon.validate("imagine.horizon", 1.0, 1000.0)?;
         self.real_ratio.validate("imagine.real_ratio", 0.0, 1.0)?;
-        crate::check::at_least("imagine.starts", self.starts, 1)?;
+        crate::check::count("imagine.starts", self.starts, crate::limits::STARTS)?;
         // The horizon is at most 1,000 by the check above.
         if self.starts.checked_mul(self.retain_rounds).and_then(|n| n.checked_mul(1000)).is_none() {
             let problem = format!("{} starts are more than can be counted", self.starts);

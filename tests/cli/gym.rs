@@ -64,6 +64,27 @@ fn a_python_environment_is_trained_on_resumed_and_evaluated() {
 }
 
 #[test]
+fn settings_that_do_not_fit_the_environment_leave_no_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let mut train = hstep(&["train", "pets", "--env", "gym:fakes:Line-v0", "--out"]);
+    train.arg(root.path());
+    fails(&mut with_fakes(train), 2, &["`model.learn_reward`: false needs a known reward"]);
+    fails(&mut self::train(&root, "gian=1", "10"), 3, &["unexpected keyword argument 'gian'"]);
+    assert!(!root.path().join("train").exists());
+}
+
+#[test]
+fn long_arguments_give_a_folder_whose_name_fits() {
+    let root = tempfile::tempdir().unwrap();
+    let gain = format!("gain=0.9{}", "0".repeat(300));
+    ended(&mut train(&root, &gain, "20"));
+    let name = folder(&root).file_name().unwrap().len();
+    assert_eq!(name, 255);
+    let config = std::fs::read_to_string(folder(&root).join("config.toml")).unwrap();
+    assert!(config.contains(&gain));
+}
+
+#[test]
 fn an_end_that_the_learned_model_does_not_know_is_told_once() {
     let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
     let rest = ["model.weight_decay=[]", "imagine.starts=20", "loop.fit_every=50"];

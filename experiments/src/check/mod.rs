@@ -6,9 +6,9 @@ mod words;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use hstep::Error;
 use hstep::bounds::check::{Options, Report, STATEMENTS, check, find, measure};
 use hstep::bounds::file::{self, Given, MAX_BYTES};
+use hstep::files;
 use serde_json::Value;
 
 use crate::cli::Check;
@@ -76,18 +76,10 @@ fn command(args: &Check) -> String {
     words.join(" ")
 }
 
-/// Reads a problem; a file that is too large is not read first.
+/// Reads a problem.
 fn read(path: &Path) -> Result<Given> {
-    let size = std::fs::metadata(path).map_err(Error::io("cannot read", path))?.len();
-    let text = if size > MAX_BYTES {
-        Err(Error::config("mdp", file::too_large(size)))
-    } else {
-        std::fs::read_to_string(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::InvalidData => Error::config("mdp", "not JSON: not even UTF-8"),
-            _ => Error::io("cannot read", path)(e),
-        })
-    };
-    text.and_then(|text| file::from_json(&text)).with_context(|| path.display().to_string())
+    let given = files::text(path, MAX_BYTES).and_then(|text| file::from_json(&text));
+    given.with_context(|| path.display().to_string())
 }
 
 fn print(measured: &Value, json: bool) -> Result<()> {
