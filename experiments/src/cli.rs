@@ -305,14 +305,16 @@ pub struct Setup {
     /// What to fetch.
     #[arg(value_enum)]
     pub what: Fetched,
+    /// The folder; HSTEP_MUJOCO or `.mujoco` when left out. Another one is found by HSTEP_MUJOCO only.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// What can be fetched.
 #[cfg(feature = "mujoco")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fetched {
-    /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder (or of the nearest one
-    /// above that has it); needs python3 with pip, once.
+    /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder; needs python3 with pip, once.
     Mujoco,
 }
 

@@ -127,8 +127,8 @@ impl Settings {
         let name = self.run.env.clone();
         #[cfg(unix)]
         if name.starts_with(gymnasium::PREFIX) {
-            let bridge = gymnasium::Bridge::new(name);
-            return Arc::new(move || Ok(Box::new(bridge.make()?)));
+            let bridge = Arc::new(gymnasium::Bridge::new(name));
+            return Arc::new(move || Ok(Box::new(bridge.lend()?)));
         }
         Arc::new(move || env::make(&name))
     }

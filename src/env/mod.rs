@@ -146,10 +146,16 @@ pub trait Env: Send {
         Known::default()
     }
 
-    /// The libraries beside hstep that simulate it, and their versions; none by default. A run is
-    /// resumed on the same ones only.
+    /// What simulates it beside hstep, and the versions; none by default. A run of a [`Simulator`] is
+    /// resumed on the same ones only, any other, whose episode starts anew, with a warning.
     fn versions(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
+    }
+
+    /// Whether it should be the only one of its kind that evaluates, one episode after the other, because
+    /// more of them take long to make or cannot be had. No by default.
+    fn is_dear(&self) -> bool {
+        false
     }
 
     /// What it looks like in its present state, if it says so; of no use before the first reset.

@@ -185,12 +185,12 @@ impl Prepared {
         lock: File,
         found: Option<Loaded>,
     ) -> Result<Trainer> {
-        let Self { config, make, env, agent } = self;
+        let Self { config, make, mut env, agent } = self;
         let info = env.info().clone();
         let root = Rng::new(config.seed);
         let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
         if let Some(loaded) = &found {
-            check_versions(loaded, env.as_ref(), folder)?;
+            check_versions(loaded, env.as_mut(), folder)?;
         }
         let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -562,9 +562,15 @@ fn other_versions(loaded: &Loaded, env: &dyn Env) -> Result<Option<(String, Stri
     Ok((then != now).then(|| (list(&then), list(&now))))
 }
 
-/// Refuses to go on with another simulator: its trajectories are others.
-fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
+/// Refuses to go on with another simulator: its trajectories are others. Where the episode starts anew
+/// anyhow, that is only said.
+fn check_versions(loaded: &Loaded, env: &mut dyn Env, folder: &Path) -> Result<()> {
     let Some((then, now)) = other_versions(loaded, env)? else { return Ok(()) };
+    if env.as_simulator().is_none() {
+        let name = &env.info().name;
+        tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
+        return Ok(());
+    }
     let problem = format!(
         "environment `{}` was simulated by {then}, here it is by {now}: resume with the former, or \
          start a new run",
