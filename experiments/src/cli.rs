@@ -244,6 +244,10 @@ pub struct Check {
     /// states; value, a number a state, or null for V*. Numbers are decimals or strings "p/q".
     #[arg(long, value_name = "FILE.json")]
     pub mdp: Option<PathBuf>,
+    /// Divide rows of probabilities whose sum is within 1e-9 of 1 by it, exactly: for files that programs
+    /// write.
+    #[arg(long, requires = "mdp")]
+    pub round: bool,
     /// Steps that are planned; several when left out, but for --mdp.
     #[arg(long, value_name = "H")]
     pub horizon: Option<usize>,

@@ -254,28 +254,46 @@ impl CheckpointDir {
     /// [`Error::Checkpoint`] when there are checkpoints but none is whole, or one is of another
     /// format version; [`Error::Io`] when a file cannot be read.
     pub fn load_latest(&self) -> Result<Option<Loaded>> {
+        loop {
+            let manifests = self.manifests()?;
+            let problems = match self.load_first(&manifests)? {
+                Ok(loaded) => return Ok(loaded),
+                Err(problems) => problems,
+            };
+            // A running run may have saved and pruned meanwhile: what was looked for is gone, and newer
+            // ones are there.
+            if self.manifests()? != manifests {
+                continue;
+            }
+            let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let problem =
+                format!("none is whole: {}. Remove the folder to start anew", listed.join("; "));
+            return Err(Error::checkpoint(&self.path, problem));
+        }
+    }
+
+    /// The first of `manifests` whose checkpoint is whole, `None` if there is none at all; else what is
+    /// wrong with each.
+    fn load_first(
+        &self,
+        manifests: &[(u64, PathBuf)],
+    ) -> Result<Result<Option<Loaded>, Vec<Error>>> {
         let mut problems: Vec<Error> = Vec::new();
-        for (step, path) in self.manifests()? {
-            match self.load(step, &path) {
+        for (step, path) in manifests {
+            match self.load(*step, path) {
                 Ok(mut loaded) => {
                     for problem in problems {
                         let warning = format!("{problem}; going on from step {step} instead");
                         tracing::warn!("{warning}");
                         loaded.warnings.push(warning);
                     }
-                    return Ok(Some(loaded));
+                    return Ok(Ok(Some(loaded)));
                 }
                 Err(Failure::Garbled(problem)) => problems.push(problem),
                 Err(Failure::Fatal(problem)) => return Err(problem),
             }
         }
-        if problems.is_empty() {
-            return Ok(None);
-        }
-        let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let problem =
-            format!("none is whole: {}. Remove the folder to start anew", listed.join("; "));
-        Err(Error::checkpoint(&self.path, problem))
+        Ok(if problems.is_empty() { Ok(None) } else { Err(problems) })
     }
 
     fn load(&self, step: u64, path: &Path) -> Result<Loaded, Failure> {

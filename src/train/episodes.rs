@@ -32,7 +32,7 @@ impl Episodes {
         for i in episodes {
             let mut env = make()?;
             let start = env.reset(&mut starts.fork(&i.to_string()))?;
-            finite(&start, "observation", env.as_ref())?;
+            env.info().check_answer("observation", &start, at)?;
             obs.push(start);
             seen(i, env.as_mut());
             let alone = env.is_dear();
@@ -81,8 +81,8 @@ impl Episodes {
             let env = &mut self.envs[i - self.first];
             let own = env.info().denormalise(action)?;
             let step = env.step(&own)?;
-            finite(&[step.reward], "reward", env.as_ref())?;
-            finite(&step.obs, "observation", env.as_ref())?;
+            env.info().check_answer("reward", &[step.reward], at)?;
+            env.info().check_answer("observation", &step.obs, at)?;
             seen(i, env.as_mut(), action, &step);
             if !(step.terminated || step.truncated) {
                 next.push(i);
@@ -95,10 +95,6 @@ impl Episodes {
     }
 }
 
-fn finite(x: &[f64], what: &str, env: &dyn Env) -> Result<()> {
-    if x.iter().all(|x| x.is_finite()) {
-        return Ok(());
-    }
-    let quantity = format!("{what} of environment `{}`", env.info().name);
-    Err(Error::NonFinite { quantity, step: "an evaluation".into() })
+fn at() -> String {
+    "an evaluation".into()
 }

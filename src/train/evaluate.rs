@@ -17,7 +17,8 @@ use crate::uses::Memory;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
-    /// Environment steps between evaluations. 1,000: code (MBPO).
+    /// Environment steps between evaluations; 0 for none, with a row of the metrics every 1,000 steps.
+    /// 1,000: code (MBPO).
     pub every: u64,
     /// Episodes an evaluation. 20: ours (MBPO's code runs one).
     pub episodes: usize,

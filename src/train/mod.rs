@@ -84,6 +84,9 @@ struct Episode {
     simulator: Option<Vec<f64>>,
 }
 
+/// Environment steps between rows of the metrics where nothing is evaluated.
+const ROWS_EVERY: u64 = 1_000;
+
 /// The state of a checkpoint that was saved in the middle of an evaluation.
 const DUE: &str = "evaluation_due";
 
@@ -259,6 +262,7 @@ impl Trainer {
             let row = timing_row(self.agent.counters.env_steps, |_| 0.0, 0.0);
             self.metrics.write_timing(&row)?;
         }
+        self.due &= self.config.eval.every > 0;
         if self.due && !self.evaluate(stop, observer)? {
             self.save()?;
             return Ok(Outcome::Interrupted);
@@ -271,7 +275,11 @@ impl Trainer {
             self.step()?;
             self.agent.learn(&mut self.log, &mut self.watch)?;
             let at = self.agent.counters.env_steps;
-            self.due = at.is_multiple_of(self.config.eval.every);
+            let every = self.config.eval.every;
+            self.due = every > 0 && at.is_multiple_of(every);
+            if every == 0 && at.is_multiple_of(ROWS_EVERY) {
+                self.write_row(None, observer)?;
+            }
             if self.due && !self.evaluate(stop, observer)? {
                 self.save()?;
                 return Ok(Outcome::Interrupted);
@@ -299,6 +307,11 @@ impl Trainer {
         let action = watch.time(Phase::Planning, || agent.explore(&episode.obs))?;
         let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
         let failure = env.failure_kind();
+        if failure.is_none() {
+            let at = || format!("env step {}", agent.counters.env_steps + 1);
+            info.check_answer("reward", &[step.reward], at)?;
+            info.check_answer("observation", &step.obs, at)?;
+        }
         let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let row = TransitionRow {
             obs: &narrow(&self.episode.obs),
@@ -310,13 +323,7 @@ impl Trainer {
         };
         match failure {
             Some(_) => self.agent.lose(),
-            None => self.agent.observe(&row).map_err(|error| match error {
-                Error::NonFinite { quantity, .. } => Error::NonFinite {
-                    quantity: format!("{quantity} of environment `{}`", self.info.name),
-                    step: format!("env step {}", self.agent.counters.env_steps + 1),
-                },
-                other => other,
-            })?,
+            None => self.agent.observe(&row)?,
         }
         self.episode.total += step.reward;
         self.episode.length += 1;
@@ -351,11 +358,8 @@ impl Trainer {
 
     fn start_episode(&mut self) -> Result<()> {
         let obs = self.env.reset(&mut self.env_rng)?;
-        if !obs.iter().all(|x| x.is_finite()) {
-            let quantity = format!("first observation of environment `{}`", self.info.name);
-            let step = format!("env step {}", self.agent.counters.env_steps);
-            return Err(Error::NonFinite { quantity, step });
-        }
+        let at = || format!("env step {}", self.agent.counters.env_steps);
+        self.info.check_answer("first observation", &obs, at)?;
         self.episode = Episode { obs, ..Episode::default() };
         self.agent.begin_episode();
         Ok(())
@@ -379,19 +383,27 @@ impl Trainer {
         // A checkpoint of this step, from when the evaluation was stopped, lacks its row.
         self.saved_at = None;
         self.eval_return = Some(eval.mean());
-        let c = self.agent.counters;
         for kind in &eval.failures {
             self.log.count(&eval_failure_column(kind));
         }
+        self.write_row(Some(&eval), observer)?;
+        Ok(true)
+    }
+
+    /// Writes a row of the metrics, with what an evaluation has found where there was one.
+    fn write_row(&mut self, eval: Option<&Evaluation>, observer: &mut dyn Observer) -> Result<()> {
+        let c = self.agent.counters;
         let mut row = Numbers::new();
         row.set("env_steps", c.env_steps as f64)
             .set("model_steps", c.model_steps as f64)
             .set("grad_steps", c.grad_steps as f64)
             .set("fit_steps", c.fit_steps as f64)
-            .set("episodes", c.episodes as f64)
-            .set("eval_return", eval.mean())
-            .set("eval_std", eval.std())
-            .set("eval_length", eval.length());
+            .set("episodes", c.episodes as f64);
+        if let Some(eval) = eval {
+            row.set("eval_return", eval.mean())
+                .set("eval_std", eval.std())
+                .set("eval_length", eval.length());
+        }
         for (name, value) in self.log.take() {
             row.set(name, value);
         }
@@ -400,7 +412,7 @@ impl Trainer {
         self.metrics.write_timing(&timing_row(c.env_steps, booked, self.watch.total()))?;
         self.board.write(c.env_steps, seconds_since_1970(), &row)?;
         observer.row(&row);
-        Ok(true)
+        Ok(())
     }
 
     /// Saves everything, unless this very step is saved already.

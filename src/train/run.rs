@@ -69,7 +69,6 @@ impl RunConfig {
         crate::check::at_least("run.steps", self.steps as usize, 1)?;
         crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
         crate::check::fraction("run.checkpoint_share", self.checkpoint_share)?;
-        crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
         crate::check::count("run.eval.episodes", self.eval.episodes, limits::EPISODES)
     }
 }

@@ -78,3 +78,21 @@ fn files_with_the_mark_of_an_editor_are_read() {
     let words = ["expected an object with keys, got a list"];
     fails(hstep(&["check", "polo-lemma-1", "--mdp"]).arg(&mdp), 2, &words);
 }
+
+#[test]
+fn a_file_system_without_locks_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for code in ["ENOLCK", "ENOSYS"] {
+        let (source, library) =
+            (folder.path().join("x.c"), folder.path().join(format!("{code}.so")));
+        let text = format!(
+            "#include <errno.h>\nint flock(int fd, int op) {{ errno = {code}; return -1; }}\n"
+        );
+        std::fs::write(&source, text).unwrap();
+        ended(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source));
+        let run = Small::new("sac");
+        let said = ended(run.train(50).env("LD_PRELOAD", &library));
+        assert!(said.contains("this file system has no locks"), "{said}");
+        assert!(run.file("DONE").exists());
+    }
+}

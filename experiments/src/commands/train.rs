@@ -168,6 +168,10 @@ impl Observer for Bar {
 
     fn row(&mut self, row: &hstep::metrics::Row) {
         let of = |name: &str| row.get(name).unwrap_or(f64::NAN);
-        tracing::info!("{} step {}: return {:.1}", self.label, of("env_steps"), of("eval_return"));
+        let (label, step, reached) = (&self.label, of("env_steps"), of("eval_return"));
+        match reached.is_nan() {
+            true => tracing::info!("{label} step {step}"),
+            false => tracing::info!("{label} step {step}: return {reached:.1}"),
+        }
     }
 }
