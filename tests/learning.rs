@@ -255,7 +255,7 @@ fn what_an_environment_answers_must_be_finite() {
         (Spoil::Reward(1e300), 130, "reward is 1e300, beyond what f32 holds", "env step 130"),
         (Spoil::Observation(f64::NAN), 130, "observation[0] is nan", "env step 130"),
         // Episodes have 200 steps: the next one starts after step 200.
-        (Spoil::FirstObservation, 130, "first observation[0] is", "env step 200"),
+        (Spoil::FirstObservation, 130, "first observation[1] is nan", "env step 200"),
     ];
     for (spoil, from, quantity, step) in cases {
         let folder = TempDir::new().unwrap();
@@ -280,7 +280,7 @@ fn what_an_environment_answers_in_an_evaluation_must_be_finite() {
         (Spoil::Observation(f64::INFINITY), "environment `pendulum`: observation[0] is inf"),
         // Finite in f64, but not in the f32 of the policy.
         (Spoil::Observation(1e39), "observation[0] is 1e39, beyond what f32 holds"),
-        (Spoil::FirstObservation, "environment `pendulum`: observation[0] is"),
+        (Spoil::FirstObservation, "environment `pendulum`: observation[1] is nan"),
     ];
     for (spoil, quantity) in cases {
         let folder = TempDir::new().unwrap();

@@ -160,8 +160,8 @@ pub trait Env: Send {
         Known::default()
     }
 
-    /// What simulates it beside hstep, and the versions; none by default. A run of a [`Simulator`] is
-    /// resumed on the same ones only, any other, whose episode starts anew, with a warning.
+    /// What simulates it beside hstep, and the versions; none by default. A run is resumed on the same
+    /// ones only, or, where they do not bind, with a warning.
     fn versions(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
@@ -170,6 +170,11 @@ pub trait Env: Send {
     /// more of them take long to make or cannot be had. No by default.
     fn is_dear(&self) -> bool {
         false
+    }
+
+    /// Whether a run may not go on with other [`Env::versions`]. Yes by default.
+    fn versions_bind(&self) -> bool {
+        true
     }
 
     /// What it looks like in its present state, if it says so; of no use before the first reset.

@@ -87,11 +87,11 @@ pub(super) fn other_versions(loaded: &Loaded, env: &dyn Env) -> Result<Option<(S
     Ok((then != now).then(|| (list(&then), list(&now))))
 }
 
-/// Refuses to go on with another simulator: its trajectories are others. Where the episode starts anew
-/// anyhow, that is only said.
-pub(super) fn check_versions(loaded: &Loaded, env: &mut dyn Env, folder: &Path) -> Result<()> {
+/// Refuses to go on with another simulator: its trajectories are others. Where versions do not bind, that is
+/// only said.
+pub(super) fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
     let Some((then, now)) = other_versions(loaded, env)? else { return Ok(()) };
-    if env.as_simulator().is_none() {
+    if !env.versions_bind() {
         let name = &env.info().name;
         tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
         return Ok(());

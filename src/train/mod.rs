@@ -187,12 +187,12 @@ impl Prepared {
         lock: File,
         found: Option<Loaded>,
     ) -> Result<Trainer> {
-        let Self { config, make, mut env, agent } = self;
+        let Self { config, make, env, agent } = self;
         let info = env.info().clone();
         let root = Rng::new(config.seed);
         let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
         if let Some(loaded) = &found {
-            check_versions(loaded, env.as_mut(), folder)?;
+            check_versions(loaded, env.as_ref(), folder)?;
         }
         let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();

@@ -120,12 +120,13 @@ impl BranchedConfig {
     pub fn validate(&self) -> Result<()> {
         self.horizon.validate("imagine.horizon", 1.0, 1000.0)?;
         self.real_ratio.validate("imagine.real_ratio", 0.0, 1.0)?;
-        crate::check::count("imagine.starts", self.starts, crate::limits::STARTS)?;
+        crate::check::at_least("imagine.starts", self.starts, 1)?;
         // The horizon is at most 1,000 by the check above.
         if self.starts.checked_mul(self.retain_rounds).and_then(|n| n.checked_mul(1000)).is_none() {
             let problem = format!("{} starts are more than can be counted", self.starts);
             return Err(crate::Error::config("imagine.starts", problem));
         }
+        crate::check::count("imagine.starts", self.starts, crate::limits::STARTS)?;
         crate::check::at_least("imagine.retain_rounds", self.retain_rounds, 1)
     }
 }

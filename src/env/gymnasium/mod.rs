@@ -318,6 +318,11 @@ impl Env for Gymnasium {
         self.versions.clone()
     }
 
+    /// They are of many packages, and the episode of a resumed run starts anew anyhow.
+    fn versions_bind(&self) -> bool {
+        false
+    }
+
     fn is_dear(&self) -> bool {
         self.owner.is_some()
     }
