@@ -4,6 +4,8 @@
 //! `cargo run --release --example new_hybrid` (about a minute; docs/adding-an-algorithm.md walks
 //! through it).
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! `cargo run --release --example second_hybrid` (seconds). On this one seed the return rises from
 //! -1456 to about -200 within 1,000 steps and stays between -170 and -290.
 
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

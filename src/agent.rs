@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::json;
 use crate::dynamics::{Dynamics, EnsembleConfig, Given, Model};
 use crate::error::{Error, Result};
+use crate::limits::{self, Network};
 use crate::parts::{
     ACTOR, CRITIC, CriticPart, MODEL, Make, PolicyPart, TemperatureConfig, VALUE, ValuePart,
 };
@@ -55,7 +56,7 @@ impl LoopConfig {
     /// [`Error::Config`] naming the key below `loop`.
     pub fn validate(&self) -> Result<()> {
         crate::check::at_least("loop.random_steps", self.random_steps, 1)?;
-        crate::check::at_least("loop.batch", self.batch, 1)?;
+        crate::check::count("loop.batch", self.batch, limits::ROWS)?;
         crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
         crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;
         crate::check::at_least("loop.replay", self.replay, self.batch)
@@ -152,6 +153,19 @@ impl Hybrid {
             None => format!("step: {}", step.describe()),
         }));
         Ok(lines)
+    }
+
+    /// The networks that it will have, as far as the sources of its parts say.
+    #[must_use]
+    pub fn networks(&self, obs_dim: usize, actions: usize) -> Vec<Network> {
+        fn of<P>(all: &Sources<P>, obs_dim: usize, actions: usize) -> Vec<Network> {
+            all.iter().flat_map(|(name, part)| part.networks(name, obs_dim, actions)).collect()
+        }
+        let mut all = of(&self.policies, obs_dim, actions);
+        all.extend(of(&self.critics, obs_dim, actions));
+        all.extend(of(&self.values, obs_dim, actions));
+        all.extend(of(&self.models, obs_dim, actions));
+        all
     }
 
     /// Its row of the table of algorithms: name, dynamics, behave, imagine, improve, target.

@@ -1,6 +1,7 @@
 //! Range checks of configuration values, with the key in the message.
 
 use crate::error::{Error, Result};
+use crate::limits;
 
 /// A finite number above zero.
 ///
@@ -46,7 +47,20 @@ pub fn at_least(key: &str, n: usize, low: usize) -> Result<()> {
     }
 }
 
-/// Hidden widths of a network: none of them zero.
+/// A count of at least 1 and at most `high`.
+///
+/// # Errors
+/// [`Error::Config`] naming `key`.
+pub fn count(key: &str, n: usize, high: usize) -> Result<()> {
+    at_least(key, n, 1)?;
+    if n <= high {
+        Ok(())
+    } else {
+        Err(Error::config(key, format!("expected at most {high}, got {n}")))
+    }
+}
+
+/// Hidden widths of a network: none of them zero, and none beyond what can be meant.
 ///
 /// # Errors
 /// [`Error::Config`] naming `key`.
@@ -57,5 +71,15 @@ pub fn hidden(key: &str, widths: &[usize]) -> Result<()> {
             format!("a layer of width 0 carries nothing, got {widths:?}"),
         ));
     }
-    Ok(())
+    if widths.len() > limits::LAYERS {
+        let problem = format!("expected at most {} layers, got {}", limits::LAYERS, widths.len());
+        return Err(Error::config(key, problem));
+    }
+    match widths.iter().find(|width| **width > limits::WIDTH) {
+        Some(width) => {
+            let problem = format!("expected widths of at most {}, got {width}", limits::WIDTH);
+            Err(Error::config(key, problem))
+        }
+        None => Ok(()),
+    }
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::suggest::nearest;
 
 /// Reads a TOML file into a table.
@@ -20,7 +21,14 @@ use crate::suggest::nearest;
 /// [`Error::Io`] when it cannot be read, [`Error::Config`] with line and column when it is no TOML.
 pub fn read(path: impl AsRef<Path>) -> Result<Table> {
     let path = path.as_ref();
-    let text = std::fs::read_to_string(path).map_err(Error::io("cannot read", path))?;
+    parse_text(path, &files::text(path, files::TEXT)?)
+}
+
+/// The table in the text of a TOML file, which is named in an error.
+///
+/// # Errors
+/// [`Error::Config`] with line and column when it is no TOML.
+pub fn parse_text(path: &Path, text: &str) -> Result<Table> {
     text.parse::<Table>().map_err(|e| {
         Error::config(path.display().to_string(), format!("this is no TOML file:\n{e}"))
     })
@@ -119,10 +127,19 @@ pub fn parse<T: Serialize + DeserializeOwned + Default>(table: &Table) -> Result
         // An enum with data cannot be merged with its default variant: try what was given alone.
         table.clone().try_into::<T>().map_err(|_| first)
     }) {
-        Ok(value) => match first_unknown(table, &to_table(&value)?, &known, "") {
-            Some((path, siblings)) => Err(unknown(&path, siblings.iter().map(String::as_str))),
-            None => Ok(value),
-        },
+        Ok(value) => {
+            let back = to_table(&value)?;
+            if let Some((path, siblings)) = first_unknown(table, &back, &known, "") {
+                return Err(unknown(&path, siblings.iter().map(String::as_str)));
+            }
+            match first_list_for_table(table, &back, "") {
+                Some(path) => {
+                    let problem = "expected a table, such as { key = value }, got a list";
+                    Err(Error::config(path, problem))
+                }
+                None => Ok(value),
+            }
+        }
         Err(e) => Err(explain(&e)),
     }
 }
@@ -159,6 +176,24 @@ fn first_unknown(
         }
     }
     None
+}
+
+/// The first key of `given` whose list was read as a table: serde takes the fields of a struct from a
+/// list, too, in the order in which they happen to be declared.
+fn first_list_for_table(given: &Table, back: &Table, at: &str) -> Option<String> {
+    fn mistaken(given: &Value, back: &Value, path: String) -> Option<String> {
+        match (given, back) {
+            (Value::Array(_), Value::Table(_)) => Some(path),
+            (Value::Table(given), Value::Table(back)) => first_list_for_table(given, back, &path),
+            (Value::Array(given), Value::Array(back)) => given
+                .iter()
+                .zip(back)
+                .enumerate()
+                .find_map(|(i, (given, back))| mistaken(given, back, format!("{path}[{i}]"))),
+            _ => None,
+        }
+    }
+    given.iter().find_map(|(key, value)| mistaken(value, back.get(key)?, join(at, key)))
 }
 
 fn unknown<'a>(path: &str, siblings: impl Iterator<Item = &'a str>) -> Error {

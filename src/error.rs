@@ -56,12 +56,12 @@ pub enum Error {
     },
     /// A quantity that must be finite became NaN or infinite.
     #[error(
-        "non-finite number in {quantity} at {step}: the last checkpoint is untouched; look at the \
-         environment's rewards, or start anew with a smaller learning rate or a limit such as \
-         `actor.max_grad_norm=10`"
+        "non-finite number in {quantity} at {step}: the last checkpoint is untouched; {}",
+        way_out(quantity)
     )]
     NonFinite {
-        /// What was not finite, for example `critic loss`.
+        /// What was not finite, for example `critic loss`, or which number of an environment's answer
+        /// ([`EnvInfo::check_answer`](crate::env::EnvInfo::check_answer)).
         quantity: String,
         /// Where in the run, for example `env step 1200`.
         step: String,
@@ -79,6 +79,19 @@ pub enum Error {
     /// candle refused an operation.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// How the quantity of a number begins that an environment has returned.
+pub(crate) const ANSWER: &str = "the answer of environment `";
+
+/// What to do about a number that is not finite.
+fn way_out(quantity: &str) -> &'static str {
+    if quantity.starts_with(ANSWER) {
+        "the environment returns it: replace it there by a finite number of at most 3.4e38"
+    } else {
+        "look at the environment's rewards, or start anew with a smaller learning rate or a limit such \
+         as `actor.max_grad_norm=10`"
+    }
 }
 
 impl Error {

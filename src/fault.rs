@@ -3,6 +3,7 @@
 //! `HSTEP_FAULT=name` or `HSTEP_FAULT=name:count` aborts the process, as a power cut would, when
 //! the place is reached for the `count`-th time (the first, if not said).
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,7 @@ pub fn point(name: &str) {
         && armed.name == name
         && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
     {
-        eprintln!("HSTEP_FAULT: aborting at `{name}`");
+        let _ = writeln!(std::io::stderr(), "HSTEP_FAULT: aborting at `{name}`");
         std::process::abort();
     }
 }

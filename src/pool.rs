@@ -25,14 +25,17 @@ static CREW: OnceLock<Option<&'static Crew>> = OnceLock::new();
 /// How long a helper waits awake for more work before it sleeps.
 const AWAKE: Duration = Duration::from_micros(200);
 
+/// The most threads that can be asked for, where the machine offers fewer.
+const MOST: usize = 256;
+
 /// Sets the number of threads; to be called once, before the first use.
 ///
 /// # Errors
-/// [`Error::Config`] for 0, or when another number is already in use.
+/// [`Error::Config`] for 0, for many more than the machine offers, or when another number is already in use.
 pub fn set_threads(n: usize) -> Result<()> {
-    if n == 0 {
-        return Err(Error::config("threads", "expected at least 1, got 0"));
-    }
+    // More than the machine has are no faster; many more end in a system that gives no memory for one.
+    let most = available().max(MOST);
+    crate::check::count("threads", n, most)?;
     let in_use = *THREADS.get_or_init(|| n);
     if in_use == n {
         return Ok(());
@@ -44,7 +47,12 @@ pub fn set_threads(n: usize) -> Result<()> {
 
 /// The number of threads in use: what [`set_threads`] said, else what the machine offers.
 pub fn threads() -> usize {
-    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+    *THREADS.get_or_init(available)
+}
+
+/// The threads that the machine offers.
+fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Work that helpers may join: called once by each, it returns when nothing is left to begin.

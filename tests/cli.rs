@@ -15,6 +15,8 @@ mod faults;
 mod figures;
 #[path = "cli/gym.rs"]
 mod gym;
+#[path = "cli/limits.rs"]
+mod limits;
 #[cfg(feature = "mujoco")]
 #[path = "cli/mujoco.rs"]
 mod mujoco;
@@ -33,9 +35,14 @@ mod signals;
 mod small;
 #[path = "cli/speed.rs"]
 mod speed;
+#[path = "cli/streams.rs"]
+mod streams;
+#[path = "cli/trust.rs"]
+mod trust;
 #[path = "cli/words.rs"]
 mod words;
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// The binary in an environment without home, fonts or search path.
@@ -45,6 +52,8 @@ fn hstep(args: &[&str]) -> Command {
         .env_clear()
         .env("HOME", "/nonexistent")
         .env("FONTCONFIG_PATH", "/nonexistent")
+        // Where MuJoCo's folder is.
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .args(args);
     command
 }

@@ -199,6 +199,9 @@ fn answers_of_another_form_are_refused() {
         ("old", "step returned ([0."),
         ("old", "expected (observation, reward, terminated, truncated, info)"),
         ("short", "an observation of 1 numbers; its space has 3"),
+        ("nothing", "step returned the reward None; expected numbers"),
+        ("words", "step returned the observation 'a text'; expected numbers"),
+        ("unended", "step returned `terminated` as None; expected numbers"),
         ("longer", "an answer of another length came"),
         ("garble", "a frame of 2147483648 bytes came, where 1 to 16777216 fit"),
     ] {
@@ -207,6 +210,10 @@ fn answers_of_another_form_are_refused() {
         let text = message(env.step(&[0.0, 0.0]));
         assert!(text.contains(words), "{text}");
     }
+    // An array of one number is that number.
+    let mut env = line("?at=1&then=arrays").unwrap();
+    let x = env.reset(&mut rng).unwrap()[0];
+    assert_eq!(env.step(&[0.0, 0.0]).unwrap().reward, x);
     let mut env = line("").unwrap();
     env.reset(&mut rng).unwrap();
     assert!(matches!(env.step(&[0.0]), Err(Error::Shape { .. })));
@@ -266,6 +273,45 @@ fn words_do_not_fill_the_pipes() {
     env.reset(&mut Rng::new(0)).unwrap();
     env.step(&[0.0, 0.0]).unwrap();
     env.step(&[0.0, 0.0]).unwrap();
+}
+
+/// A stand-in for Python that announces an environment of these sizes.
+fn announcing(folder: &Path, obs: u32, actions: u32) -> Options {
+    let python = folder.join("python");
+    let text = format!(
+        "#!/usr/bin/env python3
+import os, struct, sys
+out = os.fdopen(1, 'wb', 0)
+bounds = struct.pack('<%dd' % (2 * {actions}), *([-1.0] * {actions} + [1.0] * {actions}))
+made = b'\\0' + struct.pack('<IIQ', {obs}, {actions}, 9) + bounds
+out.write(b'HSTEPGYM' + struct.pack('<I', 1) + struct.pack('<I', len(made)) + made)
+sys.stdin.buffer.read()
+"
+    );
+    std::fs::write(&python, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).unwrap();
+    Options { python, ..Options::default() }
+}
+
+#[test]
+fn announced_sizes_are_checked_before_anything_is_made_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (obs, actions) in [(u32::MAX, 1), (100_000_000, 1), (1 << 21, 1), (0, 1), (3, 0)] {
+        let text = message(Gymnasium::new("gym:A-v0", &announcing(folder.path(), obs, actions)));
+        let words = format!("it announced {obs} observations and {actions} actions; expected");
+        assert!(text.contains(&words), "{text}");
+    }
+    let env = Gymnasium::new("gym:A-v0", &announcing(folder.path(), 1_000_000, 2)).unwrap();
+    assert_eq!((env.info().obs_dim, env.info().action_dim()), (1_000_000, 2));
+    assert!(env.versions().is_empty());
+}
+
+#[test]
+fn an_environment_says_what_simulates_it() {
+    let versions = line("").unwrap().versions();
+    assert_eq!(versions["environment"], "fakes:Line", "{versions:?}");
+    assert!(versions["python"].starts_with("3."), "{versions:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use hstep::rng::Rng;
 use hstep::shape::Spec;
 use hstep::train::{
     EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, TOTAL_COLUMN, Trainer,
-    checkpoint_folder,
+    checkpoint_folder, critic_bias, evaluate, model_bias,
 };
 use hstep::{Error, Result, algo, config};
 use tempfile::TempDir;
@@ -249,13 +249,13 @@ fn assert_saved(folder: &Path, step: u64) {
 fn what_an_environment_answers_must_be_finite() {
     let pendulum = "of environment `pendulum`";
     let cases = [
-        (Spoil::Reward(f64::NAN), 130, "reward of a transition", "env step 130"),
-        (Spoil::Reward(f64::NEG_INFINITY), 130, "reward of a transition", "env step 130"),
+        (Spoil::Reward(f64::NAN), 130, "reward is nan", "env step 130"),
+        (Spoil::Reward(f64::NEG_INFINITY), 130, "reward is -inf", "env step 130"),
         // Finite in f64, but not in the f32 that is stored.
-        (Spoil::Reward(1e300), 130, "reward of a transition", "env step 130"),
-        (Spoil::Observation(f64::NAN), 130, "next_obs of a transition", "env step 130"),
+        (Spoil::Reward(1e300), 130, "reward is 1e300, beyond what f32 holds", "env step 130"),
+        (Spoil::Observation(f64::NAN), 130, "observation[0] is nan", "env step 130"),
         // Episodes have 200 steps: the next one starts after step 200.
-        (Spoil::FirstObservation, 130, "first observation", "env step 200"),
+        (Spoil::FirstObservation, 130, "first observation[1] is nan", "env step 200"),
     ];
     for (spoil, from, quantity, step) in cases {
         let folder = TempDir::new().unwrap();
@@ -276,9 +276,11 @@ fn what_an_environment_answers_must_be_finite() {
 #[test]
 fn what_an_environment_answers_in_an_evaluation_must_be_finite() {
     let cases = [
-        (Spoil::Reward(f64::NAN), "reward of environment `pendulum`"),
-        (Spoil::Observation(f64::INFINITY), "observation of environment `pendulum`"),
-        (Spoil::FirstObservation, "observation of environment `pendulum`"),
+        (Spoil::Reward(f64::NAN), "environment `pendulum`: reward is nan"),
+        (Spoil::Observation(f64::INFINITY), "environment `pendulum`: observation[0] is inf"),
+        // Finite in f64, but not in the f32 of the policy.
+        (Spoil::Observation(1e39), "observation[0] is 1e39, beyond what f32 holds"),
+        (Spoil::FirstObservation, "environment `pendulum`: observation[1] is nan"),
     ];
     for (spoil, quantity) in cases {
         let folder = TempDir::new().unwrap();
@@ -288,6 +290,8 @@ fn what_an_environment_answers_in_an_evaluation_must_be_finite() {
         let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
         let error = go(&mut trainer).unwrap_err();
         assert_non_finite(&error, quantity, "the evaluation at env step 100");
+        let way_out = "the environment returns it: replace it there by a finite number";
+        assert!(error.to_string().contains(way_out), "{error}");
         drop(trainer);
         assert_eq!(numbers(&metrics(folder.path()), "env_steps"), [0.0]);
         assert_saved(folder.path(), 50);
@@ -333,4 +337,83 @@ fn a_network_that_holds_nan_ends_the_run_before_it_is_saved() {
     assert_non_finite(&error, "`critic.", "the checkpoint of env step 50");
     drop(trainer);
     assert_saved(folder.path(), 30);
+}
+
+#[test]
+fn a_run_without_evaluation_has_rows_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let mut config = run_config("pendulum", 2_000);
+    config.eval.every = 0;
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let make: EnvFactory = Arc::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        native::make("pendulum")
+    });
+    let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
+    assert_eq!(go(&mut trainer).unwrap(), Outcome::Done);
+    assert_eq!(made.load(Ordering::Relaxed), 1, "no environment beside the one to train in");
+    let metrics = metrics(folder.path());
+    assert_eq!(numbers(&metrics, "env_steps"), [1_000.0, 2_000.0]);
+    assert!(numbers(&metrics, "eval_return").is_empty());
+    assert_eq!(numbers(&metrics, "train_return").len(), 2);
+}
+
+/// A pendulum of which there may be one more.
+struct Dear {
+    inner: Box<dyn Env>,
+    alive: Arc<AtomicUsize>,
+}
+
+impl Drop for Dear {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Env for Dear {
+    fn info(&self) -> &EnvInfo {
+        self.inner.info()
+    }
+
+    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
+        self.inner.reset(rng)
+    }
+
+    fn step(&mut self, action: &[f64]) -> Result<Step> {
+        self.inner.step(action)
+    }
+
+    fn is_dear(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn dear_environments_evaluate_one_after_the_other_with_the_same_numbers() {
+    let folder = TempDir::new().unwrap();
+    let config = run_config("pendulum", 300);
+    let plain = native_factory();
+    let mut trainer = open_with(hybrid("mbpo"), Arc::clone(&plain), config, folder.path());
+    go(&mut trainer).unwrap();
+    let (counted, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let highest = Arc::clone(&most);
+    let dear: EnvFactory = Arc::new(move || {
+        let now = counted.fetch_add(1, Ordering::Relaxed) + 1;
+        highest.fetch_max(now, Ordering::Relaxed);
+        Ok(Box::new(Dear { inner: native::make("pendulum")?, alive: Arc::clone(&counted) }))
+    });
+    let eval = EvalConfig { episodes: 5, ..EvalConfig::default() };
+    let agent = trainer.agent();
+    assert_eq!(evaluate(agent, &dear, &eval).unwrap(), evaluate(agent, &plain, &eval).unwrap());
+    let (a, b) =
+        (critic_bias(agent, &dear, &eval).unwrap(), critic_bias(agent, &plain, &eval).unwrap());
+    assert_eq!((a.mean(), a.states.len()), (b.mean(), b.states.len()));
+    let bias = |make| model_bias(agent, make, &eval, 3).unwrap();
+    assert_eq!(bias(&dear), bias(&plain));
+    assert_eq!(most.load(Ordering::Relaxed), 1);
+}
+
+fn native_factory() -> EnvFactory {
+    Arc::new(|| native::make("pendulum"))
 }

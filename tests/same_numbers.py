@@ -23,14 +23,14 @@ RUNS += [(f"{algo}-2core", "InvertedPendulum-v4") for algo in ["mbpo", "maac", "
 
 def metrics(binary, algo, env, steps, folder):
     """The columns of a run's metrics.csv; made once a folder."""
-    done = list(folder.glob(f"{algo}-{env}-s0-*/metrics.csv"))
+    done = list(folder.glob(f"train/{algo}-{env}-s0-*/metrics.csv"))
     if not done or len(list(csv.reader(open(done[0])))) < 2:
         line = [binary, "train", algo, "--env", env, "--seed", "0", "--steps", str(steps), "--threads", "1"]
         environment = dict(os.environ, HSTEP_RUNS=str(folder))
         made = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if made.returncode != 0:
             sys.exit(f"{' '.join(line)}: exit code {made.returncode}\n{made.stderr[-2000:]}")
-        done = list(folder.glob(f"{algo}-{env}-s0-*/metrics.csv"))
+        done = list(folder.glob(f"train/{algo}-{env}-s0-*/metrics.csv"))
     rows = list(csv.reader(open(done[0])))
     return {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}
 

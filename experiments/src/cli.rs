@@ -62,6 +62,13 @@ pub enum Command {
     Memory(Memory),
 }
 
+impl Command {
+    /// Whether there is work to save when a signal comes.
+    pub fn saves(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::Resume(_) | Self::Reproduce(_))
+    }
+}
+
 /// `hstep memory`
 #[derive(Debug, Args)]
 pub struct Memory {
@@ -259,6 +266,10 @@ pub struct Check {
     /// states; value, a number a state, or null for V*. Numbers are decimals or strings "p/q".
     #[arg(long, value_name = "FILE.json")]
     pub mdp: Option<PathBuf>,
+    /// Divide rows of probabilities whose sum is within 1e-9 of 1 by it, exactly: for files that programs
+    /// write.
+    #[arg(long, requires = "mdp")]
+    pub round: bool,
     /// Steps that are planned; several when left out, but for --mdp.
     #[arg(long, value_name = "H")]
     pub horizon: Option<usize>,
@@ -320,14 +331,16 @@ pub struct Setup {
     /// What to fetch.
     #[arg(value_enum)]
     pub what: Fetched,
+    /// The folder; HSTEP_MUJOCO or `.mujoco` when left out. Another one is found by HSTEP_MUJOCO only.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// What can be fetched.
 #[cfg(feature = "mujoco")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fetched {
-    /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder (or of the nearest one
-    /// above that has it); needs python3 with pip, once.
+    /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder; needs python3 with pip, once.
     Mujoco,
 }
 

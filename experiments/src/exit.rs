@@ -30,7 +30,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (NON_FINITE, "a number became NaN or infinite; the last checkpoint is untouched"),
     (IO, "a file could not be read or written"),
     (INTERNAL, "a fault of hstep; please report it"),
-    (INTERRUPTED, "interrupted and saved; `hstep resume RUN` goes on"),
+    (
+        INTERRUPTED,
+        "interrupted (INT, TERM, HUP, USR1, USR2, XCPU) and saved; `hstep resume RUN` goes on",
+    ),
     (KILLED, "interrupted twice; ended at once, the last checkpoint stands"),
 ];
 

@@ -43,10 +43,15 @@ fn main() -> ExitCode {
     one_thread_for_candle();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
+        Err(e) if e.use_stderr() => {
+            // Not by clap itself: it writes the arguments as they came.
+            output::complain(format_args!("{}", e.render().to_string().trim_end()));
+            return ExitCode::from(exit::USAGE);
+        }
         Err(e) => {
-            // `--help` and `--version` come here too; clap knows their stream and code.
+            // `--help` and `--version`; who left early has read enough of them.
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { exit::OK });
+            return ExitCode::from(exit::OK);
         }
     };
     log_to_stderr(&cli);
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
     let code = match std::panic::catch_unwind(|| run(&cli)) {
         Ok(Ok(())) => exit::OK,
         Ok(Err(e)) => {
-            eprintln!("error: {e:#}");
+            output::complain(format_args!("error: {e:#}"));
             exit::code_of(&e)
         }
         Err(_) => exit::INTERNAL,
@@ -66,35 +71,23 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
     if let Some(n) = threads(cli)? {
         hstep::nn::pool::set_threads(n)?;
     }
-    let stop = match cli.command {
-        // Nothing of these is worth saving: a signal ends them as it ends any program.
-        Some(
-            cli::Command::Eval(_)
-            | cli::Command::Render(_)
-            | cli::Command::Report(_)
-            | cli::Command::Verify(_)
-            | cli::Command::Check(_)
-            | cli::Command::List(_)
-            | cli::Command::Bench(_)
-            | cli::Command::Memory(_),
-        ) => std::sync::Arc::default(),
-        #[cfg(feature = "mujoco")]
-        Some(cli::Command::Setup(_)) => std::sync::Arc::default(),
-        _ => signals::stop_flag()?,
-    };
+    let stop = signals::listen(cli.command.as_ref().is_none_or(cli::Command::saves))?;
     commands::run(cli, &stop)
 }
 
 /// The number of threads asked for: `--threads`, else `HSTEP_THREADS`.
 fn threads(cli: &cli::Cli) -> hstep::Result<Option<usize>> {
-    match (cli.threads, std::env::var("HSTEP_THREADS")) {
-        (Some(n), _) => Ok(Some(n)),
-        (None, Ok(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-            let problem = format!("expected a number of threads, got `{text}`");
-            hstep::Error::config("HSTEP_THREADS", problem)
-        }),
-        _ => Ok(None),
+    let Some(text) = std::env::var_os("HSTEP_THREADS").filter(|text| !text.is_empty()) else {
+        return Ok(cli.threads);
+    };
+    if cli.threads.is_some() {
+        return Ok(cli.threads);
     }
+    let text = text.to_string_lossy();
+    text.parse().map(Some).map_err(|_| {
+        let problem = format!("expected a number of threads, got `{text}`");
+        hstep::Error::config("HSTEP_THREADS", problem)
+    })
 }
 
 /// candle threads inside every small matrix product, which slows small networks down; hstep splits
@@ -117,7 +110,7 @@ fn log_to_stderr(cli: &cli::Cli) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("warn,hstep={level}")))
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
         .without_time()
         .with_target(false)
         .init();

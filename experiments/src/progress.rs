@@ -27,7 +27,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━╸ "));
         }
-        bar.set_prefix(label.to_owned());
+        bar.set_prefix(crate::output::plain(label).into_owned());
         bar.enable_steady_tick(Duration::from_millis(500));
         Self(bar)
     }

@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hstep::{Error, Result, config};
+use hstep::{Error, Result, config, files};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::plot::{commit, write};
 
 use crate::settings::NOT_IDENTITY;
+
+/// The resolved configuration, in a run folder.
+const CONFIG: &str = "config.toml";
+/// What would be needed to do it again elsewhere.
+const META: &str = "meta.json";
+/// The longest name that file systems take, in bytes.
+const NAME: usize = 255;
 
 /// Libraries and their versions.
 pub type Versions = BTreeMap<String, String>;
@@ -64,8 +71,26 @@ impl Identity<'_> {
             .chars()
             .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' })
             .collect();
-        Path::new(self.experiment).join(format!("{}-{env}-s{}-{hash}", self.algo, self.seed))
+        let end = format!("-s{}-{hash}", self.seed);
+        let start = format!("{}-{env}", self.algo);
+        Path::new(self.experiment).join(shortened(&start, NAME - end.len()) + &end)
     }
+}
+
+/// At most `most` bytes of a text, its middle cut: arguments may be long, and the hash tells them apart.
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let half = (most - 2) / 2;
+    let (mut head, mut tail) = (half, text.len() - half);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{}..{}", &text[..head], &text[tail..])
 }
 
 /// Where runs go: `--out`, else `HSTEP_RUNS`, else `runs`.
@@ -81,33 +106,34 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder of a run, or opens it when it is there: the same configuration goes on.
-    ///
-    /// Writes `config.toml` and `meta.json` when they are missing, and refuses a folder whose
-    /// configuration was edited, naming the key.
-    pub fn create(
-        root: &Path,
-        identity: &Identity,
-        simulated_by: impl FnOnce() -> Versions,
-    ) -> Result<Self> {
+    /// The folder of a run, where it is there already: the same configuration goes on. One whose
+    /// configuration was edited is refused, naming the key.
+    pub fn find(root: &Path, identity: &Identity) -> Result<Option<Self>> {
+        let path = root.join(identity.folder());
+        if !path.join(CONFIG).exists() {
+            return Ok(None);
+        }
+        let folder = Self::open(&path)?;
+        folder.expect_config(identity.config)?;
+        Ok(Some(folder))
+    }
+
+    /// Makes the folder of a run.
+    pub fn create(root: &Path, identity: &Identity, simulated_by: &Versions) -> Result<Self> {
         let path = root.join(identity.folder());
         std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
-        let folder = Self { path };
-        let file = folder.path.join("config.toml");
-        if file.exists() {
-            folder.expect_config(identity.config)?;
-        } else {
-            // `config.toml` last: a folder that has one is complete.
-            let meta = Meta::now(identity.config, simulated_by()).json()?;
-            write(&folder.path.join("meta.json"), meta.as_bytes())?;
-            write(&file, identity.config.to_string().as_bytes())?;
-        }
-        Ok(folder)
+        files::check_folder(&path)?;
+        // The configuration last: a folder that has one is complete.
+        let meta = Meta::now(identity.config, simulated_by).json()?;
+        write(&path.join(META), meta.as_bytes())?;
+        write(&path.join(CONFIG), identity.config.to_string().as_bytes())?;
+        Ok(Self { path })
     }
 
     /// Opens the folder of an earlier run.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.join("config.toml").is_file() {
+        files::check_folder(path)?;
+        if !path.join(CONFIG).is_file() {
             let problem = "no run folder: it has no config.toml (see `ls` of the runs' root)";
             return Err(Error::checkpoint(path, problem));
         }
@@ -121,7 +147,8 @@ impl RunFolder {
 
     /// The resolved configuration that the run was started with.
     pub fn config(&self) -> Result<Table> {
-        config::read(self.path.join("config.toml"))
+        let file = self.path.join(CONFIG);
+        config::parse_text(&file, &files::text_of_run(&file, files::TEXT)?)
     }
 
     /// Refuses a configuration that would compute something else, naming the first key.
@@ -132,10 +159,10 @@ impl RunFolder {
     /// Refuses a `config.toml` that was edited since the start: `meta.json` has what it was. Without
     /// one there is still the checkpoint's hash.
     pub fn expect_unedited(&self) -> Result<()> {
-        let meta = std::fs::read(self.path.join("meta.json")).unwrap_or_default();
-        match serde_json::from_slice::<Started>(&meta) {
-            Ok(Started { config }) => self.expect_same(&config, &self.config()?),
-            Err(_) => Ok(()),
+        let meta = files::text_of_run(&self.path.join(META), files::TEXT);
+        match meta.ok().and_then(|meta| serde_json::from_str(&meta).ok()) {
+            Some(Started { config }) => self.expect_same(&config, &self.config()?),
+            None => Ok(()),
         }
     }
 
@@ -145,7 +172,7 @@ impl RunFolder {
         if self.config()? == *now {
             return Ok(());
         }
-        write(&self.path.join("config.toml"), now.to_string().as_bytes())
+        write(&self.path.join(CONFIG), now.to_string().as_bytes())
     }
 
     fn expect_same(&self, started: &Table, now: &Table) -> Result<()> {
@@ -215,15 +242,15 @@ struct Started {
 }
 
 impl Meta {
-    fn now(config: &Table, simulated_by: Versions) -> Self {
+    fn now(config: &Table, simulated_by: &Versions) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         // Without the program's own path, which says nothing about the run.
-        let arguments = std::env::args().skip(1);
+        let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
         Self {
             commit: commit(),
             hstep: env!("CARGO_PKG_VERSION"),
             dependencies: dependencies(),
-            simulated_by,
+            simulated_by: simulated_by.clone(),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             host: host.map(|h| h.trim().to_owned()),
             command_line: std::iter::once("hstep".to_owned()).chain(arguments).collect(),
@@ -280,19 +307,32 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_never_longer_than_file_systems_take() {
+        let config = Table::new();
+        for letter in ["x", "é", "猫"] {
+            for n in [1, 70, 200, 1_000] {
+                let env = letter.repeat(n);
+                let name = Identity { env: &env, ..identity(&config) }.folder();
+                let name = name.file_name().unwrap().to_str().unwrap().to_owned();
+                let whole = format!("sac-{env}-s3-").len() + 8;
+                assert!(name.len() <= 255 && name.starts_with("sac-"), "{name}");
+                assert_eq!(name.contains(&env), whole <= 255, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn a_second_start_goes_on_and_an_edited_config_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let config: Table = "lr = 0.1\n[improve]\nhorizon = 3".parse().unwrap();
-        let folder = RunFolder::create(root.path(), &identity(&config), Versions::new).unwrap();
+        let folder = RunFolder::create(root.path(), &identity(&config), &Versions::new()).unwrap();
         let meta = std::fs::read_to_string(folder.path().join("meta.json")).unwrap();
         assert!(meta.contains("\"candle-core\": \"0.10.2\""), "{meta}");
-        let again = RunFolder::create(root.path(), &identity(&config), Versions::new).unwrap();
+        let again = RunFolder::find(root.path(), &identity(&config)).unwrap().unwrap();
         assert_eq!(again.path(), folder.path());
         std::fs::write(folder.path().join("config.toml"), "lr = 0.1\n[improve]\nhorizon = 4")
             .unwrap();
-        let refused = RunFolder::create(root.path(), &identity(&config), Versions::new)
-            .unwrap_err()
-            .to_string();
+        let refused = RunFolder::find(root.path(), &identity(&config)).unwrap_err().to_string();
         assert!(refused.contains("`improve.horizon`: 4 against 3"), "{refused}");
     }
 
@@ -300,7 +340,7 @@ mod tests {
     fn one_marker_at_a_time() {
         let root = tempfile::tempdir().unwrap();
         let folder =
-            RunFolder::create(root.path(), &identity(&Table::new()), Versions::new).unwrap();
+            RunFolder::create(root.path(), &identity(&Table::new()), &Versions::new()).unwrap();
         assert_eq!(folder.marker(), None);
         folder.mark(Marker::Interrupted, "step 3").unwrap();
         folder.mark(Marker::Done, "step 9").unwrap();
@@ -316,7 +356,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("plain");
         std::fs::write(&file, "").unwrap();
-        let error = RunFolder::create(&file, &identity(&Table::new()), Versions::new).unwrap_err();
+        let error =
+            RunFolder::create(&file, &identity(&Table::new()), &Versions::new()).unwrap_err();
         assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("plain"));
     }
 }

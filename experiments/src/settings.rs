@@ -11,12 +11,11 @@ use hstep::env;
 use hstep::env::gymnasium;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
-use hstep::train::{EnvFactory, ModelChoice, RunConfig, Trainer, saved_agent};
+use hstep::train::{EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, saved_agent};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
 use crate::presets::{self, section};
-use crate::run_folder::Versions;
 
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
 pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
@@ -95,6 +94,14 @@ impl Settings {
         Trainer::open(self.run.clone(), hybrid, make, folder, &identity, &self.spec())
     }
 
+    /// The environment and the agent of a run that has no folder yet.
+    ///
+    /// # Errors
+    /// As [`Trainer::prepare`].
+    pub fn prepare(&self) -> Result<Prepared> {
+        Trainer::prepare(self.run.clone(), self.hybrid()?, self.factory(), &self.spec())
+    }
+
     /// The agent of the newest checkpoint in `folder`; `None` before the first.
     ///
     /// # Errors
@@ -120,20 +127,10 @@ impl Settings {
         let name = self.run.env.clone();
         #[cfg(unix)]
         if name.starts_with(gymnasium::PREFIX) {
-            let bridge = gymnasium::Bridge::new(name);
-            return Arc::new(move || Ok(Box::new(bridge.make()?)));
+            let bridge = Arc::new(gymnasium::Bridge::new(name));
+            return Arc::new(move || Ok(Box::new(bridge.lend()?)));
         }
         Arc::new(move || env::make(&name))
-    }
-
-    /// The versions of what simulates the environment in this process; none for one that cannot be
-    /// made, which says so when the run begins.
-    pub fn simulated_by(&self) -> Versions {
-        #[cfg(unix)]
-        if self.run.env.starts_with(gymnasium::PREFIX) {
-            return Versions::new();
-        }
-        env::make(&self.run.env).map(|env| env.versions()).unwrap_or_default()
     }
 
     fn hybrid(&self) -> Result<Hybrid> {

@@ -116,7 +116,28 @@ pub(super) fn affine_work(horizon: usize, terms: usize, bits: f64) -> f64 {
     horizon * terms as f64 * (20.0 + horizon * words * words / 2.0)
 }
 
-/// The most of both that is begun.
+/// About the nanoseconds of walking all sequences of so many actions from every state, in `kernels` kernels
+/// with entries of `bits` binary digits: every product of fractions is brought to lowest terms.
+pub(super) fn sequences_work(
+    states: usize,
+    actions: usize,
+    horizon: usize,
+    kernels: usize,
+    bits: f64,
+) -> f64 {
+    let products = (kernels * states * states) as f64;
+    let mut walks = states as f64;
+    let mut work = 0.0;
+    // Further than this no sequences are walked anyhow.
+    for step in 1..=horizon.min(64) {
+        walks *= actions as f64;
+        let digits = step as f64 * bits;
+        work += walks * products * (100.0 + digits * digits / 128.0);
+    }
+    work
+}
+
+/// The most of all that is begun.
 pub(super) const MAX_WORK: f64 = 1e10;
 
 #[cfg(test)]

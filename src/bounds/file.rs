@@ -16,7 +16,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::exact;
-use super::mdp::{Kernel, Mdp, Policy};
+use super::mdp::{Kernel, Mdp, Policy, round};
 use super::number::{Number as _, Rational, parse};
 use super::problem::Problem;
 use crate::error::{Error, Result};
@@ -38,6 +38,8 @@ pub struct Given {
     pub policy: Option<Policy<Rational>>,
     /// The policy of the data, where there is one.
     pub data_policy: Option<Policy<Rational>>,
+    /// How many rows of probabilities were divided by their sum.
+    pub rounded: usize,
 }
 
 /// A number, which has been made a string before.
@@ -119,19 +121,37 @@ fn rows(key: &str, texts: &[Vec<Text>]) -> Result<Vec<Vec<Rational>>> {
     texts.iter().enumerate().map(one).collect()
 }
 
-fn kernel(key: &str, texts: &[Vec<Vec<Text>>]) -> Result<Kernel<Rational>> {
-    let one = |(i, of): (usize, &Vec<Vec<Text>>)| rows(&format!("{key}[{i}]"), of);
-    let p: Vec<Vec<Vec<Rational>>> = texts.iter().enumerate().map(one).collect::<Result<_>>()?;
-    Kernel::new(key, &p)
+/// Reads rows of probabilities, and counts those that were divided by their sum.
+struct Rows {
+    round: bool,
+    rounded: usize,
 }
 
-/// Reads a problem from JSON text.
+impl Rows {
+    fn read(&mut self, key: &str, texts: &[Vec<Text>]) -> Result<Vec<Vec<Rational>>> {
+        let mut read = rows(key, texts)?;
+        if self.round {
+            self.rounded += read.iter_mut().map(|row| usize::from(round(row))).sum::<usize>();
+        }
+        Ok(read)
+    }
+
+    fn kernel(&mut self, key: &str, texts: &[Vec<Vec<Text>>]) -> Result<Kernel<Rational>> {
+        let one = |(i, of): (usize, &Vec<Vec<Text>>)| self.read(&format!("{key}[{i}]"), of);
+        let p: Vec<Vec<Vec<Rational>>> =
+            texts.iter().enumerate().map(one).collect::<Result<_>>()?;
+        Kernel::new(key, &p)
+    }
+}
+
+/// Reads a problem from JSON text. With `round`, rows of probabilities whose sum is within 1e-9 of 1, as
+/// floats are, are divided by it, exactly.
 ///
 /// # Errors
 /// [`Error::Config`] naming the place: text that is no JSON, unknown or missing keys, numbers that are
 /// none, shapes that do not fit, rows that are no distributions, a discount outside `[0, 1)`, or more
 /// states or actions than exact arithmetic is made for.
-pub fn from_json(text: &str) -> Result<Given> {
+pub fn from_json(text: &str, round: bool) -> Result<Given> {
     if text.len() as u64 > MAX_BYTES {
         return refuse("mdp", too_large(text.len() as u64));
     }
@@ -141,6 +161,11 @@ pub fn from_json(text: &str) -> Result<Given> {
         Error::config("mdp", format!("not JSON: {problem}"))
     };
     serde_json::from_str::<IgnoredAny>(text).map_err(described)?;
+    // A list would be read key by key, in an order that nobody knows.
+    if !text.trim_start().starts_with('{') {
+        let came = if text.trim_start().starts_with('[') { "a list" } else { "something else" };
+        return refuse("mdp", format!("expected an object with keys, got {came}"));
+    }
     let file: File = serde_json::from_str(&quote_numbers(text)).map_err(|e| {
         // Columns have moved by the quotes.
         let text = e.to_string();
@@ -158,12 +183,13 @@ pub fn from_json(text: &str) -> Result<Given> {
             ),
         );
     }
+    let mut read = Rows { round, rounded: 0 };
     let gamma = number(|| "gamma".into(), &file.gamma)?;
-    let transition = kernel("transition", &file.transition)?;
+    let transition = read.kernel("transition", &file.transition)?;
     let mdp = Mdp::new(gamma, &rows("reward", &file.reward)?, transition)?;
-    affordable(&mdp)?;
+    affordable(&mdp, mdp.transition(), None)?;
     let model = match &file.model {
-        Some(model) => kernel("model", model)?,
+        Some(model) => read.kernel("model", model)?,
         None => mdp.transition().clone(),
     };
     let offset = match &file.value {
@@ -177,27 +203,45 @@ pub fn from_json(text: &str) -> Result<Given> {
             value.into_iter().zip(mdp.optimal().0).map(|(v, best)| v - best).collect()
         }
     };
-    let policy = |name: &str, texts: &Option<Vec<Vec<Text>>>| -> Result<Option<Policy<Rational>>> {
-        let Some(texts) = texts else { return Ok(None) };
+    let mut policy = |name: &str, texts: &Option<_>| -> Result<Option<Policy<Rational>>> {
+        let Some(texts): &Option<Vec<Vec<Text>>> = texts else { return Ok(None) };
         if texts.len() != states {
             return refuse(name, format!("expected {states} states, got {}", texts.len()));
         }
-        Ok(Some(Policy::new(name, &rows(name, texts)?, actions)?))
+        let policy = Policy::new(name, &read.read(name, texts)?, actions)?;
+        [mdp.transition(), &model].iter().try_for_each(|p| affordable(&mdp, p, Some(&policy)))?;
+        Ok(Some(policy))
     };
     let (policy, data_policy) =
         (policy("policy", &file.policy)?, policy("data_policy", &file.data_policy)?);
-    Ok(Given { problem: Problem::new(mdp, model, offset)?, policy, data_policy })
+    let problem = Problem::new(mdp, model, offset)?;
+    Ok(Given { problem, policy, data_policy, rounded: read.rounded })
 }
 
-/// Refuses a process whose value would take minutes in exact numbers.
-fn affordable(mdp: &Mdp<Rational>) -> Result<()> {
+/// Refuses a process, or a policy in it, whose value would take minutes in exact numbers.
+fn affordable(
+    mdp: &Mdp<Rational>,
+    kernel: &Kernel<Rational>,
+    policy: Option<&Policy<Rational>>,
+) -> Result<()> {
+    let bits = |pairs: &[(usize, usize)], beside: &[Rational]| {
+        let numbers =
+            pairs.iter().flat_map(|&(s, a)| kernel.row(s, a).iter().chain([mdp.reward(s, a)]));
+        exact::step_bits(mdp.gamma(), numbers.chain(beside))
+    };
+    let pairs: Vec<(usize, usize)> = kernel.pairs().collect();
     // Policy iteration solves for about as many policies as fingers on a hand.
-    let pairs = mdp.transition().pairs();
-    let bits = pairs.map(|(s, a)| {
-        exact::step_bits(mdp.gamma(), mdp.transition().row(s, a).iter().chain([mdp.reward(s, a)]))
-    });
-    let bits = bits.fold(0.0, f64::max);
-    if 5.0 * exact::solve_work(mdp.states(), bits) <= exact::MAX_WORK {
+    let (solved, bits) = match policy {
+        None => (5.0, pairs.iter().map(|&pair| bits(&[pair], &[])).fold(0.0, f64::max)),
+        Some(policy) => {
+            let row = |s: usize| {
+                let of: Vec<_> = pairs.iter().copied().filter(|pair| pair.0 == s).collect();
+                bits(&of, policy.row(s))
+            };
+            (1.0, (0..mdp.states()).map(row).fold(0.0, f64::max))
+        }
+    };
+    if solved * exact::solve_work(mdp.states(), bits) <= exact::MAX_WORK {
         return Ok(());
     }
     let digits = mdp.states() as f64 * bits * std::f64::consts::LOG10_2;
@@ -206,7 +250,7 @@ fn affordable(mdp: &Mdp<Rational>) -> Result<()> {
          probabilities with one small denominator a row",
         mdp.states()
     );
-    refuse("transition", problem)
+    refuse(if policy.is_some() { "policy" } else { "transition" }, problem)
 }
 
 /// Why a file of so many bytes is not read.

@@ -13,6 +13,20 @@ pub struct Kernel<T> {
     p: Vec<T>,
 }
 
+/// How far from 1 the sum of a row of floats may be.
+pub const ROUNDED: f64 = 1e-9;
+
+/// Divides a row whose sum is within [`ROUNDED`] of 1 by that sum; whether there was anything to divide.
+pub fn round<T: Number>(row: &mut [T]) -> bool {
+    let sum = row.iter().fold(T::zero(), |sum, p| sum + p);
+    let off = (sum.clone() - T::one()).float().abs();
+    if sum == T::one() || off > ROUNDED {
+        return false;
+    }
+    row.iter_mut().for_each(|p| *p = p.clone() / &sum);
+    true
+}
+
 /// Checks that `row` is a probability distribution over `n` things.
 fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Result<()> {
     if row.len() != n {
@@ -28,10 +42,16 @@ fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Res
     let off = sum.clone() - T::one();
     if off.abs() > T::tie(&whole(1000)) {
         let side = if off > T::zero() { "above" } else { "below" };
+        let hint = if row.iter().all(|p| *p == T::zero()) {
+            "a terminal state is written as one that leads to itself with reward 0"
+        } else if off.float().abs() <= ROUNDED {
+            "it looks rounded: `--round` divides such a row by its sum"
+        } else {
+            "what is no short decimal can be written as a string such as \"1/3\""
+        };
+        let off = off.abs();
         let problem = format!(
-            "expected probabilities that sum to 1, got a sum of {sum}, {} {side} it; what is no \
-             short decimal can be written as a string such as \"1/3\"",
-            off.abs()
+            "expected probabilities that sum to 1, got a sum of {sum}, {off} {side} it; {hint}"
         );
         return Err(Error::config(key(), problem));
     }

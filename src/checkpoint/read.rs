@@ -104,25 +104,16 @@ impl CheckpointDir {
     }
 
     fn newest(&self, rows: Rows, lost: &mut Vec<String>) -> Result<Option<Loaded>> {
-        let mut problems: Vec<Error> = Vec::new();
-        for (step, path) in self.manifests()? {
-            lost.clear();
-            match self.load(step, &path, rows, lost) {
-                Ok(mut loaded) => {
-                    for problem in problems {
-                        let warning = format!("{problem}; going on from step {step} instead");
-                        tracing::warn!("{warning}");
-                        loaded.warnings.push(warning);
-                    }
-                    return Ok(Some(loaded));
-                }
-                Err(Failure::Garbled(problem)) => problems.push(problem),
-                Err(Failure::Fatal(problem)) => return Err(problem),
+        let problems = loop {
+            let manifests = self.manifests()?;
+            match self.first_whole(&manifests, rows, lost)? {
+                Ok(found) => return Ok(found),
+                Err(problems) if self.manifests()? == manifests => break problems,
+                // A running run has saved and pruned meanwhile: what was looked for is gone, and newer
+                // ones are there.
+                Err(_) => {}
             }
-        }
-        if problems.is_empty() {
-            return Ok(None);
-        }
+        };
         let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let mut problem = format!("none is whole: {}. ", listed.join("; "));
         let parts = if rows == Rows::All { self.load_parts() } else { Ok(None) };
@@ -135,6 +126,33 @@ impl CheckpointDir {
             _ => "Remove the folder to start anew".to_owned(),
         };
         Err(Error::checkpoint(&self.path, problem))
+    }
+
+    /// The first of `manifests` whose checkpoint is whole, `None` if there is none at all; else what is
+    /// wrong with each.
+    fn first_whole(
+        &self,
+        manifests: &[(u64, PathBuf)],
+        rows: Rows,
+        lost: &mut Vec<String>,
+    ) -> Result<Result<Option<Loaded>, Vec<Error>>> {
+        let mut problems: Vec<Error> = Vec::new();
+        for (step, path) in manifests {
+            lost.clear();
+            match self.load(*step, path, rows, lost) {
+                Ok(mut loaded) => {
+                    for problem in problems {
+                        let warning = format!("{problem}; going on from step {step} instead");
+                        tracing::warn!("{warning}");
+                        loaded.warnings.push(warning);
+                    }
+                    return Ok(Ok(Some(loaded)));
+                }
+                Err(Failure::Garbled(problem)) => problems.push(problem),
+                Err(Failure::Fatal(problem)) => return Err(problem),
+            }
+        }
+        Ok(if problems.is_empty() { Ok(None) } else { Err(problems) })
     }
 
     fn load(

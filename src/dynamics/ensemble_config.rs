@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::nn::{Activation, Init};
 
 /// What the model predicts about the next observation.
@@ -117,6 +118,8 @@ impl EnsembleConfig {
         for (key, value) in at_least_one {
             check(value >= 1, key, "at least 1", value)?;
         }
+        crate::check::count("model.members", self.members, limits::MEMBERS)?;
+        crate::check::count("model.batch", self.batch, limits::ROWS)?;
         check(self.elites <= self.members, "elites", "at most `model.members`", self.elites)?;
         check(self.lr.is_finite() && self.lr > 0.0, "lr", "a positive number", self.lr)?;
         let inside = self.holdout_ratio > 0.0 && self.holdout_ratio < 1.0;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::error::{Error, Result};
+use crate::error::{ANSWER, Error, Result};
 use crate::rng::Rng;
 
 /// A reward `r(s, a, s')` in tensor operations: observation `[B,O]`, normalised action `[B,A]`,
@@ -68,6 +68,20 @@ impl EnvInfo {
             });
         }
         Ok(())
+    }
+
+    /// Checks numbers that the environment has answered: networks and buffers hold them as `f32`. `what`
+    /// names them, `step` says when it was.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the first that is NaN, infinite or beyond `f32`.
+    pub fn check_answer(&self, what: &str, x: &[f64], step: impl FnOnce() -> String) -> Result<()> {
+        let Some(i) = x.iter().position(|x| !(*x as f32).is_finite()) else { return Ok(()) };
+        let index = if x.len() > 1 { format!("[{i}]") } else { String::new() };
+        let beyond = if x[i].is_finite() { ", beyond what f32 holds" } else { "" };
+        let value = format!("{:e}", x[i]).to_lowercase();
+        let quantity = format!("{ANSWER}{}`: {what}{index} is {value}{beyond}", self.name);
+        Err(Error::NonFinite { quantity, step: step() })
     }
 
     /// Maps an action from `[-1, 1]` to the environment's units; values outside are clipped.
@@ -146,10 +160,21 @@ pub trait Env: Send {
         Known::default()
     }
 
-    /// The libraries beside hstep that simulate it, and their versions; none by default. A run is
-    /// resumed on the same ones only.
+    /// What simulates it beside hstep, and the versions; none by default. A run is resumed on the same
+    /// ones only, or, where they do not bind, with a warning.
     fn versions(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
+    }
+
+    /// Whether it should be the only one of its kind that evaluates, one episode after the other, because
+    /// more of them take long to make or cannot be had. No by default.
+    fn is_dear(&self) -> bool {
+        false
+    }
+
+    /// Whether a run may not go on with other [`Env::versions`]. Yes by default.
+    fn versions_bind(&self) -> bool {
+        true
     }
 
     /// What it looks like in its present state, if it says so; of no use before the first reset.

@@ -31,11 +31,33 @@ pub fn check(name: &str) -> Result<()> {
     if let Some(why) = mujoco::not_here(name) {
         return Err(Error::config("env", format!("there is no environment `{name}`: {why}")));
     }
+    if let Some((base, _)) = name.split_once('?')
+        && names.contains(&base)
+    {
+        let problem = format!(
+            "`gym:{name}` takes arguments (Python's Gymnasium), `{base}` has none: write one of the two"
+        );
+        return Err(Error::config("env", problem));
+    }
+    let hint = if is_like_python(name) {
+        format!("; Python's Gymnasium environments are written `gym:{name}`")
+    } else {
+        String::new()
+    };
     let problem = match nearest(name, names.iter().copied()) {
-        Some(near) => format!("there is no environment `{name}`; did you mean `{near}`?"),
+        Some(near) => format!("there is no environment `{name}`; did you mean `{near}`?{hint}"),
+        None if !hint.is_empty() => format!("there is no environment `{name}`{hint}"),
         None => format!("there is no environment `{name}`; there are {}", names.join(", ")),
     };
     Err(Error::config("env", problem))
+}
+
+/// Whether a name is written as Gymnasium's are: `module:Id`, `Id?key=value`, `Id-v0`.
+fn is_like_python(name: &str) -> bool {
+    let numbered = name.rsplit_once("-v").is_some_and(|(id, version)| {
+        !id.is_empty() && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())
+    });
+    numbered || name.contains([':', '?'])
 }
 
 /// Whether it is `gym:ID`.

@@ -13,6 +13,7 @@ use crate::config::{from_json, json};
 use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::log::{Log, Phase, Stopwatch};
 use crate::parts::{ACTOR, Parts, Place, Temperature};
 use crate::replay::{Batch, Replay, TransitionRow};
@@ -79,6 +80,7 @@ impl Agent {
         spec: &Spec,
     ) -> Result<Self> {
         let (o, a) = (info.obs_dim, info.action_dim());
+        limits::check(hybrid.networks(o, a), hybrid.schedule.batch)?;
         let composition = hybrid.composition()?;
         let place = Place { obs_dim: o, action_dim: a, known: &known, spec };
         let parts = Parts {

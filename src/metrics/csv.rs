@@ -1,6 +1,6 @@
 //! `metrics.csv` and `timing.csv`: fixed columns, one line a row, whole lines only.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use super::Row;
 use super::seal::{Seal, Sealing};
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::files;
 
 /// Writes the two CSV files of a run folder.
 #[derive(Debug)]
@@ -177,11 +178,11 @@ fn check_end(path: &Path, file: &mut File, header: &str, len: u64) -> Result<()>
 
 /// The length of the file's whole lines; 0 if it is not there.
 fn whole_lines(path: &Path) -> Result<u64> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at as u64 + 1)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(Error::io("cannot read", path)(error)),
+    if !path.exists() {
+        return Ok(0);
     }
+    let bytes = files::of_run(path, files::METRICS)?;
+    Ok(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at as u64 + 1))
 }
 
 fn header(columns: &[&str]) -> Result<String> {
@@ -237,7 +238,7 @@ impl Table {
 /// [`Error::Io`] when the file cannot be read; [`Error::Checkpoint`] naming the line when one has
 /// another number of cells than there are columns, or a cell is no number.
 pub fn read_csv(path: &Path) -> Result<Table> {
-    let text = fs::read(path).map_err(Error::io("cannot read", path))?;
+    let text = files::of_run(path, files::METRICS)?;
     let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&text[..whole]);
     let mut records = reader.records();

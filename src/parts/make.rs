@@ -5,6 +5,7 @@ use crate::config::json;
 use crate::dynamics::{Ensemble, EnsembleConfig, Given, MIN_FIT_ROWS, Model};
 use crate::env::Known;
 use crate::error::{Error, Result};
+use crate::limits::Network;
 use crate::policy::{ActorConfig, SquashedGaussian};
 use crate::rng::Rng;
 use crate::shape::Spec;
@@ -39,6 +40,13 @@ pub trait Make<P>: Send {
     /// [`Error::Config`] naming the key.
     fn validate(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// The networks that it will have for observations of length `obs_dim` and `actions` action
+    /// dimensions: what they take is estimated before they are made. `part` is its name.
+    fn networks(&self, part: &str, obs_dim: usize, actions: usize) -> Vec<Network> {
+        let _ = (part, obs_dim, actions);
+        Vec::new()
     }
 
     /// Fewest transitions that it learns from.
@@ -82,6 +90,19 @@ impl<P, F: FnOnce(&Place, &mut Rng) -> Result<P> + Send> Make<P> for Own<F> {
     }
 }
 
+/// A dense stack of the part's own table.
+fn network(part: &str, [input, output]: [usize; 2], hidden: &[usize], members: usize) -> Network {
+    Network {
+        hidden_key: format!("{part}.hidden"),
+        members_key: format!("{part}.members"),
+        input,
+        hidden: hidden.to_vec(),
+        output,
+        members,
+        rows: None,
+    }
+}
+
 impl Make<PolicyPart> for ActorConfig {
     fn describe(&self) -> String {
         "squashed Gaussian".into()
@@ -93,6 +114,10 @@ impl Make<PolicyPart> for ActorConfig {
 
     fn validate(&self) -> Result<()> {
         ActorConfig::validate(self)
+    }
+
+    fn networks(&self, part: &str, obs_dim: usize, actions: usize) -> Vec<Network> {
+        vec![network(part, [obs_dim, 2 * actions], &self.hidden, 1)]
     }
 
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<PolicyPart> {
@@ -116,6 +141,10 @@ impl Make<CriticPart> for CriticConfig {
         CriticConfig::validate(self)
     }
 
+    fn networks(&self, part: &str, obs_dim: usize, actions: usize) -> Vec<Network> {
+        vec![network(part, [obs_dim + actions, 1], &self.hidden, self.members)]
+    }
+
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<CriticPart> {
         let online = QNet::new(&self, place.obs_dim, place.action_dim, rng, place.spec)?;
         CriticPart::new(online, &self.adam(), Some(self.tau))
@@ -135,6 +164,10 @@ impl Make<ValuePart> for CriticConfig {
         CriticConfig::validate(self)
     }
 
+    fn networks(&self, part: &str, obs_dim: usize, _: usize) -> Vec<Network> {
+        vec![network(part, [obs_dim, 1], &self.hidden, 1)]
+    }
+
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<ValuePart> {
         let online = VNet::new(&self, place.obs_dim, rng, place.spec)?;
         ValuePart::new(online, &self.adam(), Some(self.tau))
@@ -152,6 +185,12 @@ impl Make<Box<dyn Model>> for EnsembleConfig {
 
     fn validate(&self) -> Result<()> {
         EnsembleConfig::validate(self)
+    }
+
+    fn networks(&self, part: &str, obs_dim: usize, actions: usize) -> Vec<Network> {
+        let sizes = [obs_dim + actions, 2 * (obs_dim + 1)];
+        let rows = Some(self.batch);
+        vec![Network { rows, ..network(part, sizes, &self.hidden, self.members) }]
     }
 
     fn least_rows(&self) -> usize {

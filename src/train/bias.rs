@@ -94,35 +94,41 @@ struct Visit {
 pub fn critic_bias(agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<CriticBias> {
     let streams = Rng::new(config.seed);
     let key = streams.fork("critic bias").key();
-    let mut episodes = Episodes::start(make, config, &streams.fork("evaluation"), |_, _| {})?;
+    let starts = streams.fork("evaluation");
     let mut visits: Vec<Vec<Visit>> = (0..config.episodes).map(|_| Vec::new()).collect();
     let mut ends: Vec<Option<Vec<f64>>> = vec![None; config.episodes];
-    let mut step = 0;
-    while !episodes.running().is_empty() {
-        let rows = episodes.running().to_vec();
-        let obs = episodes.batch(agent.spec())?;
-        let width = obs.dim(1)?;
-        let (q, sampled) = judge(agent, &obs, &rows, key, step)?;
-        let log_prob = to_f64(&sampled.log_prob)?;
-        let obs = to_f64(&obs)?;
-        let mut row = 0;
-        episodes.step(&to_f64(&sampled.action)?, |i, env, _, taken| {
-            let here = obs[row * width..(row + 1) * width].to_vec();
-            let (q, log_prob) = (q[row], log_prob[row]);
-            row += 1;
-            if env.failure_kind().is_some() {
-                // No transition: the state before it is the last of which something is known.
-                ends[i] = Some(here);
-                return;
-            }
-            visits[i].push(Visit { obs: here, q, log_prob, reward: taken.reward });
-            if taken.truncated && !taken.terminated {
-                ends[i] = Some(taken.obs.clone());
-            }
-        })?;
-        step += 1;
+    let (mut next, mut longest) = (0, 0);
+    while next < config.episodes {
+        let mut episodes = Episodes::start(make, next..config.episodes, &starts, |_, _| {})?;
+        next = episodes.end();
+        let mut step = 0;
+        while !episodes.running().is_empty() {
+            let rows = episodes.running().to_vec();
+            let obs = episodes.batch(agent.spec())?;
+            let width = obs.dim(1)?;
+            let (q, sampled) = judge(agent, &obs, &rows, key, step)?;
+            let log_prob = to_f64(&sampled.log_prob)?;
+            let obs = to_f64(&obs)?;
+            let mut row = 0;
+            episodes.step(&to_f64(&sampled.action)?, |i, env, _, taken| {
+                let here = obs[row * width..(row + 1) * width].to_vec();
+                let (q, log_prob) = (q[row], log_prob[row]);
+                row += 1;
+                if env.failure_kind().is_some() {
+                    // No transition: the state before it is the last of which something is known.
+                    ends[i] = Some(here);
+                    return;
+                }
+                visits[i].push(Visit { obs: here, q, log_prob, reward: taken.reward });
+                if taken.truncated && !taken.terminated {
+                    ends[i] = Some(taken.obs.clone());
+                }
+            })?;
+            step += 1;
+        }
+        longest = longest.max(step);
     }
-    let rest = values_at(agent, &ends, key, step)?;
+    let rest = values_at(agent, &ends, key, longest)?;
     let (gamma, alpha) = (agent.parts.gamma, agent.parts.alpha()?);
     let mut states = Vec::new();
     for (episode, (visits, rest)) in visits.into_iter().zip(rest).enumerate() {

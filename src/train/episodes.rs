@@ -1,8 +1,11 @@
-//! Episodes from fixed start states, side by side: one environment each, one batch a step.
+//! Episodes from fixed start states, side by side: one environment each, one batch a step; or one after
+//! the other where environments are dear.
+
+use std::ops::Range;
 
 use candle_core::Tensor;
 
-use super::{EnvFactory, EvalConfig};
+use super::EnvFactory;
 use crate::env::{Env, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -10,29 +13,40 @@ use crate::shape::Spec;
 
 /// The episodes of an evaluation that are still running.
 pub(super) struct Episodes {
+    first: usize,
     envs: Vec<Box<dyn Env>>,
     obs: Vec<Vec<f64>>,
     running: Vec<usize>,
 }
 
 impl Episodes {
-    /// Resets one environment an episode; `seen` is shown each.
+    /// Resets one environment an episode, or, where they are dear ([`Env::is_dear`]), one for the first of
+    /// the `episodes` alone; `seen` is shown each.
     pub fn start(
         make: &EnvFactory,
-        config: &EvalConfig,
+        episodes: Range<usize>,
         starts: &Rng,
         mut seen: impl FnMut(usize, &mut dyn Env),
     ) -> Result<Self> {
-        let mut envs = Vec::with_capacity(config.episodes);
-        let mut obs = Vec::with_capacity(config.episodes);
-        for i in 0..config.episodes {
+        let (first, mut envs, mut obs) = (episodes.start, Vec::new(), Vec::new());
+        for i in episodes {
             let mut env = make()?;
-            obs.push(env.reset(&mut starts.fork(&i.to_string()))?);
-            finite(&obs[i], "observation", env.as_ref())?;
+            let start = env.reset(&mut starts.fork(&i.to_string()))?;
+            env.info().check_answer("observation", &start, at)?;
+            obs.push(start);
             seen(i, env.as_mut());
+            let alone = env.is_dear();
             envs.push(env);
+            if alone {
+                break;
+            }
         }
-        Ok(Self { running: (0..envs.len()).collect(), envs, obs })
+        Ok(Self { running: (first..first + envs.len()).collect(), first, envs, obs })
+    }
+
+    /// The first episode that is not among these.
+    pub fn end(&self) -> usize {
+        self.first + self.envs.len()
     }
 
     /// Which episodes are running: the row of a batch to the episode.
@@ -42,8 +56,9 @@ impl Episodes {
 
     /// The observations of the running episodes `[B,O]`.
     pub fn batch(&self, spec: &Spec) -> Result<Tensor> {
-        let width = self.running.first().map_or(0, |&i| self.obs[i].len());
-        let rows: Vec<f64> = self.running.iter().flat_map(|&i| &self.obs[i]).copied().collect();
+        let width = self.running.first().map_or(0, |&i| self.obs[i - self.first].len());
+        let rows: Vec<f64> =
+            self.running.iter().flat_map(|&i| &self.obs[i - self.first]).copied().collect();
         spec.tensor(&rows, (self.running.len(), width))
     }
 
@@ -62,27 +77,24 @@ impl Episodes {
         let mut next = Vec::with_capacity(self.running.len());
         let mut goes_on = Vec::with_capacity(self.running.len());
         for (row, &i) in self.running.iter().enumerate() {
-            let (action, env) = (&actions[row * wide..(row + 1) * wide], &mut self.envs[i]);
+            let action = &actions[row * wide..(row + 1) * wide];
+            let env = &mut self.envs[i - self.first];
             let own = env.info().denormalise(action)?;
             let step = env.step(&own)?;
-            finite(&[step.reward], "reward", env.as_ref())?;
-            finite(&step.obs, "observation", env.as_ref())?;
+            env.info().check_answer("reward", &[step.reward], at)?;
+            env.info().check_answer("observation", &step.obs, at)?;
             seen(i, env.as_mut(), action, &step);
             if !(step.terminated || step.truncated) {
                 next.push(i);
                 goes_on.push(row as u32);
             }
-            self.obs[i] = step.obs;
+            self.obs[i - self.first] = step.obs;
         }
         self.running = next;
         Ok(goes_on)
     }
 }
 
-fn finite(x: &[f64], what: &str, env: &dyn Env) -> Result<()> {
-    if x.iter().all(|x| x.is_finite()) {
-        return Ok(());
-    }
-    let quantity = format!("{what} of environment `{}`", env.info().name);
-    Err(Error::NonFinite { quantity, step: "an evaluation".into() })
+fn at() -> String {
+    "an evaluation".into()
 }

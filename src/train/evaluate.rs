@@ -17,7 +17,8 @@ use crate::uses::Memory;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
-    /// Environment steps between evaluations. 1,000: code (MBPO).
+    /// Environment steps between evaluations; 0 for none, with a row of the metrics every 1,000 steps.
+    /// 1,000: code (MBPO).
     pub every: u64,
     /// Episodes an evaluation. 20: ours (MBPO's code runs one).
     pub episodes: usize,
@@ -76,7 +77,8 @@ pub struct Moment<'a> {
     pub total: f64,
 }
 
-/// Runs the evaluation episodes side by side, one environment each, one batch a step.
+/// Runs the evaluation episodes side by side, one environment each, one batch a step; or one after the
+/// other in one environment, where more are dear ([`Env::is_dear`]).
 ///
 /// # Errors
 /// As the environment and the behave slot.
@@ -120,33 +122,38 @@ fn run(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let starts = Rng::new(config.seed).fork("evaluation");
-    let mut episodes = Episodes::start(make, config, &starts, |episode, env| {
-        watch(Moment { episode, env, action: None, total: 0.0 });
-    })?;
     let mut out = Evaluation {
         returns: vec![0.0; config.episodes],
         lengths: vec![0; config.episodes],
         failures: Vec::new(),
     };
     let mut keys = starts.fork("planner");
-    let mut memory = Memory::default();
-    while !episodes.running().is_empty() {
-        if stopped() {
-            return Ok(None);
-        }
-        let batch = episodes.batch(agent.spec())?;
-        let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
-        let before = episodes.running().len();
-        let goes_on = episodes.step(&actions, |i, env, action, step| {
-            out.returns[i] += step.reward;
-            out.lengths[i] += 1;
-            if step.terminated || step.truncated {
-                out.failures.extend(env.failure_kind());
+    let mut next = 0;
+    while next < config.episodes {
+        let mut episodes =
+            Episodes::start(make, next..config.episodes, &starts, |episode, env| {
+                watch(Moment { episode, env, action: None, total: 0.0 });
+            })?;
+        next = episodes.end();
+        let mut memory = Memory::default();
+        while !episodes.running().is_empty() {
+            if stopped() {
+                return Ok(None);
             }
-            watch(Moment { episode: i, env, action: Some(action), total: out.returns[i] });
-        })?;
-        if goes_on.len() < before {
-            memory.keep(&goes_on)?;
+            let batch = episodes.batch(agent.spec())?;
+            let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
+            let before = episodes.running().len();
+            let goes_on = episodes.step(&actions, |i, env, action, step| {
+                out.returns[i] += step.reward;
+                out.lengths[i] += 1;
+                if step.terminated || step.truncated {
+                    out.failures.extend(env.failure_kind());
+                }
+                watch(Moment { episode: i, env, action: Some(action), total: out.returns[i] });
+            })?;
+            if goes_on.len() < before {
+                memory.keep(&goes_on)?;
+            }
         }
     }
     Ok(Some(out))

@@ -1,15 +1,17 @@
-//! A run's folder: who may write to it, what its checkpoints belong to, and the agent they hold.
+//! A run's folder: taken by one process, and checked before anything in it is believed; what its
+//! checkpoints belong to, and the agent they hold.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::{EnvFactory, RunConfig};
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Tensors};
+use crate::config::from_json;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::config::from_json;
+use crate::files;
 use crate::learner::Agent;
 use crate::metrics::read_csv;
 use crate::rng::Rng;
@@ -28,6 +30,7 @@ pub fn saved_agent(
     identity: &str,
     spec: &Spec,
 ) -> Result<Option<Agent>> {
+    files::check_folder(folder)?;
     let Some(loaded) = CheckpointDir::new(checkpoint_folder(folder)).load_parts()? else {
         return Ok(None);
     };
@@ -65,18 +68,53 @@ pub fn by_part(tensors: Tensors) -> BTreeMap<String, Tensors> {
 /// The state of a checkpoint that says what its environment was simulated by.
 pub(super) const VERSIONS: &str = "env_versions";
 
+/// Takes the run's folder, which is made where it is not there, and reads its newest checkpoint.
+pub(super) fn take(folder: &Path, identity: &str) -> Result<(File, Option<Loaded>)> {
+    std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
+    files::check_folder(folder)?;
+    let lock = lock(folder)?;
+    let found = CheckpointDir::new(checkpoint_folder(folder)).load_latest()?;
+    match &found {
+        Some(loaded) => check_identity(loaded, identity, folder)?,
+        None => refuse_lost(folder)?,
+    }
+    Ok((lock, found))
+}
+
 /// Takes the run's folder for this process alone: two would tear each other's files.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("LOCK");
-    let file = File::create(&path).map_err(Error::io("cannot create", &path))?;
+    let mut options = OpenOptions::new();
+    let file = files::plainly(options.write(true).create(true).truncate(false)).open(&path);
+    let file = file.map_err(Error::io("cannot create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let problem = "another process is running this very run: wait for it, or stop it";
             Err(Error::checkpoint(folder, problem))
         }
+        // NFS without its lock daemon, Lustre mounted without flock.
+        Err(TryLockError::Error(error)) if without_locks(&error) => {
+            tracing::warn!(
+                "{}: this file system has no locks ({error}): take care that no second process runs \
+                 this run",
+                folder.display()
+            );
+            Ok(file)
+        }
         Err(TryLockError::Error(source)) => Err(Error::io("cannot lock", path)(source)),
     }
+}
+
+fn without_locks(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let none = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
+        error.raw_os_error().is_some_and(|code| none.map(Errno::raw_os_error).contains(&code))
+    }
+    #[cfg(not(unix))]
+    return error.kind() == std::io::ErrorKind::Unsupported;
 }
 
 pub(super) fn check_identity(loaded: &Loaded, identity: &str, folder: &Path) -> Result<()> {
@@ -105,9 +143,15 @@ fn other_versions(loaded: &Loaded, env: &dyn Env) -> Result<Option<(String, Stri
     Ok((then != now).then(|| (list(&then), list(&now))))
 }
 
-/// Refuses to go on with another simulator: its trajectories are others.
+/// Refuses to go on with another simulator: its trajectories are others. Where versions do not bind, that is
+/// only said.
 pub(super) fn check_versions(loaded: &Loaded, env: &dyn Env, folder: &Path) -> Result<()> {
     let Some((then, now)) = other_versions(loaded, env)? else { return Ok(()) };
+    if !env.versions_bind() {
+        let name = &env.info().name;
+        tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
+        return Ok(());
+    }
     let problem = format!(
         "environment `{}` was simulated by {then}, here it is by {now}: resume with the former, or \
          start a new run",

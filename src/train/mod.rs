@@ -16,7 +16,7 @@ pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
 use columns::{columns, eval_failure_column, failure_column, timing_columns};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
-use folder::{VERSIONS, check_identity, check_versions, load, lock, refuse_lost};
+use folder::{VERSIONS, check_versions, load, take};
 pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use repair::{Keep, Repaired, repair};
@@ -37,6 +37,7 @@ use crate::config::{from_json, json};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::learner::Agent;
+use crate::limits;
 use crate::log::{Log, Phase, Stopwatch};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
@@ -58,6 +59,8 @@ struct Episode {
 
 /// The state of a checkpoint that says what repairs dropped.
 const LOST: &str = "lost";
+/// Environment steps between rows of the metrics where nothing is evaluated.
+const ROWS_EVERY: u64 = 1_000;
 
 /// The state of a checkpoint that was saved in the middle of an evaluation.
 const DUE: &str = "evaluation_due";
@@ -103,21 +106,74 @@ impl Trainer {
         identity: &str,
         spec: &Spec,
     ) -> Result<Self> {
+        // Before the environment: it may be code that the folder's settings name.
+        let (lock, found) = take(folder, identity)?;
+        Self::prepare(config, hybrid, make, spec)?.begin(folder, identity, lock, found)
+    }
+
+    /// Makes what a run needs before it has a folder: settings that do not fit are refused here, and
+    /// nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit; as the environment.
+    pub fn prepare(
+        config: RunConfig,
+        hybrid: Hybrid,
+        make: EnvFactory,
+        spec: &Spec,
+    ) -> Result<Prepared> {
         config.validate()?;
-        std::fs::create_dir_all(folder).map_err(Error::io("cannot create run folder", folder))?;
-        let lock = lock(folder)?;
         let env = make()?;
+        let real = (hybrid.schedule.replay as f64).min(config.steps as f64);
+        let imagined = match hybrid.models.is_empty() {
+            true => 0.0,
+            false => hybrid.imagine.capacity(config.steps) as f64,
+        };
+        let width = 2 * env.info().obs_dim + env.info().action_dim() + 2;
+        limits::tell_of_replay(real + imagined, width);
+        let rng = Rng::new(config.seed).fork("agent");
+        let agent = Agent::new(hybrid, env.info(), env.known(), &rng, spec)?;
+        Ok(Prepared { config, make, env, agent })
+    }
+}
+
+/// An environment and a fresh agent, without a folder yet.
+pub struct Prepared {
+    config: RunConfig,
+    make: EnvFactory,
+    env: Box<dyn Env>,
+    agent: Agent,
+}
+
+impl Prepared {
+    /// What simulates the environment, and the versions ([`Env::versions`]).
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        self.env.versions()
+    }
+
+    /// Opens the run in `folder`, as [`Trainer::open`].
+    ///
+    /// # Errors
+    /// As [`Trainer::open`].
+    pub fn open(self, folder: &Path, identity: &str) -> Result<Trainer> {
+        let (lock, found) = take(folder, identity)?;
+        self.begin(folder, identity, lock, found)
+    }
+
+    fn begin(
+        self,
+        folder: &Path,
+        identity: &str,
+        lock: File,
+        found: Option<Loaded>,
+    ) -> Result<Trainer> {
+        let Self { config, make, env, agent } = self;
         let info = env.info().clone();
         let root = Rng::new(config.seed);
-        let agent = Agent::new(hybrid, &info, env.known(), &root.fork("agent"), spec)?;
         let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
-        let found = checkpoints.load_latest()?;
-        match &found {
-            Some(loaded) => {
-                check_identity(loaded, identity, folder)?;
-                check_versions(loaded, env.as_ref(), folder)?;
-            }
-            None => refuse_lost(folder)?,
+        if let Some(loaded) = &found {
+            check_versions(loaded, env.as_ref(), folder)?;
         }
         let columns = columns(&agent, env.as_ref());
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -128,7 +184,7 @@ impl Trainer {
         };
         let resumed = found.as_ref().map(|loaded| loaded.step);
         let board = EventWriter::create(folder, seconds_since_1970(), resumed)?;
-        let mut run = Self {
+        let mut run = Trainer {
             identity: identity.to_string(),
             agent,
             make,
@@ -161,7 +217,9 @@ impl Trainer {
         }
         Ok(run)
     }
+}
 
+impl Trainer {
     /// The agent.
     #[must_use]
     pub fn agent(&self) -> &Agent {
@@ -191,6 +249,7 @@ impl Trainer {
             let row = timing_row(self.agent.counters.env_steps, |_| 0.0, 0.0);
             self.metrics.write_timing(&row)?;
         }
+        self.due &= self.config.eval.every > 0;
         if self.due && !self.evaluate(stop, observer)? {
             self.save()?;
             return Ok(Outcome::Interrupted);
@@ -203,7 +262,11 @@ impl Trainer {
             self.step()?;
             self.agent.learn(&mut self.log, &mut self.watch)?;
             let at = self.agent.counters.env_steps;
-            self.due = at.is_multiple_of(self.config.eval.every);
+            let every = self.config.eval.every;
+            self.due = every > 0 && at.is_multiple_of(every);
+            if every == 0 && at.is_multiple_of(ROWS_EVERY) {
+                self.write_row(None, observer)?;
+            }
             if self.due && !self.evaluate(stop, observer)? {
                 self.save()?;
                 return Ok(Outcome::Interrupted);
@@ -231,6 +294,11 @@ impl Trainer {
         let action = watch.time(Phase::Planning, || agent.explore(&episode.obs))?;
         let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
         let failure = env.failure_kind();
+        if failure.is_none() {
+            let at = || format!("env step {}", agent.counters.env_steps + 1);
+            info.check_answer("reward", &[step.reward], at)?;
+            info.check_answer("observation", &step.obs, at)?;
+        }
         let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let row = TransitionRow {
             obs: &narrow(&self.episode.obs),
@@ -242,13 +310,7 @@ impl Trainer {
         };
         match failure {
             Some(_) => self.agent.lose(),
-            None => self.agent.observe(&row).map_err(|error| match error {
-                Error::NonFinite { quantity, .. } => Error::NonFinite {
-                    quantity: format!("{quantity} of environment `{}`", self.info.name),
-                    step: format!("env step {}", self.agent.counters.env_steps + 1),
-                },
-                other => other,
-            })?,
+            None => self.agent.observe(&row)?,
         }
         self.episode.total += step.reward;
         self.episode.length += 1;
@@ -283,11 +345,8 @@ impl Trainer {
 
     fn start_episode(&mut self) -> Result<()> {
         let obs = self.env.reset(&mut self.env_rng)?;
-        if !obs.iter().all(|x| x.is_finite()) {
-            let quantity = format!("first observation of environment `{}`", self.info.name);
-            let step = format!("env step {}", self.agent.counters.env_steps);
-            return Err(Error::NonFinite { quantity, step });
-        }
+        let at = || format!("env step {}", self.agent.counters.env_steps);
+        self.info.check_answer("first observation", &obs, at)?;
         self.episode = Episode { obs, ..Episode::default() };
         self.agent.begin_episode();
         Ok(())
@@ -311,19 +370,27 @@ impl Trainer {
         // A checkpoint of this step, from when the evaluation was stopped, lacks its row.
         self.saved_at = None;
         self.eval_return = Some(eval.mean());
-        let c = self.agent.counters;
         for kind in &eval.failures {
             self.log.count(&eval_failure_column(kind));
         }
+        self.write_row(Some(&eval), observer)?;
+        Ok(true)
+    }
+
+    /// Writes a row of the metrics, with what an evaluation has found where there was one.
+    fn write_row(&mut self, eval: Option<&Evaluation>, observer: &mut dyn Observer) -> Result<()> {
+        let c = self.agent.counters;
         let mut row = Numbers::new();
         row.set("env_steps", c.env_steps as f64)
             .set("model_steps", c.model_steps as f64)
             .set("grad_steps", c.grad_steps as f64)
             .set("fit_steps", c.fit_steps as f64)
-            .set("episodes", c.episodes as f64)
-            .set("eval_return", eval.mean())
-            .set("eval_std", eval.std())
-            .set("eval_length", eval.length());
+            .set("episodes", c.episodes as f64);
+        if let Some(eval) = eval {
+            row.set("eval_return", eval.mean())
+                .set("eval_std", eval.std())
+                .set("eval_length", eval.length());
+        }
         for (name, value) in self.log.take() {
             row.set(name, value);
         }
@@ -332,7 +399,7 @@ impl Trainer {
         self.metrics.write_timing(&timing_row(c.env_steps, booked, self.watch.total()))?;
         self.board.write(c.env_steps, seconds_since_1970(), &row)?;
         observer.row(&row);
-        Ok(true)
+        Ok(())
     }
 
     /// Saves everything, unless this very step is saved already.

@@ -55,19 +55,34 @@ pub fn model_bias(
     let policy = agent.parts.policy(ACTOR)?.frozen();
     let dynamics = agent.parts.model(MODEL)?.dynamics();
     let streams = Rng::new(config.seed);
-    let mut running = Episodes::start(make, config, &streams.fork("evaluation"), |_, _| {})?;
-    let starts = running.batch(agent.spec())?;
+    let resets = streams.fork("evaluation");
+    let mut starts = Vec::new();
+    // Of every episode, whether it lives and what it has earned after every step.
+    let mut courses = vec![vec![(true, 0.0)]; config.episodes];
+    let mut next = 0;
+    while next < config.episodes {
+        let mut running = Episodes::start(make, next..config.episodes, &resets, |_, _| {})?;
+        next = running.end();
+        starts.push(running.batch(agent.spec())?);
+        while !running.running().is_empty() {
+            let actions = to_f64(&policy.mode(&running.batch(agent.spec())?)?)?;
+            running.step(&actions, |i, env, _, step| {
+                let (alive, total) = courses[i].last().copied().unwrap_or((true, 0.0));
+                let alive = alive && !step.terminated && env.failure_kind().is_none();
+                courses[i].push((alive, total + step.reward));
+            })?;
+        }
+    }
+    let starts = Tensor::cat(&starts, 0)?;
+    let longest = courses.iter().map(Vec::len).max().unwrap_or(1) - 1;
     let mut episodes = Tally::new(config.episodes);
-    while !running.running().is_empty() {
-        let actions = to_f64(&policy.mode(&running.batch(agent.spec())?)?)?;
-        running.step(&actions, |i, env, _, step| {
-            episodes.totals[i] += step.reward;
-            episodes.alive[i] &= !step.terminated && env.failure_kind().is_none();
-        })?;
+    for step in 1..=longest {
+        for (i, course) in courses.iter().enumerate() {
+            (episodes.alive[i], episodes.totals[i]) = course[step.min(course.len() - 1)];
+        }
         episodes.note();
     }
 
-    let longest = episodes.standings.len() - 1;
     let streams = streams.fork("model bias");
     let mut rollouts = Tally::new(config.episodes * per_start);
     // The rows that live, and their states.

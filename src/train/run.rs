@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::EvalConfig;
 use crate::error::Result;
 use crate::learner::Counters;
+use crate::limits;
 use crate::log::Log;
 use crate::metrics::Row;
 use crate::shape::Precision;
@@ -69,8 +70,7 @@ impl RunConfig {
         crate::check::at_least("run.steps", self.steps as usize, 1)?;
         crate::check::at_least("run.checkpoint_every", self.checkpoint_every as usize, 1)?;
         crate::check::fraction("run.checkpoint_share", self.checkpoint_share)?;
-        crate::check::at_least("run.eval.every", self.eval.every as usize, 1)?;
-        crate::check::at_least("run.eval.episodes", self.eval.episodes, 1)
+        crate::check::count("run.eval.episodes", self.eval.episodes, limits::EPISODES)
     }
 }
 

@@ -126,6 +126,7 @@ impl BranchedConfig {
             let problem = format!("{} starts are more than can be counted", self.starts);
             return Err(crate::Error::config("imagine.starts", problem));
         }
+        crate::check::count("imagine.starts", self.starts, crate::limits::STARTS)?;
         crate::check::at_least("imagine.retain_rounds", self.retain_rounds, 1)
     }
 }

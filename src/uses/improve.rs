@@ -7,6 +7,7 @@ use super::ask::shared;
 use super::{Ask, Needs, SharedRollout, horizon_label, repeat};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living};
 use crate::parts::{ACTOR, CRITIC, MODEL, Parts};
 use crate::replay::Batch;
@@ -81,8 +82,8 @@ impl PathwiseConfig {
     /// # Errors
     /// [`Error::Config`] naming the key below `improve`.
     pub fn validate(&self) -> Result<()> {
-        crate::check::at_least("improve.samples", self.samples, 1)?;
-        crate::check::at_least("improve.last_samples", self.last_samples, 1)?;
+        crate::check::count("improve.samples", self.samples, limits::SAMPLES)?;
+        crate::check::count("improve.last_samples", self.last_samples, limits::SAMPLES)?;
         if self.horizon > 200 {
             let problem = format!(
                 "backpropagation through {} model steps is not useful; expected at most 200",
@@ -223,6 +224,7 @@ impl ScoreFunctionConfig {
     /// [`Error::Config`] naming the key below `improve`.
     pub fn validate(&self) -> Result<()> {
         crate::check::at_least("improve.samples", self.samples, 2)?;
+        crate::check::count("improve.samples", self.samples, limits::SAMPLES)?;
         crate::check::at_least("improve.starts", self.starts.unwrap_or(1), 1)
     }
 }

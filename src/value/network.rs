@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Critic, LearnedCritic, LearnedValue, Value};
 use crate::error::{Error, Result};
 use crate::forward::{RowCritic, RowValue, Workspace};
+use crate::limits;
 use crate::nn::tile::PackedNet;
 use crate::nn::{Activation, AdamConfig, Grad, Init, NamedParams, Stack, StackConfig};
 use crate::rng::Rng;
@@ -48,9 +49,7 @@ impl CriticConfig {
     pub fn validate(&self) -> Result<()> {
         crate::check::hidden("critic.hidden", &self.hidden)?;
         crate::check::positive("critic.lr", self.lr)?;
-        if self.members == 0 {
-            return Err(Error::config("critic.members", "expected at least 1, got 0"));
-        }
+        crate::check::count("critic.members", self.members, limits::MEMBERS)?;
         if !(self.tau > 0.0 && self.tau <= 1.0) {
             let problem = format!("expected a number in (0, 1], got {}", self.tau);
             return Err(Error::config("critic.tau", problem));

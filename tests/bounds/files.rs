@@ -25,26 +25,26 @@ fn text() -> String {
 
 #[test]
 fn decimals_and_fractions_give_the_problem_they_name() {
-    let given = from_json(&text()).unwrap();
+    let given = from_json(&text(), false).unwrap();
     let expected = swapped(q(9, 10), &[q(1, 10), q(0, 1)], &[q(0, 1), q(1, 10)]).unwrap();
     assert_eq!(given.problem, expected);
     // More digits than an f64 has: 1 - 1e-20 and 1e-20 sum to one exactly.
     let long = text().replace("[1,0],[\"9/10\"", "[0.99999999999999999999,1e-20],[\"9/10\"");
     assert!(long != text(), "{long}");
-    let given = from_json(&long).unwrap();
+    let given = from_json(&long, false).unwrap();
     assert_eq!(given.problem.model.row(0, 0)[1], n("1e-20"));
 }
 
 #[test]
 fn what_is_written_is_read_back() {
     let problem = joint(&q(9, 10), 2, &q(1, 100), &q(1, 7), &q(1, 9), Play::Receding).unwrap();
-    assert_eq!(from_json(&to_json(&problem).to_string()).unwrap().problem, problem);
+    assert_eq!(from_json(&to_json(&problem).to_string(), false).unwrap().problem, problem);
     let target = Planning::new(PlanningBound::MopacTheorem1, Reading::default(), None);
     let mut rng = Rng::new(8);
     for _ in 0..30 {
         let drawn = target.draw(&mut rng);
         let exact = target.certify(&drawn, 100_000).unwrap();
-        let given = from_json(&exact.instance["mdp"].to_string()).unwrap();
+        let given = from_json(&exact.instance["mdp"].to_string(), false).unwrap();
         let options = Options { horizon: Some(drawn.horizon), ..Options::default() };
         let measured = measure("mopac-theorem-1", &given, &options).unwrap();
         assert_eq!(measured["gap"], exact.printed.0.to_string());
@@ -54,7 +54,7 @@ fn what_is_written_is_read_back() {
 }
 
 fn measured(name: &str, text: &str, options: &Options) -> Value {
-    measure(name, &from_json(text).unwrap(), options).unwrap()
+    measure(name, &from_json(text, false).unwrap(), options).unwrap()
 }
 
 #[test]
@@ -119,10 +119,11 @@ fn other_statements_are_measured_too() {
         ("maac-lemma-4.1", "not about finite processes"),
         ("mpq-free-energy", "not about finite processes"),
     ] {
-        let error = measure(name, &from_json(&text()).unwrap(), &options).unwrap_err().to_string();
+        let error =
+            measure(name, &from_json(&text(), false).unwrap(), &options).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
-    let missing = measure("polo-lemma-2", &from_json(&text()).unwrap(), &Options::default());
+    let missing = measure("polo-lemma-2", &from_json(&text(), false).unwrap(), &Options::default());
     assert!(missing.unwrap_err().to_string().contains("--horizon 3"));
 }
 
@@ -170,7 +171,7 @@ fn wrong_files_are_refused_by_place() {
             "" => text().replacen("0.1", to, 1),
             from => text().replacen(from, to, 1),
         };
-        let error = from_json(&broken).unwrap_err().to_string();
+        let error = from_json(&broken, false).unwrap_err().to_string();
         assert!(error.contains(words), "`{from}` to `{to}` gave {error}");
         assert!(!error.contains('\n'));
     }
@@ -181,7 +182,7 @@ fn what_is_too_large_is_refused_at_once() {
     // Ten thousand states, whether or not the transitions are there.
     let reward = vec![vec![0; 2]; 10_000];
     let none = json!({ "gamma": 0.5, "reward": reward, "transition": [] });
-    let error = from_json(&none.to_string()).unwrap_err().to_string();
+    let error = from_json(&none.to_string(), false).unwrap_err().to_string();
     assert!(
         error.contains("at most 50 states and 50 actions") && error.contains("10000"),
         "{error}"
@@ -196,9 +197,9 @@ fn what_is_too_large_is_refused_at_once() {
     let many = json!({
         "gamma": "9/10", "reward": vec![vec![0]; 50], "transition": vec![vec![row]; 50],
     });
-    let error = from_json(&many.to_string()).unwrap_err().to_string();
+    let error = from_json(&many.to_string(), false).unwrap_err().to_string();
     assert!(error.contains("`transition`: the exact value of 50 states"), "{error}");
-    let given = from_json(&text()).unwrap();
+    let given = from_json(&text(), false).unwrap();
     let long = Options { horizon: Some(1_000_000), ..Options::default() };
     let error = measure("mopac-theorem-1", &given, &long).unwrap_err().to_string();
     assert!(error.contains("expected at most 1000 steps"), "{error}");

@@ -18,6 +18,10 @@ fn wrong_settings_are_refused_by_key_before_anything_is_written() {
         ("run.eval.episodes=0", "`run.eval.episodes`: expected at least 1, got 0"),
         ("imagine.horizon=[9, 5, 1, 15]", "`imagine.horizon`: a schedule is [from_step, to_step"),
         ("imagine.horizon=[9, 5, 1, 15]", "did you swap them?"),
+        ("loop=[1,2,3]", "`loop`: expected a table, such as { key = value }, got a list"),
+        ("actor=[]", "`actor`: expected a table"),
+        ("actor=[[32,32]]", "`actor`: expected a table"),
+        ("run.eval=[50,1]", "`run.eval`: expected a table"),
         ("model.elites=9", "`model.elites`: expected at most `model.members`, got 9"),
         ("model.hidden=[64, 0]", "`model.hidden`: a layer of width 0"),
     ];

@@ -163,3 +163,74 @@ fn all_statements_are_listed_and_checked() {
     assert_eq!(ratios.lines().next().unwrap().split(',').count(), 22);
     assert!(folder.path().join("bounds/summary.svg").exists());
 }
+
+/// Rows as `softmax` and NumPy's division give them.
+const FLOATS: &str = r#"{"gamma": 0.9, "reward": [[0, 1], [0, 0]],
+    "transition": [[[1, 0], [0, 1]], [[0, 1], [0, 1]]],
+    "model": [[[0.8807970779778824, 0.11920292202211753], [0.3, 0.7]], [[0, 1], [0.1, 0.9]]]}"#;
+
+#[test]
+fn probabilities_of_programs_are_rounded_when_asked_and_else_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), FLOATS);
+    let args = ["check", "mopac-theorem-1", "--mdp", &path, "--horizon", "3", "--json"];
+    refused_with(&args, 2, "looks rounded: `--round` divides such a row by its sum");
+    let got = json(&[&args[..], &["--round"]].concat());
+    assert_eq!(got["rounded"], "1 rows, each divided by its sum");
+    // What needs no rounding is left as it is.
+    let exact = file(folder.path(), SWAPPED);
+    let args = ["check", "mopac-theorem-1", "--mdp", &exact, "--horizon", "3", "--json"];
+    assert_eq!(json(&[&args[..], &["--round"]].concat()), json(&args));
+    // A row that is off by more is wrong, and one of zeros is a terminal state.
+    let off = file(folder.path(), &FLOATS.replace("0.7]", "0.700001]"));
+    let args = ["check", "mopac-theorem-1", "--mdp", &off, "--horizon", "3", "--round"];
+    refused_with(&args, 2, "`model[0][1]`: expected probabilities that sum to 1");
+    let zeros = file(folder.path(), &SWAPPED.replace("[0, 1], [0, 1]]],", "[0, 0], [0, 1]]],"));
+    let args = ["check", "mopac-theorem-1", "--mdp", &zeros, "--horizon", "3"];
+    refused_with(&args, 2, "a terminal state is written as one that leads to itself with reward 0");
+}
+
+#[test]
+fn all_that_is_about_a_problem_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), SWAPPED);
+    let all = json(&["check", "all", "--mdp", &path, "--horizon", "3", "--json"]);
+    let names: Vec<&str> =
+        all.as_array().unwrap().iter().map(|one| one["result"].as_str().unwrap()).collect();
+    let expected =
+        ["mopac-theorem-1", "mopac-lemma-2", "polo-lemma-1", "polo-lemma-2", "demorl-lemma-1"];
+    assert_eq!(names, expected);
+    for (one, name) in all.as_array().unwrap().iter().zip(names) {
+        let mut args = vec!["check", name, "--mdp", &path, "--json"];
+        if name != "polo-lemma-1" {
+            args.extend(["--horizon", "3"]);
+        }
+        assert_eq!(*one, json(&args));
+    }
+    // With two policies there is the sixth.
+    let policies = r#""policy": [[1, 0], [0, 1]], "data_policy": [[0, 1], [0, 1]], "gamma""#;
+    let path = file(folder.path(), &SWAPPED.replace("\"gamma\"", policies));
+    let all = json(&["check", "all", "--mdp", &path, "--horizon", "3", "--json"]);
+    assert_eq!(all.as_array().unwrap().last().unwrap()["result"], "maac-theorem-4.1");
+}
+
+#[test]
+fn what_would_take_hours_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    // Five states, two actions, and in every row another denominator of 191 digits.
+    let row = |k: usize| -> Vec<String> {
+        let number = |end: usize| format!("1{}{end}", "0".repeat(188));
+        let last = format!("{}/{}", number(k - 4), number(k));
+        [vec![format!("1/{}", number(k)); 4], vec![last]].concat()
+    };
+    let states = |f: &dyn Fn(usize) -> Value| (0..5).map(f).collect::<Vec<Value>>();
+    let problem = json!({
+        "gamma": "99/100",
+        "reward": states(&|s| json!([format!("{}/7", s), format!("{}/7", 10 + s)])),
+        "transition": states(&|s| json!([row(21 + 4 * s), row(23 + 4 * s)])),
+    });
+    let path = file(folder.path(), &problem.to_string());
+    let args = ["check", "demorl-lemma-1", "--mdp", &path, "--horizon", "10"];
+    refused_with(&args, 2, "`horizon`: expected fewer steps: all 2^10 action sequences are tried");
+    json(&["check", "demorl-lemma-1", "--mdp", &path, "--horizon", "1", "--json"]);
+}

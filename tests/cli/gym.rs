@@ -64,6 +64,107 @@ fn a_python_environment_is_trained_on_resumed_and_evaluated() {
 }
 
 #[test]
+fn settings_that_do_not_fit_the_environment_leave_no_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let mut train = hstep(&["train", "pets", "--env", "gym:fakes:Line-v0", "--out"]);
+    train.arg(root.path());
+    fails(&mut with_fakes(train), 2, &["`model.learn_reward`: false needs a known reward"]);
+    fails(&mut self::train(&root, "gian=1", "10"), 3, &["unexpected keyword argument 'gian'"]);
+    assert!(!root.path().join("train").exists());
+}
+
+#[test]
+fn one_environment_evaluates_however_many_episodes_and_evaluations() {
+    // One to train in, and one more.
+    for (most, code) in [(2, 0), (1, 3)] {
+        let root = tempfile::tempdir().unwrap();
+        let env = format!("gym:fakes:Heavy-v0?most={most}");
+        let mut train = hstep(&["train", "sac", "--env", &env, "--steps", "250", "--out"]);
+        let mut train = with_fakes({
+            train.arg(root.path()).args(SETTINGS).arg("run.eval.episodes=7");
+            train
+        });
+        if code == 0 {
+            ended(&mut train);
+            for kind in [&[][..], &["--critic"]] {
+                let run = folder(&root);
+                let mut eval = hstep(&["eval", run.to_str().unwrap(), "--episodes", "5"]);
+                eval.args(kind);
+                ended(&mut with_fakes(eval));
+            }
+        } else {
+            fails(&mut train, code, &["the port is in use"]);
+            // Without an evaluation, the one is enough.
+            ended(train.arg("run.eval.every=0"));
+        }
+    }
+}
+
+#[test]
+fn what_simulates_an_environment_is_written_down_and_compared() {
+    let root = tempfile::tempdir().unwrap();
+    ended(&mut train(&root, "gain=0.9", "100"));
+    let run = folder(&root);
+    let meta = std::fs::read_to_string(run.join("meta.json")).unwrap();
+    assert!(
+        meta.contains("\"environment\": \"fakes:Line\"") && meta.contains("\"python\": \"3."),
+        "{meta}"
+    );
+    let resume =
+        |steps: &str| with_fakes(hstep(&["resume", run.to_str().unwrap(), "--steps", steps]));
+    assert!(!ended(&mut resume("120")).contains("was simulated by"));
+    // A package that was not there before.
+    let numpy = root.path().join("numpy");
+    std::fs::create_dir(&numpy).unwrap();
+    let text = "__version__ = '9.9'\ndef array(x, dtype=None):\n    return A(x)\n\n\nclass A(list):\n    def \
+                reshape(self, shape):\n        return self\n";
+    std::fs::write(numpy.join("__init__.py"), text).unwrap();
+    let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/fake_gymnasium");
+    let mut other = resume("140");
+    let path = std::env::join_paths([fakes.as_path(), root.path()]).unwrap();
+    std::fs::write(root.path().join("sitecustomize.py"), "import numpy\n").unwrap();
+    let text = ended(other.env("PYTHONPATH", path));
+    assert!(text.contains("was simulated by") && text.contains("numpy 9.9"), "{text}");
+}
+
+#[test]
+fn modules_of_the_current_folder_come_last_and_for_a_named_module_only() {
+    let root = tempfile::tempdir().unwrap();
+    let here = root.path().join("here");
+    std::fs::create_dir(&here).unwrap();
+    let text = "open('EXECUTED', 'w')\n";
+    for module in ["json", "struct", "ast", "numpy", "gymnasium"] {
+        std::fs::write(here.join(format!("{module}.py")), text).unwrap();
+    }
+    std::fs::write(here.join("mine.py"), "from fakes import *\n").unwrap();
+    let train = |env: &str, python: &str| {
+        let mut command = hstep(&["train", "sac", "--env", env, "--steps", "20", "--out"]);
+        command.arg(root.path().join("runs")).args(SETTINGS).current_dir(&here);
+        let mut command = with_fakes(command);
+        let fakes = command.get_envs().find(|(key, _)| *key == "PYTHONPATH").unwrap().1.unwrap();
+        let path = format!("{}{python}", fakes.to_str().unwrap());
+        command.env("PYTHONPATH", path);
+        command
+    };
+    ended(&mut train("gym:mine:Line-v0", ""));
+    // An empty entry, which Python takes for the current folder.
+    ended(&mut train("gym:mine:Line-v0?gain=0.1", ":"));
+    fails(&mut train("gym:Line-v0", ""), 3, &["Environment `Line-v0` doesn't exist"]);
+    assert!(!here.join("EXECUTED").exists());
+}
+
+#[test]
+fn long_arguments_give_a_folder_whose_name_fits() {
+    let root = tempfile::tempdir().unwrap();
+    let gain = format!("gain=0.9{}", "0".repeat(300));
+    ended(&mut train(&root, &gain, "20"));
+    let name = folder(&root).file_name().unwrap().len();
+    assert!((254..=255).contains(&name), "{name}");
+    let config = std::fs::read_to_string(folder(&root).join("config.toml")).unwrap();
+    assert!(config.contains(&gain));
+}
+
+#[test]
 fn an_end_that_the_learned_model_does_not_know_is_told_once() {
     let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
     let rest = ["model.weight_decay=[]", "imagine.starts=20", "loop.fit_every=50"];
@@ -113,9 +214,9 @@ fn a_killed_run_takes_python_with_it() {
         let listener = UnixListener::bind(&path).unwrap();
         let arguments = format!("at=8&then={then}&line={}", path.display());
         let running = Running::start(&mut train(&root, &arguments, "400"));
-        // The first environment is the one to train in; the others evaluate, and the first of these
-        // hangs in its eighth step, deep in a call that never returns.
-        let mut lines: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+        // The first environment is the one to train in; the other evaluates, and hangs in its eighth
+        // step, deep in a call that never returns.
+        let mut lines: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
         let mut word = [0; 1];
         lines[1].read_exact(&mut word).unwrap();
         assert_eq!(word, *b"h");
@@ -135,6 +236,14 @@ fn names_and_time_limits_are_checked() {
         ("gym:", 2, "`run.env`: expected gym:ID"),
         ("gym:A-v0?key", 2, "for example `gym:Pendulum-v1`"),
         ("gmy:A-v0", 2, "there is no environment `gmy:A-v0`"),
+        ("my_module:MyEnv-v0", 2, "environments are written `gym:my_module:MyEnv-v0`"),
+        ("LunarLanderContinuous-v3", 2, "are written `gym:LunarLanderContinuous-v3`"),
+        ("Nothing?a=1", 2, "are written `gym:Nothing?a=1`"),
+        (
+            "pendulum?g=9",
+            2,
+            "`gym:pendulum?g=9` takes arguments (Python's Gymnasium), `pendulum` has",
+        ),
     ] {
         let args = train(env);
         refused_with(&args.each_ref().map(String::as_str), code, words);

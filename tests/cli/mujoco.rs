@@ -29,9 +29,17 @@ const TRAIN: [&str; 4] = ["train", "sac", "--env", "HalfCheetah-v4"];
 #[test]
 fn a_second_set_up_finds_everything_there() {
     ready();
-    // From the root and from a folder below it, and without python3.
-    for folder in [root(), root().join("experiments")] {
-        let mut again = elsewhere(&folder, &["setup", "mujoco"]);
+    // From the root, and from elsewhere by name; without python3.
+    let elsewhere_by = |name: bool| {
+        let mut again = elsewhere(&root().join("experiments"), &["setup", "mujoco"]);
+        match name {
+            true => again.env("HSTEP_MUJOCO", root().join(".mujoco")),
+            false => again.arg("--out").arg(root().join(".mujoco")),
+        };
+        again
+    };
+    let here = elsewhere(&root(), &["setup", "mujoco"]);
+    for mut again in [here, elsewhere_by(true), elsewhere_by(false)] {
         let out = again.env("PATH", "/nonexistent").output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
         assert!(out.status.success() && text.starts_with("there already\n"), "{text}");
@@ -52,7 +60,7 @@ fn a_set_up_that_cannot_be_made_says_why_and_leaves_nothing_half_made() {
     for name in ["mujoco-3.17.0-x.whl", "gymnasium-1.4.0-x.whl"] {
         std::fs::write(wheels.join(name), "not a wheel").unwrap();
     }
-    fails(&mut setup(here), 3, &["mujoco-3.17.0-x.whl is damaged", "remove it"]);
+    fails(&mut setup(here), 3, &["mujoco-3.17.0-x.whl is damaged or another one", "remove it"]);
     let left: Vec<_> = std::fs::read_dir(here.join(".mujoco")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     // A file where the folder should be.
@@ -164,6 +172,64 @@ fn a_model_that_is_another_than_the_task_was_defined_on_is_refused() {
     let folder = with_model("half_cheetah.xml", &text.replace("\"0.01\"", "\"0.005\""));
     let words = ["has a time step of 0.005, the task expects 0.01"];
     fails(&mut elsewhere(folder.path(), &TRAIN), 3, &words);
+}
+
+/// `train` on a task that is found, as far as its first message.
+fn finds(command: &mut Command, found: bool) {
+    let out = command.output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(!text.contains("the MuJoCo library is not here"), found, "{text}");
+}
+
+#[test]
+fn mujoco_is_looked_for_where_it_is_said_and_nowhere_above() {
+    ready();
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("sub/deep");
+    std::fs::create_dir_all(&below).unwrap();
+    let bench = || elsewhere(&below, &["bench", "env", "Hopper-v4", "--seconds", "0.01"]);
+    let link = |to: &Path| {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(root().join(".mujoco"), to).unwrap();
+    };
+    link(&folder.path().join(".mujoco"));
+    finds(&mut bench(), false);
+    finds(bench().env("HSTEP_MUJOCO", root().join(".mujoco")), true);
+    let cache = folder.path().join("cache");
+    link(&cache.join("hstep/mujoco"));
+    finds(bench().env("XDG_CACHE_HOME", &cache), true);
+    let home = folder.path().join("home");
+    link(&home.join(".cache/hstep/mujoco"));
+    finds(bench().env("HOME", &home), true);
+    let packages = folder.path().join("env/lib/python3.12/site-packages");
+    std::fs::create_dir_all(packages.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(root().join(".mujoco/site"), packages).unwrap();
+    finds(bench().env("CONDA_PREFIX", folder.path().join("env")), true);
+    // What another user can write is not used.
+    let open = folder.path().join("open");
+    std::fs::create_dir_all(open.join("site/mujoco")).unwrap();
+    std::fs::copy(&ready().library, open.join("site/mujoco/libmujoco.so.3.17.0")).unwrap();
+    finds(bench().env("HSTEP_MUJOCO", &open), true);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&open, mode).unwrap();
+    let words = ["the MuJoCo library is not here", "another user can write"];
+    fails(bench().env("HSTEP_MUJOCO", &open), 3, &words);
+}
+
+#[test]
+fn modules_of_the_current_folder_are_not_run_by_a_set_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for module in ["json", "pip", "zipfile", "hashlib"] {
+        let text = "open('EXECUTED', 'w')\n";
+        std::fs::write(folder.path().join(format!("{module}.py")), text).unwrap();
+    }
+    setup(folder.path()).env("PYTHONPATH", folder.path()).output().unwrap();
+    let wheels = folder.path().join(".mujoco/whl");
+    for name in ["mujoco-3.17.0-x.whl", "gymnasium-1.4.0-x.whl"] {
+        std::fs::write(wheels.join(name), "not a wheel").unwrap();
+    }
+    fails(&mut setup(folder.path()), 3, &["is damaged or another one"]);
+    assert!(!folder.path().join("EXECUTED").exists());
 }
 
 #[test]

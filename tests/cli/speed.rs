@@ -2,8 +2,8 @@
 
 use hstep::metrics::{Table, read_csv};
 
-use crate::run;
-use crate::small::{STEPS, Small, ended};
+use crate::small::{STEPS, Small, ended, fails};
+use crate::{hstep, run};
 
 fn timing(small: &Small) -> (Table, Vec<Option<f64>>) {
     let table = read_csv(&small.file("timing.csv")).unwrap();
@@ -63,4 +63,59 @@ fn full_buffers_hold_less_than_twice_their_rows() {
     for stage in ["fitted, imagined", "checkpointed"] {
         assert!((bytes("raw")..2 * bytes("raw")).contains(&bytes(stage)), "{text}");
     }
+}
+
+#[test]
+fn a_report_of_many_runs_does_not_stop_at_one() {
+    let good = Small::finished("sac");
+    let copy = |name: &str| {
+        let to = good.root.path().join("train").join(name);
+        let status =
+            std::process::Command::new("cp").arg("-r").arg(good.folder()).arg(&to).status();
+        assert!(status.unwrap().success());
+        to
+    };
+    let root = tempfile::tempdir().unwrap();
+    let mut runs = vec![good.folder()];
+    for (name, spoil) in [
+        (
+            "begun",
+            &(|run: &std::path::Path| {
+                let metrics = run.join("metrics.csv");
+                let text = std::fs::read_to_string(&metrics).unwrap();
+                let header = text.lines().next().unwrap();
+                std::fs::write(&metrics, format!("{header}\n")).unwrap();
+            }) as &dyn Fn(&std::path::Path),
+        ),
+        ("waiting", &|run| std::fs::remove_file(run.join("metrics.csv")).unwrap()),
+        ("clockless", &|run| std::fs::remove_file(run.join("timing.csv")).unwrap()),
+        ("garbled", &|run| std::fs::write(run.join("metrics.csv"), "a,b\n1\n").unwrap()),
+        ("stray", &|run| std::fs::remove_file(run.join("config.toml")).unwrap()),
+    ] {
+        let to = copy(name);
+        spoil(&to);
+        let kept = root.path().join(name);
+        std::fs::rename(&to, &kept).unwrap();
+        runs.push(kept);
+    }
+    runs.push(root.path().join("absent"));
+    let out = hstep(&["report"]).args(&runs).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(0), "{text}");
+    let row = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{name}: {text}")).split_whitespace().collect::<Vec<_>>()
+    };
+    let name = good.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(row(&name)[1..3], ["done", "900"]);
+    assert_eq!(row("begun")[1..], ["done", "no", "evaluation", "yet"]);
+    assert_eq!(row("waiting")[1..], ["done", "not", "begun", "yet"]);
+    assert_eq!(row("clockless")[1..3], ["done", "900"]);
+    assert_eq!(row("garbled")[1..], ["-", "unreadable"]);
+    assert_eq!(row("stray")[1..], ["-", "no", "run", "folder"]);
+    assert_eq!(row("absent")[1..], ["-", "no", "run", "folder"]);
+    let warned = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(warned.matches("WARN").count(), 3, "{warned}");
+    // Nothing that can be read is an error.
+    fails(hstep(&["report"]).args(&runs[5..]), 4, &["no run folder"]);
 }

@@ -497,3 +497,25 @@ fn a_damaged_chunk_loses_its_rows_and_no_more() {
     }
     assert_eq!(dir.salvage().unwrap().unwrap().0.buffers["real"], replay);
 }
+
+#[test]
+fn a_reader_looks_again_when_a_run_has_pruned_meanwhile() {
+    let (folder, dir) = small();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let done = || stop.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Every checkpoint has other tensors and another chunk, so every save prunes some.
+            for step in (11usize..).take_while(|_| !done()) {
+                let buffer = filled(3, 0..step);
+                let snapshot = snapshot(&[step as f64], &[("real", &buffer)]);
+                dir.save(&snapshot, step as u64, &seal(99), "cafe").unwrap();
+            }
+        });
+        let reader = CheckpointDir::new(folder.path().join("ckpt"));
+        let read: Result<Vec<u64>, Error> =
+            (0..3_000).map(|_| Ok(reader.load_latest()?.unwrap().step)).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(read.unwrap().is_sorted());
+    });
+}

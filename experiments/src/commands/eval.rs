@@ -7,7 +7,7 @@ use anyhow::Result;
 use hstep::learner::Agent;
 use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate, model_bias};
 use hstep::uses::Needs;
-use hstep::{Error, check, config};
+use hstep::{Error, check, config, limits};
 use toml::Table;
 
 use crate::cli::Eval;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::test_plan;
 
 pub fn run(args: &Eval) -> Result<()> {
-    check::at_least("episodes", args.episodes, 1)?;
+    check::count("episodes", args.episodes, limits::EPISODES)?;
     let folder = RunFolder::open(&args.run)?;
     let settings = Settings::resolved(folder.config()?)?;
     let Some(mut agent) = settings.agent(folder.path())? else {

@@ -37,8 +37,7 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
             config::set(&mut layers, &format!("run.{key}={value}"))?;
         }
         let settings = Settings::layered(layers)?;
-        let folder = train::create(&settings, &root, "quickstart")?;
-        train::execute(&settings, &folder, stop, quiet)?;
+        let folder = train::start(&settings, &root, "quickstart", stop, quiet)?;
         let metrics = read_csv(&folder.path().join("metrics.csv"))?;
         let steps = report::column(&metrics, "env_steps")?;
         let returns = report::column(&metrics, "eval_return")?;

@@ -1,9 +1,8 @@
 //! `hstep report`: what runs reached, where their time went, and how fast they were.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use hstep::Error;
 use hstep::log::Phase;
 use hstep::metrics::{Table, read_csv};
 use hstep::train::TOTAL_COLUMN;
@@ -16,11 +15,20 @@ use crate::run_folder::{Marker, RunFolder};
 struct Line {
     name: String,
     state: &'static str,
-    steps: f64,
-    last: f64,
-    best: f64,
+    reached: Reached,
     reading: Option<Reading>,
     speed: Option<Speed>,
+}
+
+/// What the evaluations of a run came to.
+enum Reached {
+    Numbers {
+        steps: f64,
+        last: f64,
+        best: f64,
+    },
+    /// Why there are none.
+    Nothing(&'static str),
 }
 
 /// What was done in a time, and the time.
@@ -34,18 +42,17 @@ struct Speed {
 const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
-    let lines: Vec<Line> = args.runs.iter().map(line).collect::<Result<_>>()?;
+    let lines = lines(&args.runs)?;
     let wide = lines.iter().map(|l| l.name.len()).max().unwrap_or(3).max(3);
     say!("{:<wide$}  {:<11} {:>12} {:>10} {:>10}", "run", "state", "last eval at", "last", "best")?;
     for l in &lines {
-        say!(
-            "{:<wide$}  {:<11} {:>12} {:>10.1} {:>10.1}",
-            l.name,
-            l.state,
-            l.steps,
-            l.last,
-            l.best
-        )?;
+        let (name, state) = (&l.name, l.state);
+        match l.reached {
+            Reached::Numbers { steps, last, best } => {
+                say!("{name:<wide$}  {state:<11} {steps:>12} {last:>10.1} {best:>10.1}")?;
+            }
+            Reached::Nothing(why) => say!("{name:<wide$}  {state:<11} {why}")?,
+        }
     }
     say!("\nSeconds of the last process, and their share:")?;
     write(format_args!("{:<wide$}  {:>8}", "run", "total"))?;
@@ -91,30 +98,75 @@ pub fn run(args: &Report) -> Result<()> {
     Ok(())
 }
 
-fn line(path: &PathBuf) -> Result<Line> {
+/// A line a run. One that cannot be read has a line, too, and a warning that says why: in a job array
+/// one stray folder must not hide all others. Where none can be read, the first reason is the error.
+fn lines(runs: &[PathBuf]) -> Result<Vec<Line>> {
+    let (mut lines, mut first, mut read) = (Vec::new(), None, false);
+    for path in runs {
+        lines.push(match line(path) {
+            Ok(line) => {
+                read = true;
+                line
+            }
+            Err(error) => {
+                let is_run = path.join("config.toml").exists();
+                tracing::warn!("{error}");
+                first.get_or_insert(error);
+                let why = if is_run { "unreadable" } else { "no run folder" };
+                let (name, reached) = (name(path), Reached::Nothing(why));
+                Line { name, state: "-", reached, reading: None, speed: None }
+            }
+        });
+    }
+    match first {
+        Some(error) if !read => Err(error.into()),
+        _ => Ok(lines),
+    }
+}
+
+fn name(path: &Path) -> String {
+    let last = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    last.unwrap_or_else(|| path.display().to_string())
+}
+
+fn line(path: &Path) -> hstep::Result<Line> {
     let folder = RunFolder::open(path)?;
-    let metrics = read_csv(&path.join("metrics.csv"))?;
-    let timing = read_csv(&path.join("timing.csv"))?;
-    let returns: Vec<f64> = column(&metrics, "eval_return")?;
-    let missing = || Error::checkpoint(path, "no evaluation yet: nothing to report");
-    let last = |values: &[f64]| values.last().copied().ok_or_else(missing);
-    let mut clock = Clock::read(&timing)?;
-    Ok(Line {
-        name: path
-            .file_name()
-            .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned()),
-        state: match folder.marker() {
-            Some(Marker::Done) => "done",
-            Some(Marker::Failed) => "failed",
-            Some(Marker::Interrupted) => "interrupted",
-            None => "running",
-        },
-        steps: last(&column(&metrics, "env_steps")?)?,
-        last: last(&returns)?,
-        best: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        speed: clock.speed(&metrics)?,
-        reading: clock.0.pop(),
-    })
+    let state = match folder.marker() {
+        Some(Marker::Done) => "done",
+        Some(Marker::Failed) => "failed",
+        Some(Marker::Interrupted) => "interrupted",
+        None => "running",
+    };
+    let (metrics, timing) = (path.join("metrics.csv"), path.join("timing.csv"));
+    let nothing = |why| Line {
+        name: name(path),
+        state,
+        reached: Reached::Nothing(why),
+        reading: None,
+        speed: None,
+    };
+    if !metrics.exists() {
+        return Ok(nothing("not begun yet"));
+    }
+    let metrics = read_csv(&metrics)?;
+    let evaluated = |name: &str| -> hstep::Result<Vec<f64>> {
+        let (all, returns) = (metrics.column(name)?, metrics.column("eval_return")?);
+        let both = all.into_iter().zip(returns).filter(|(_, reached)| reached.is_some());
+        Ok(both.filter_map(|(x, _)| x).collect())
+    };
+    let (steps, returns) = (evaluated("env_steps")?, evaluated("eval_return")?);
+    let reached = match (steps.last(), returns.last()) {
+        (Some(&steps), Some(&last)) => {
+            let best = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            Reached::Numbers { steps, last, best }
+        }
+        _ => Reached::Nothing("no evaluation yet"),
+    };
+    if !timing.exists() {
+        return Ok(Line { reached, ..nothing("") });
+    }
+    let mut clock = Clock::read(&read_csv(&timing)?)?;
+    Ok(Line { reached, speed: clock.speed(&metrics)?, reading: clock.0.pop(), ..nothing("") })
 }
 
 /// A row of `timing.csv`.
@@ -130,7 +182,7 @@ struct Reading {
 struct Clock(Vec<Reading>);
 
 impl Clock {
-    fn read(timing: &Table) -> Result<Self> {
+    fn read(timing: &Table) -> hstep::Result<Self> {
         let steps = timing.column("env_steps")?;
         let phases = Phase::ALL.map(|phase| timing.column(phase.column()));
         let phases = phases.into_iter().collect::<hstep::Result<Vec<_>>>()?;
@@ -149,7 +201,7 @@ impl Clock {
     }
 
     /// From the first row with gradient steps behind it to the last; none before there are two rows.
-    fn speed(&self, metrics: &Table) -> Result<Option<Speed>> {
+    fn speed(&self, metrics: &Table) -> hstep::Result<Option<Speed>> {
         const COUNTERS: [&str; 4] = ["env_steps", "grad_steps", "fit_steps", "model_steps"];
         let counters = COUNTERS.map(|name| metrics.column(name));
         let counters = counters.into_iter().collect::<hstep::Result<Vec<_>>>()?;

@@ -1,7 +1,9 @@
 //! `hstep setup`: fetches what some environments need and tries it.
 
+use std::path::Path;
+
 use anyhow::Result;
-use hstep::env::mujoco::find::{FOLDER, project_folder};
+use hstep::env::mujoco::find::own_folder;
 use hstep::env::mujoco::setup::{PACKAGES, fetch};
 
 use crate::cli::{Fetched, Setup};
@@ -9,12 +11,12 @@ use crate::output::say;
 
 pub fn run(args: &Setup) -> Result<()> {
     match args.what {
-        Fetched::Mujoco => mujoco(),
+        Fetched::Mujoco => mujoco(args.out.as_deref()),
     }
 }
 
-fn mujoco() -> Result<()> {
-    let folder = project_folder().unwrap_or_else(|| FOLDER.into());
+fn mujoco(out: Option<&Path>) -> Result<()> {
+    let folder = out.map_or_else(own_folder, Path::to_path_buf);
     let packages = PACKAGES.map(|(package, version)| format!("{package} {version}")).join(" and ");
     tracing::info!("{packages} in {}", folder.display());
     let setup = fetch(&folder)?;

@@ -1,11 +1,11 @@
 //! `hstep train` and `hstep resume`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
 use hstep::checkpoint::CheckpointDir;
-use hstep::train::{self, Keep, Observer, Outcome, Progress, checkpoint_folder};
+use hstep::train::{self, Keep, Observer, Outcome, Progress, Trainer, checkpoint_folder};
 use hstep::{Error, config};
 use toml::Table;
 
@@ -19,8 +19,7 @@ use crate::settings::Settings;
 pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let settings = Settings::layered(layers(args)?)?;
     let root = run_folder::root(args.out.as_deref());
-    let folder = create(&settings, &root, "train")?;
-    execute(&settings, &folder, stop, quiet)?;
+    let folder = start(&settings, &root, "train", stop, quiet)?;
     say!("{}", folder.path().display())?;
     Ok(())
 }
@@ -51,13 +50,36 @@ fn layers(args: &Train) -> Result<Table> {
     Ok(layers)
 }
 
-/// Makes the folder of a run below `root`, or opens it when it is there.
-pub fn create(settings: &Settings, root: &Path, experiment: &str) -> Result<RunFolder> {
-    let table = settings.table()?;
+/// Where the folder of a run is below `root`.
+pub fn place(settings: &Settings, root: &Path, experiment: &str) -> hstep::Result<PathBuf> {
+    Ok(root.join(identity(settings, experiment, &settings.table()?).folder()))
+}
+
+fn identity<'a>(settings: &'a Settings, experiment: &'a str, config: &'a Table) -> Identity<'a> {
     let run = &settings.run;
-    let identity =
-        Identity { experiment, algo: &run.algo, env: &run.env, seed: run.seed, config: &table };
-    Ok(RunFolder::create(root, &identity, || settings.simulated_by())?)
+    Identity { experiment, algo: &run.algo, env: &run.env, seed: run.seed, config }
+}
+
+/// Runs a run in its folder below `root`, which is made where it is not there, as [`execute`] does.
+pub fn start(
+    settings: &Settings,
+    root: &Path,
+    experiment: &str,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<RunFolder> {
+    let table = settings.table()?;
+    let identity = identity(settings, experiment, &table);
+    if let Some(folder) = RunFolder::find(root, &identity)? {
+        execute(settings, &folder, stop, quiet)?;
+        return Ok(folder);
+    }
+    // Before the folder: settings that do not fit the environment leave none.
+    let prepared = settings.prepare()?;
+    let folder = RunFolder::create(root, &identity, &prepared.versions())?;
+    let trainer = prepared.open(folder.path(), &settings.identity()?)?;
+    to_the_end(settings, &folder, trainer, stop, quiet)?;
+    Ok(folder)
 }
 
 pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
@@ -88,8 +110,7 @@ pub fn execute(
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<()> {
-    let path = folder.path();
-    let saved = checkpoint_folder(path);
+    let saved = checkpoint_folder(folder.path());
     if let Some(marker) = folder.marker()
         && CheckpointDir::new(&saved).is_empty()?
     {
@@ -100,7 +121,17 @@ pub fn execute(
         );
         return Err(Error::checkpoint(saved, problem).into());
     }
-    let mut trainer = settings.trainer(path)?;
+    to_the_end(settings, folder, settings.trainer(folder.path())?, stop, quiet)
+}
+
+fn to_the_end(
+    settings: &Settings,
+    folder: &RunFolder,
+    mut trainer: Trainer,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<()> {
+    let path = folder.path();
     let (done, steps) = (trainer.agent().counters.env_steps, settings.run.steps);
     if done > steps {
         let problem = format!("{done} steps are done already; expected at least that, got {steps}");
@@ -155,6 +186,10 @@ impl Observer for Bar {
 
     fn row(&mut self, row: &hstep::metrics::Row) {
         let of = |name: &str| row.get(name).unwrap_or(f64::NAN);
-        tracing::info!("{} step {}: return {:.1}", self.label, of("env_steps"), of("eval_return"));
+        let (label, step, reached) = (&self.label, of("env_steps"), of("eval_return"));
+        match reached.is_nan() {
+            true => tracing::info!("{label} step {step}"),
+            false => tracing::info!("{label} step {step}: return {reached:.1}"),
+        }
     }
 }

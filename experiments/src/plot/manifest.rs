@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use hstep::{Error, Result};
+use hstep::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 
 /// What made a figure.
@@ -36,14 +36,14 @@ pub fn commit() -> Option<String> {
 /// Adds or replaces the entry of `figure`, leaving the others as they are.
 pub fn record(folder: &Path, figure: &str, provenance: &Provenance) -> Result<()> {
     let path = folder.join("manifest.json");
-    let mut entries: BTreeMap<String, Provenance> = match std::fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text).map_err(|e| {
+    let mut entries: BTreeMap<String, Provenance> = match path.exists() {
+        true => serde_json::from_str(&files::text(&path, files::TEXT)?).map_err(|e| {
             Error::config(
                 path.display().to_string(),
                 format!("not a manifest of figures ({e}); delete it to start a new one"),
             )
         })?,
-        Err(_) => BTreeMap::new(),
+        false => BTreeMap::new(),
     };
     entries.insert(figure.to_owned(), provenance.clone());
     let text = serde_json::to_string_pretty(&entries).map_err(super::paint::failed)?;

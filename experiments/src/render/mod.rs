@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use hstep::train::EvalConfig;
-use hstep::{Error, check};
+use hstep::{Error, check, limits};
 
 use crate::cli::{Format, Render};
 use crate::commands::eval::failed;
@@ -43,7 +43,7 @@ const SAMPLE: usize = 12;
 const REST: u16 = 120;
 
 pub fn run(args: &Render) -> Result<()> {
-    check::at_least("episodes", args.episodes, 1)?;
+    check::count("episodes", args.episodes, limits::EPISODES)?;
     check::at_least("frames", args.frames, 1)?;
     if let Some(step) = args.step {
         check::at_least("step", step, 1)?;

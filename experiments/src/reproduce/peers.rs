@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use hstep::{Error, Result};
+use hstep::{Error, Result, files};
 use toml::Table;
 
 use super::shared::provenance;
@@ -61,14 +61,14 @@ pub fn run(settings: &Table, effort: Effort, job: &Job) -> anyhow::Result<Outcom
         files.extend(figure.save(job.folder, &provenance)?);
     }
     let table = data.join(format!("{NAME}.md"));
-    let text = std::fs::read_to_string(&table).map_err(Error::io("cannot read", &table))?;
+    let text = files::text(&table, files::METRICS)?;
     Ok(Outcome { summary: text.lines().map(String::from).collect(), files })
 }
 
 const HEAD: &str = "workload,threads,precision,turns,ratio,low,high";
 
 fn read(file: &Path) -> Result<Vec<Row>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io("cannot read", file))?;
+    let text = files::text(file, files::METRICS)?;
     let mut lines = text.lines();
     if lines.next() != Some(HEAD) {
         return Err(Error::checkpoint(file, format!("expected the columns {HEAD}")));

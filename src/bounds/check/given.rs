@@ -61,6 +61,16 @@ impl Measured {
     }
 }
 
+/// The statements about finite processes, which [`measure`] knows.
+pub const FINITE: [&str; 6] = [
+    "mopac-theorem-1",
+    "mopac-lemma-2",
+    "polo-lemma-1",
+    "polo-lemma-2",
+    "demorl-lemma-1",
+    "maac-theorem-4.1",
+];
+
 /// Checks a statement on a problem, in exact arithmetic throughout. The keys of the result are `gap`, `eps_f`,
 /// `eps_v` (where the statement has them), `bound_printed`, `bound_corrected`, `printed_holds`,
 /// `corrected_holds`, the ratios, the same numbers as floats under `float`, and what was played.
@@ -70,7 +80,7 @@ impl Measured {
 /// long, or a policy that is missing.
 pub fn measure(name: &str, given: &Given, options: &Options) -> Result<Value> {
     options.validate()?;
-    match super::find(name)?.name {
+    let mut measured = match super::find(name)?.name {
         name @ ("mopac-theorem-1" | "polo-lemma-1" | "polo-lemma-2") => {
             planning(name, given, options)
         }
@@ -79,12 +89,17 @@ pub fn measure(name: &str, given: &Given, options: &Options) -> Result<Value> {
         "maac-theorem-4.1" => improvement(given, options),
         other => {
             let problem = format!(
-                "`{other}` is not about finite processes; for them there are mopac-theorem-1, \
-                 mopac-lemma-2, polo-lemma-1, polo-lemma-2, demorl-lemma-1 and maac-theorem-4.1"
+                "`{other}` is not about finite processes; for them there are {}",
+                FINITE.join(", ")
             );
             Err(Error::config("mdp", problem))
         }
+    }?;
+    if given.rounded > 0 {
+        let note = format!("{} rows, each divided by its sum", given.rounded);
+        measured["rounded"] = note.into();
     }
+    Ok(measured)
 }
 
 /// The horizon asked for, if planning and playing that far is affordable in exact numbers.
@@ -211,6 +226,20 @@ fn sequences(given: &Given, options: &Options) -> Result<Value> {
     let reading: Reading = options.reading(RewardRange::Abs);
     let problem = &given.problem;
     let steps = horizon(problem, options)?;
+    let Problem { mdp, model, .. } = problem;
+    let (states, actions) = (mdp.states(), mdp.actions());
+    let entries = [mdp.transition(), model]
+        .map(|kernel| exact::step_bits(mdp.gamma(), kernel.entries().iter().chain(&mdp.reward)));
+    let bits = entries[0].max(entries[1]);
+    if exact::sequences_work(states, actions, steps, 2, bits) > exact::MAX_WORK {
+        let problem = format!(
+            "expected fewer steps: all {actions}^{steps} action sequences are tried from {states} states, \
+             in numbers of some {:.0} digits; take fewer steps, or probabilities with one small \
+             denominator",
+            steps as f64 * bits * std::f64::consts::LOG10_2
+        );
+        return Err(Error::config("horizon", problem));
+    }
     let (optimal, _) = problem.mdp.optimal();
     let terminal: Vec<Rational> = optimal.iter().zip(&problem.offset).map(|(v, e)| v + e).collect();
     let (gap, start, actions) = largest_difference(problem, &terminal, steps)?;

@@ -8,7 +8,7 @@ mod planning;
 mod policies;
 mod statements;
 
-pub use given::measure;
+pub use given::{FINITE, measure};
 pub use statements::{STATEMENTS, Statement, find};
 
 use std::time::{Duration, Instant};

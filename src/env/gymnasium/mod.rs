@@ -13,6 +13,10 @@
 //! it was; no process of its group stays behind, whichever of the two ends first (what an environment
 //! starts in a session of its own is the environment's to end).
 //!
+//! Python's own modules and Gymnasium are never taken from the current folder; a module that a name gives
+//! is, after all other places. The answer to `make` names what simulates the environment
+//! ([`Env::versions`]).
+//!
 //! Such an environment is no [`super::Simulator`]: a resumed run starts its episode anew. Needs a
 //! Unix: polled pipes and groups of processes.
 
@@ -22,13 +26,14 @@ mod options;
 mod process;
 mod vectorised;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Env, EnvInfo, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use frame::{Operation, Parts, numbers};
+use frame::{MAX_FRAME, Operation, Parts, numbers};
 use name::Name;
 use process::Process;
 
@@ -68,13 +73,14 @@ fn locked(host: &Host) -> MutexGuard<'_, Process> {
 pub struct Bridge {
     name: String,
     host: Mutex<Option<Host>>,
+    idle: Mutex<Vec<Gymnasium>>,
 }
 
 impl Bridge {
     /// A bridge to `gym:ID`; Python starts with the first environment.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), host: Mutex::default() }
+        Self { name: name.into(), host: Mutex::default(), idle: Mutex::default() }
     }
 
     /// One more environment, by the [`Options`] of the process environment. It takes turns with the
@@ -92,9 +98,29 @@ impl Bridge {
         *shared = Some(Arc::clone(&host));
         let mut process = locked(&host);
         let slot = ask(&mut process, &name)?;
-        let info = info(&name.whole, &process.receive(Operation::Make)?)?;
+        let made = made(&name.whole, &process.receive(Operation::Make)?)?;
         drop(process);
-        Ok(Gymnasium::with(info, host, slot))
+        Ok(Gymnasium::with(made, host, slot))
+    }
+
+    /// An environment that was made before and is not in use, or one more. It is kept for the next when
+    /// it is dropped, and its episodes are run one at a time ([`Env::is_dear`]): a simulator may have one
+    /// licence, one port or one window.
+    ///
+    /// # Errors
+    /// As [`make`].
+    pub fn lend(self: &Arc<Self>) -> Result<Gymnasium> {
+        let idle = self.idle().pop();
+        let mut env = match idle.filter(|env| locked(&env.host).lives()) {
+            Some(env) => env,
+            None => self.make()?,
+        };
+        env.owner = Some(Arc::clone(self));
+        Ok(env)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Gymnasium>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,19 +133,41 @@ fn ask(process: &mut Process, name: &Name) -> Result<u32> {
     Ok(slot)
 }
 
-/// The answer to `make`: sizes, time limit and bounds.
-fn info(name: &str, answer: &[u8]) -> Result<EnvInfo> {
+/// The most that an environment may say of its versions.
+const MAX_VERSIONS: usize = 64;
+
+/// What never changes of an environment that was made.
+struct Made {
+    info: EnvInfo,
+    versions: BTreeMap<String, String>,
+}
+
+/// The answer to `make`: sizes, time limit, bounds and, if Python tells, versions.
+fn made(name: &str, answer: &[u8]) -> Result<Made> {
     let mut parts = Parts(answer);
     let mut read = || {
         let (obs_dim, action_dim) = (parts.u32()? as usize, parts.u32()? as usize);
         let limit = parts.u64()?;
         let (low, high) = (parts.f64s(action_dim)?, parts.f64s(action_dim)?);
-        parts.end()?;
-        Some((obs_dim, limit, low, high))
+        let versions: BTreeMap<String, String> = match parts.0 {
+            [] => BTreeMap::new(),
+            json => serde_json::from_slice(json).ok()?,
+        };
+        Some((obs_dim, limit, low, high, versions))
     };
-    let Some((obs_dim, limit, action_low, action_high)) = read() else {
+    let read = read().filter(|(.., versions)| versions.len() <= MAX_VERSIONS);
+    let Some((obs_dim, limit, action_low, action_high, versions)) = read else {
         return Err(Error::env(name, OTHER_LENGTH));
     };
+    // A step's answer is the observation, the reward, how it ended, and that it is an answer.
+    if obs_dim == 0 || action_low.is_empty() || 8 * obs_dim + 10 > MAX_FRAME {
+        let problem = format!(
+            "it announced {obs_dim} observations and {} actions; expected at least one of each, and \
+             observations that fit a frame of {MAX_FRAME} bytes",
+            action_low.len()
+        );
+        return Err(Error::env(name, problem));
+    }
     if limit == 0 {
         let problem = "its spec has no `max_episode_steps`, so its episodes might never end: give \
                        it a time limit, for example `gym:ID?max_episode_steps=1000`";
@@ -135,7 +183,8 @@ fn info(name: &str, answer: &[u8]) -> Result<EnvInfo> {
         }
     }
     let max_steps = usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(EnvInfo { name: name.to_owned(), obs_dim, action_low, action_high, max_steps })
+    let info = EnvInfo { name: name.to_owned(), obs_dim, action_low, action_high, max_steps };
+    Ok(Made { info, versions })
 }
 
 /// A process of its own that was asked for its environment.
@@ -146,18 +195,21 @@ struct Begun {
 
 impl Begun {
     fn finish(mut self, name: &Name) -> Result<Gymnasium> {
-        let info = info(&name.whole, &self.process.receive(Operation::Make)?)?;
-        Ok(Gymnasium::with(info, Arc::new(Mutex::new(self.process)), self.slot))
+        let made = made(&name.whole, &self.process.receive(Operation::Make)?)?;
+        Ok(Gymnasium::with(made, Arc::new(Mutex::new(self.process)), self.slot))
     }
 }
 
 /// One environment in a Python process.
 pub struct Gymnasium {
     info: EnvInfo,
+    versions: BTreeMap<String, String>,
     host: Host,
     slot: u32,
     running: bool,
     steps: usize,
+    /// Who takes it back when it is dropped.
+    owner: Option<Arc<Bridge>>,
 }
 
 impl Gymnasium {
@@ -179,8 +231,9 @@ impl Gymnasium {
         Ok(Begun { process, slot })
     }
 
-    fn with(info: EnvInfo, host: Host, slot: u32) -> Self {
-        Self { info, host, slot, running: false, steps: 0 }
+    fn with(made: Made, host: Host, slot: u32) -> Self {
+        let Made { info, versions } = made;
+        Self { info, versions, host, slot, running: false, steps: 0, owner: None }
     }
 
     /// How long any answer may take from now on, for all environments of this process.
@@ -260,10 +313,29 @@ impl Env for Gymnasium {
         self.send_step(&mut process, action)?;
         self.receive_step(&mut process)
     }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        self.versions.clone()
+    }
+
+    /// They are of many packages, and the episode of a resumed run starts anew anyhow.
+    fn versions_bind(&self) -> bool {
+        false
+    }
+
+    fn is_dear(&self) -> bool {
+        self.owner.is_some()
+    }
 }
 
 impl Drop for Gymnasium {
     fn drop(&mut self) {
+        if let Some(owner) = self.owner.take() {
+            let made =
+                Made { info: self.info.clone(), versions: std::mem::take(&mut self.versions) };
+            owner.idle().push(Self::with(made, Arc::clone(&self.host), self.slot));
+            return;
+        }
         let mut process = locked(&self.host);
         // The last one leaves the closing to the process, which closes what it has.
         if process.lives() && Arc::strong_count(&self.host) > 1 {

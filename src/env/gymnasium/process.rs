@@ -81,13 +81,13 @@ impl Process {
         rustix::io::fcntl_setfd(&watched, FdFlags::empty()).map_err(|e| failed(e.to_string()))?;
         command.arg("-c").arg(SERVER).arg(watched.as_raw_fd().to_string()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !options.path.is_empty() {
-            let inherited = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
-            let all = options.path.iter().cloned();
-            let all = all.chain(inherited.iter().flat_map(std::env::split_paths));
-            let all = std::env::join_paths(all).map_err(|e| failed(e.to_string()))?;
-            command.env("PYTHONPATH", all);
-        }
+        let inherited = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
+        let all = options.path.iter().cloned();
+        let all = all.chain(inherited.iter().flat_map(std::env::split_paths));
+        // An empty entry, as of `PYTHONPATH=$UNSET:folder`, would be the current folder.
+        let all: Vec<_> = all.filter(|path| !path.as_os_str().is_empty()).collect();
+        let all = std::env::join_paths(all).map_err(|e| failed(e.to_string()))?;
+        command.env("PYTHONPATH", all);
         let mut child = command.spawn().map_err(|e| failed(e.to_string()))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(requests), answers, words) = pipes else {

@@ -5,6 +5,13 @@ operation (u8), a slot (u32) and what the operation needs; an answer is 0 and wh
 1 and a text saying what failed. `frame.rs` is the other side.
 """
 
+import sys
+
+# The current folder comes last, and only for a module of the user's (`Server.answer`): nothing of what
+# this file and Gymnasium import is taken from there.
+if sys.path[:1] == [""]:
+    del sys.path[0]
+
 import array
 import ast
 import faulthandler
@@ -12,10 +19,10 @@ import fcntl
 import json
 import math
 import os
+import platform
 import select
 import signal
 import struct
-import sys
 import threading
 import traceback
 
@@ -102,6 +109,43 @@ def short(thing):
     return text if len(text) <= 200 else text[:200] + "..."
 
 
+def plain(what, x):
+    """The numbers of what an environment returned, or a refusal that says what that was."""
+    try:
+        if isinstance(x, (str, bytes)):
+            raise TypeError
+        return numbers(x)
+    except (TypeError, ValueError, OverflowError):
+        raise Refused(f"{what} {short(x)}; expected numbers") from None
+
+
+def single(what, x):
+    """One number, also as an array of it."""
+    found = plain(what, x)
+    if len(found) != 1:
+        raise Refused(f"{what} {short(x)}; expected one number")
+    return found[0]
+
+
+def versions(env):
+    """What simulates an environment: Python, the packages that matter, and its own."""
+    found = {"python": platform.python_version()}
+    for name in ("gymnasium", "numpy", "mujoco"):
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            found[name] = str(version)
+    kind = type(getattr(env, "unwrapped", env))
+    try:
+        from importlib import metadata
+
+        for name in metadata.packages_distributions().get(kind.__module__.partition(".")[0], ()):
+            found[name] = metadata.version(name)
+    except Exception:
+        pass
+    found["environment"] = f"{kind.__module__}:{kind.__qualname__}"
+    return {name: text[:200] for name, text in found.items()}
+
+
 class Slot:
     """One environment, its spaces checked."""
 
@@ -133,10 +177,11 @@ class Slot:
         limit = getattr(spec, "max_episode_steps", None) or 0
         low, high = numbers(self.space.low), numbers(self.space.high)
         head = struct.pack("<IIQ", self.obs_size, len(low), limit)
-        return head + struct.pack(f"<{2 * len(low)}d", *low, *high)
+        bounds = struct.pack(f"<{2 * len(low)}d", *low, *high)
+        return head + bounds + json.dumps(versions(self.env)).encode()
 
-    def observation(self, obs):
-        obs = numbers(obs)
+    def observation(self, by, obs):
+        obs = plain(f"{by} returned the observation", obs)
         if len(obs) != self.obs_size:
             raise Refused(f"an observation of {len(obs)} numbers; its space has {self.obs_size}")
         return struct.pack(f"<{len(obs)}d", *obs)
@@ -145,7 +190,7 @@ class Slot:
         result = self.env.reset(seed=seed)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise Refused(f"reset returned {short(result)}; expected (observation, info)")
-        return self.observation(result[0])
+        return self.observation("reset", result[0])
 
     def step(self, action):
         result = self.env.step(self.typed(action))
@@ -155,8 +200,11 @@ class Slot:
                 "(observation, reward, terminated, truncated, info)"
             )
         obs, reward, terminated, truncated, _ = result
-        ends = bool(terminated) | bool(truncated) << 1
-        return self.observation(obs) + struct.pack("<dB", float(reward), ends)
+        reward = single("step returned the reward", reward)
+        terminated = bool(single("step returned `terminated` as", terminated))
+        truncated = bool(single("step returned `truncated` as", truncated))
+        ends = terminated | truncated << 1
+        return self.observation("step", obs) + struct.pack("<dB", reward, ends)
 
     def typed(self, action):
         """The action in the number type and shape of its space."""
@@ -178,6 +226,8 @@ class Server:
             import gymnasium
 
             name, arguments = json.loads(rest)
+            if ":" in name and "" not in sys.path:
+                sys.path.append("")
             self.slots[slot] = made = Slot(gymnasium, name, arguments)
             return made.describe()
         if operation == CLOSE:

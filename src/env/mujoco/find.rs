@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 
 /// Names the library outright; it goes before every other place.
 pub const LIBRARY_VARIABLE: &str = "MUJOCO_LIB";
-/// The folder that `hstep setup mujoco` makes, in the current folder or one above it.
+/// Names the folder that `hstep setup mujoco` makes, for example in an image that is prepared once.
+pub const FOLDER_VARIABLE: &str = "HSTEP_MUJOCO";
+/// That folder in the current folder, without the variable.
 pub const FOLDER: &str = ".mujoco";
 /// What installs what is missing.
 pub(super) const REMEDY: &str = "`hstep setup mujoco` fetches it";
@@ -23,35 +25,76 @@ pub(super) fn problem(problem: impl Into<String>) -> Error {
     Error::env("mujoco", problem)
 }
 
-/// The folder [`FOLDER`] in the current folder or the nearest one above that has it.
-#[must_use]
-pub fn project_folder() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|folder| folder.join(FOLDER)).find(|folder| folder.is_dir())
+/// A variable of the process environment that is set and not empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Folders of Python packages: those of set-ups in the current folder and above it, nearest first, then
-/// those of the active virtual environment.
+/// The folder that `hstep setup mujoco` makes and looks into first: that of [`FOLDER_VARIABLE`], else
+/// [`FOLDER`] in the current folder.
+#[must_use]
+pub fn own_folder() -> PathBuf {
+    variable(FOLDER_VARIABLE).unwrap_or_else(|| FOLDER.into())
+}
+
+/// The folder in the user's cache, for all projects.
+fn cache() -> Option<PathBuf> {
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(cache.join("hstep/mujoco"))
+}
+
+/// Folders of Python packages, in the order in which they are looked into: those of set-ups, then those
+/// of the active environments of Python. None of a folder above: it may be another user's.
 fn sites() -> Vec<PathBuf> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let mut sites: Vec<PathBuf> = here
-        .ancestors()
-        .map(|folder| folder.join(FOLDER).join("site"))
-        .filter(|site| site.is_dir())
-        .collect();
-    if let Some(env) = std::env::var_os("VIRTUAL_ENV").filter(|env| !env.is_empty()) {
-        let versions = std::fs::read_dir(Path::new(&env).join("lib"));
-        let mut found: Vec<PathBuf> = versions
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|version| version.path().join("site-packages"))
-            .filter(|site| site.is_dir())
-            .collect();
+    let mut sites = vec![own_folder().join("site")];
+    sites.extend(cache().map(|folder| folder.join("site")));
+    for env in ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| variable(name)) {
+        let versions = std::fs::read_dir(env.join("lib")).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> =
+            versions.map(|version| version.path().join("site-packages")).collect();
         found.sort();
         sites.extend(found);
     }
+    sites.retain(|site| site.is_dir());
+    sites.retain(|site| match foreign(site) {
+        None => true,
+        Some(folder) => {
+            tracing::warn!(
+                "{} is not used: another user can write {}; {LIBRARY_VARIABLE} names a library outright",
+                site.display(),
+                folder.display()
+            );
+            false
+        }
+    });
     sites
+}
+
+/// What of a path another user can write: the path itself, where it leads, or a folder above. What
+/// belongs to root is root's to write, whose word stands for the whole machine.
+#[cfg(unix)]
+fn foreign(path: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (group, others, sticky) = (0o020, 0o002, 0o1000);
+    let me = rustix::process::geteuid().as_raw();
+    // A path that leads nowhere is nobody's to trust.
+    let Ok(whole) = path.canonicalize() else { return Some(path.to_path_buf()) };
+    let written_by_another = |folder: &&Path| {
+        let Ok(about) = folder.metadata() else { return true };
+        let own = about.uid() == me || about.uid() == 0;
+        // A group of the user's own number has no other members.
+        let by_group = about.mode() & group != 0 && about.gid() != about.uid();
+        let by_others = about.mode() & others != 0;
+        // In a sticky folder nobody renames or removes what is another's.
+        !own || ((by_group || by_others) && about.mode() & sticky == 0)
+    };
+    whole.ancestors().find(written_by_another).map(Path::to_path_buf)
+}
+
+/// Who may write is not asked elsewhere.
+#[cfg(not(unix))]
+fn foreign(_: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// The library of a folder of Python packages.
@@ -71,7 +114,7 @@ pub(super) fn library_in(site: &Path) -> Option<PathBuf> {
 
 /// What [`LIBRARY_VARIABLE`] says.
 fn outright() -> Option<PathBuf> {
-    std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+    variable(LIBRARY_VARIABLE)
 }
 
 /// Whether [`library`] looks nowhere but at [`LIBRARY_VARIABLE`].
@@ -79,8 +122,9 @@ pub(super) fn named_outright() -> bool {
     outright().is_some()
 }
 
-/// The library file: `MUJOCO_LIB`, else that of `.mujoco/` in the current folder or one above, else
-/// that of the package `mujoco` in the active virtual environment (`VIRTUAL_ENV`).
+/// The library file: `MUJOCO_LIB`, else that of `HSTEP_MUJOCO` (or of `.mujoco/` in the current folder), of
+/// `hstep/mujoco` in the user's cache folder, or of the package `mujoco` in the active environment of
+/// Python (`VIRTUAL_ENV`, `CONDA_PREFIX`); never from a folder that another user can write.
 ///
 /// # Errors
 /// [`Error::Env`] saying where it was looked for and how to get it.
@@ -97,13 +141,23 @@ pub fn library() -> Result<PathBuf> {
             )))
         };
     }
-    sites().iter().find_map(|site| library_in(site)).ok_or_else(|| {
+    let own = |library: &PathBuf| foreign(library).is_none();
+    sites().iter().find_map(|site| library_in(site).filter(own)).ok_or_else(|| {
         problem(format!(
-            "the MuJoCo library is not here: it is neither in `{FOLDER}/` in this folder or one \
-             above, nor in the package `mujoco` of an active virtual environment, and \
-             {LIBRARY_VARIABLE} is not set; {REMEDY}"
+            "the MuJoCo library is not here: it is neither in {}, nor in the package `mujoco` of an \
+             active environment of Python, and {LIBRARY_VARIABLE} is not set; {REMEDY}",
+            own_places()
         ))
     })
+}
+
+/// The folders of set-ups, in words.
+fn own_places() -> String {
+    let cache = cache().map(|folder| format!(" or {}", folder.display())).unwrap_or_default();
+    match variable(FOLDER_VARIABLE) {
+        Some(folder) => format!("{} ({FOLDER_VARIABLE}){cache}", folder.display()),
+        None => format!("`{FOLDER}/` of this folder{cache}"),
+    }
 }
 
 /// A model file of Gymnasium, from the first of the same places that has it.
@@ -115,8 +169,39 @@ pub fn asset(file: &str) -> Result<PathBuf> {
     found.ok_or_else(|| {
         problem(format!(
             "the model file {file} is not here: it belongs to the package `gymnasium`, which is \
-             neither in `{FOLDER}/` in this folder or one above, nor in an active virtual \
-             environment; {REMEDY}"
+             neither in {}, nor in an active environment of Python; {REMEDY}",
+            own_places()
         ))
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_another_user_can_write_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().canonicalize().unwrap().join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        let above = deep.parent().unwrap().to_path_buf();
+        let mode = |mode: u32| {
+            std::fs::set_permissions(&above, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        assert_eq!(foreign(&deep), None);
+        mode(0o777);
+        assert_eq!(foreign(&deep), Some(above.clone()));
+        // As the folder of temporary files.
+        mode(0o1777);
+        assert_eq!(foreign(&deep), None);
+        mode(0o755);
+        // Through a link, it counts where it leads.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&deep, &link).unwrap();
+        assert_eq!(foreign(&link), None);
+        std::fs::set_permissions(&deep, PermissionsExt::from_mode(0o757)).unwrap();
+        assert_eq!(foreign(&link), Some(deep));
+        assert!(foreign(Path::new("/no/such")).is_some());
+    }
 }

@@ -15,6 +15,18 @@ use crate::error::{Error, Result};
 /// The packages that are fetched, and their versions.
 pub const PACKAGES: [(&str, &str); 2] = [("mujoco", version::REFERENCE), ("gymnasium", "1.4.0")];
 
+/// SHA-256 of the files that the packages may be, as PyPI lists them: of MuJoCo for Linux (x86-64,
+/// aarch64), macOS (arm64) and Windows, each for Python 3.11; Gymnasium is the same everywhere.
+const HASHES: [&[&str]; 2] = [
+    &[
+        "d66928d86a2d1b601bbaa4dc11db50214d17d5301bb8afd84721313b67ff0874",
+        "91a70ed9979c383ff1f5c03f25cc2e1280a8254c1a8e558d5dd7f4184f01efc9",
+        "6c324addca24a24a7b0beff2ec49300e9d4481fd8ccd611514ba7ea8e4a5e870",
+        "390c4820796e2b905f64f011ae3c307d686f8548a3571b7420da0001ee6faaf2",
+    ],
+    &["1cb947c59e7c72d8eabb2c2274c00cd20948e69f8452a9ef4092223be24fdf0e"],
+];
+
 /// What [`fetch`] found or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
@@ -51,7 +63,8 @@ pub fn fetch(folder: &Path) -> Result<Setup> {
     let part = folder.join(format!("part-{}", std::process::id()));
     remove(&part)?;
     make(&part)?;
-    let unpacked = PACKAGES.iter().try_for_each(|(package, version)| {
+    let all = PACKAGES.iter().zip(HASHES);
+    let unpacked = all.into_iter().try_for_each(|((package, version), hashes)| {
         let wheel = wheel(&wheels, package, version).ok_or_else(|| {
             problem(format!(
                 "pip left no package {package} {version} in {}: remove that folder and run `hstep \
@@ -59,6 +72,7 @@ pub fn fetch(folder: &Path) -> Result<Setup> {
                 wheels.display()
             ))
         })?;
+        check(&wheel, hashes)?;
         unpack(&wheel, &part)
     });
     let setup = unpacked.and_then(|()| tried(&part, false));
@@ -115,12 +129,18 @@ fn wheel(folder: &Path, package: &str, version: &str) -> Option<PathBuf> {
 }
 
 fn download(wheels: &Path) -> Result<()> {
-    let mut command = Command::new("python3");
+    let hashed = PACKAGES.iter().zip(HASHES).map(|((package, version), hashes)| {
+        let hashes: String = hashes.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
+        format!("{package}=={version}{hashes}\n")
+    });
+    let list = wheels.join("requirements.txt");
+    std::fs::write(&list, hashed.collect::<String>()).map_err(Error::io("cannot write", &list))?;
+    let mut command = python();
     command.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
     // The library is the same for every Python, but not every one has a package of its own.
     command.args(["--no-deps", "--only-binary=:all:", "--python-version", "3.11"]);
     command.arg("--dest").arg(wheels);
-    command.args(PACKAGES.map(|(package, version)| format!("{package}=={version}")));
+    command.arg("--require-hashes").arg("--requirement").arg(&list);
     let out = run(&mut command)?;
     if out.status.success() {
         return Ok(());
@@ -139,8 +159,34 @@ fn download(wheels: &Path) -> Result<()> {
     )))
 }
 
-fn unpack(wheel: &Path, folder: &Path) -> Result<()> {
+/// `python3` without what the current folder, the user's packages or `PYTHON*` variables would put in
+/// the place of its own modules.
+fn python() -> Command {
     let mut command = Command::new("python3");
+    command.arg("-I");
+    command
+}
+
+/// Refuses a package of another content than the known ones, wherever it came from.
+fn check(wheel: &Path, hashes: &[&str]) -> Result<()> {
+    let code =
+        "import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())";
+    let out = run(python().args(["-c", code]).arg(wheel))?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    if out.status.success() && hashes.contains(&said.trim()) {
+        return Ok(());
+    }
+    Err(problem(format!(
+        "the package {} is damaged or another one (its SHA-256 is {}; expected {}): remove it and run \
+         `hstep setup mujoco` again",
+        wheel.display(),
+        said.trim(),
+        hashes.join(" or ")
+    )))
+}
+
+fn unpack(wheel: &Path, folder: &Path) -> Result<()> {
+    let mut command = python();
     command.args(["-m", "zipfile", "-e"]).arg(wheel).arg(folder);
     let out = run(&mut command)?;
     if out.status.success() {

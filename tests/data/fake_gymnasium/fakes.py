@@ -89,6 +89,16 @@ class Line(gymnasium.Env):
             threading.Event().wait()
         if self.then == "old":
             return self.observation(), 0.0, False, {}
+        if self.then == "arrays":
+            return self.observation(), [self.x], [False], [[False]], {}
+        if self.then == "nothing":
+            return self.observation(), None, False, False, {}
+        if self.then == "words":
+            return "a text", 0.0, False, False, {}
+        if self.then == "unended":
+            return self.observation(), 0.0, None, False, {}
+        if self.then == "infinite":
+            return [1.0, [float("inf"), 0.0]], 0.0, False, False, {}
         if self.then == "short":
             return [1.0], 0.0, False, False, {}
         if self.then == "shout":
@@ -104,6 +114,21 @@ class Line(gymnasium.Env):
     def close(self):
         if self.socket:
             self.socket.sendall(b"c")
+
+
+class Heavy(Line):
+    """One of which there may be `most` at a time."""
+
+    alive = 0
+
+    def __init__(self, most=1, **kwargs):
+        super().__init__(**kwargs)
+        if Heavy.alive >= most:
+            raise RuntimeError("the port is in use")
+        Heavy.alive += 1
+
+    def close(self):
+        Heavy.alive -= 1
 
 
 class Odd(gymnasium.Env):
@@ -122,4 +147,5 @@ class Odd(gymnasium.Env):
 
 gymnasium.register("Line-v0", Line, max_episode_steps=8)
 gymnasium.register("Endless-v0", Line)
+gymnasium.register("Heavy-v0", Heavy, max_episode_steps=8)
 gymnasium.register("Odd-v0", Odd, max_episode_steps=8)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hstep::{Error, Result, config};
+use hstep::{Error, Result, config, files};
 use toml::{Table, Value};
 
 use super::plan::Plan;
@@ -35,7 +35,7 @@ pub fn keep(figure: &str, results: &Results, figures: &Path) -> anyhow::Result<(
 /// `meta.json` without what belongs to the machine: host, command line, time.
 fn public_meta(folder: &Path) -> anyhow::Result<String> {
     let from = folder.join("meta.json");
-    let text = std::fs::read_to_string(&from).map_err(Error::io("cannot read", &from))?;
+    let text = files::text(&from, files::METRICS)?;
     let mut meta: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)?;
     let public = ["commit", "hstep", "dependencies", "simulated_by", "target"];
     meta.retain(|key, _| public.contains(&key.as_str()));

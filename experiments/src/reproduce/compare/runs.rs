@@ -121,7 +121,7 @@ pub fn train_all(plan: &Plan, job: &Job) -> anyhow::Result<Results> {
     }
     train_each(&distinct(all.iter().map(|(_, _, s)| s))?, plan, &root, job)?;
     let read = |(contender, seed, settings): (&Contender, u64, Settings)| {
-        let folder = train::create(&settings, &root, plan.figure)?.path().to_path_buf();
+        let folder = train::place(&settings, &root, plan.figure)?;
         Ok(Run::read(contender.clone(), seed, folder)?)
     };
     all.into_iter().map(read).collect::<anyhow::Result<_>>().map(Results)
@@ -176,15 +176,16 @@ fn train_each(queue: &[Settings], plan: &Plan, root: &Path, job: &Job) -> anyhow
 }
 
 fn one(settings: &Settings, figure: &str, root: &Path, job: &Job) -> anyhow::Result<()> {
-    let folder = train::create(settings, root, figure)?;
-    if folder.path().join("metrics.csv").exists() {
+    let path = train::place(settings, root, figure)?;
+    if path.join("metrics.csv").exists() {
+        let folder = RunFolder::open(&path)?;
         let (done, wanted) = (steps_done(&folder)?, settings.run.steps);
         // A run that was to go further need not have come to its own end.
         if done > wanted || (done == wanted && folder.marker() == Some(Marker::Done)) {
             return Ok(());
         }
     }
-    train::execute(settings, &folder, job.stop, true)
+    train::start(settings, root, figure, job.stop, true).map(drop)
 }
 
 fn steps_done(folder: &RunFolder) -> hstep::Result<u64> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hstep::{Error, Result};
+use hstep::{Error, Result, files};
 
 use super::config::Config;
 use super::points::{self, Point};
@@ -130,7 +130,7 @@ fn rows<const N: usize, T>(
     head: &str,
     row: impl Fn([&str; N]) -> Option<T>,
 ) -> Result<Vec<T>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io("cannot read", file))?;
+    let text = files::text(file, files::METRICS)?;
     let mut lines = text.lines();
     if lines.next() != Some(head) {
         return Err(Error::checkpoint(file, format!("expected the columns {head}")));

@@ -12,7 +12,7 @@ use std::path::Path;
 use hstep::rng::Rng;
 use hstep::stats::{Interval, bootstrap_mean};
 use hstep::train::EvalConfig;
-use hstep::{Error, Result};
+use hstep::{Error, Result, files};
 use toml::Table;
 
 use self::config::Config;
@@ -100,7 +100,7 @@ fn csv(rows: &[Row]) -> String {
 }
 
 fn read(file: &Path) -> Result<Vec<Row>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io("cannot read", file))?;
+    let text = files::text(file, files::METRICS)?;
     let row = |line: &str| -> Option<Row> {
         let [env, seed, policy, planned] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
         let (policy, planned) = (policy.parse().ok()?, planned.parse().ok()?);

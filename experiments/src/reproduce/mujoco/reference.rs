@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use hstep::{Error, Result};
+use hstep::{Error, Result, files};
 
 use crate::plot::Series;
 
@@ -147,7 +147,7 @@ fn x35f(folder: &Path, task: &str) -> Result<Points> {
 /// The `columns` of a file whose first lines may be remarks.
 fn rows(folder: &Path, name: &str, columns: &[&str]) -> Result<Vec<Vec<String>>> {
     let path = folder.join(name);
-    let text = std::fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
+    let text = files::text(&path, files::METRICS)?;
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let head: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let places = columns.iter().map(|column| head.iter().position(|name| name == column));

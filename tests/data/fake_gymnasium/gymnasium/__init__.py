@@ -15,6 +15,10 @@ REGISTRY = {}
 class Env:
     spec = None
 
+    @property
+    def unwrapped(self):
+        return self
+
     def close(self):
         pass
 
@@ -42,6 +46,10 @@ class TimeLimit(Env):
             truncated = truncated or self.steps >= self.spec.max_episode_steps
             return obs, reward, terminated, truncated, info
         return result
+
+    @property
+    def unwrapped(self):
+        return self.env
 
     def close(self):
         self.env.close()
