@@ -17,6 +17,7 @@ mod noise;
 mod objective;
 mod planner;
 mod pool;
+mod rliable;
 mod store;
 mod table;
 mod uses;
