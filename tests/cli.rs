@@ -7,6 +7,8 @@ mod bad_input;
 mod bench;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/faults.rs"]
 mod faults;
 #[path = "cli/figures.rs"]
@@ -31,6 +33,8 @@ mod signals;
 mod small;
 #[path = "cli/speed.rs"]
 mod speed;
+#[path = "cli/sweep.rs"]
+mod sweep;
 #[path = "cli/words.rs"]
 mod words;
 

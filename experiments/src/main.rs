@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod cli;
 mod commands;
+mod compare;
 mod counting;
 mod exit;
 mod memory;
@@ -14,8 +15,10 @@ mod progress;
 mod render;
 mod reproduce;
 mod run_folder;
+mod seeds;
 mod settings;
 mod signals;
+mod sweep;
 mod test_plan;
 
 use std::process::ExitCode;
@@ -72,6 +75,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<()> {
             cli::Command::Eval(_)
             | cli::Command::Render(_)
             | cli::Command::Report(_)
+            | cli::Command::Compare(_)
             | cli::Command::Check(_)
             | cli::Command::List(_)
             | cli::Command::Bench(_)

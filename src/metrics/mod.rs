@@ -8,7 +8,7 @@ mod tensorboard;
 
 use std::collections::BTreeMap;
 
-pub use self::csv::{MetricsWriter, Table, read_csv};
+pub use self::csv::{MetricsWriter, Table, read_columns, read_csv};
 pub use tensorboard::EventWriter;
 
 /// Named numbers of one moment of a run.

@@ -26,10 +26,12 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     match &cli.command {
         None => quickstart::run(stop, quiet),
         Some(Command::Train(args)) => train::train(args, stop, quiet),
+        Some(Command::Sweep(args)) => crate::sweep::run(args, stop, cli.threads, quiet),
         Some(Command::Resume(args)) => train::resume(args, stop, quiet),
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Render(args)) => render::run(args),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Compare(args)) => crate::compare::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),
         Some(Command::List(args)) => list(args),
