@@ -120,7 +120,7 @@ fn log_to_stderr(cli: &cli::Cli) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("warn,hstep={level}")))
-        .with_writer(std::io::stderr)
+        .with_writer(progress::Log::default)
         .without_time()
         .with_target(false)
         .init();
