@@ -1,9 +1,8 @@
 //! `hstep report`: what runs reached, where their time went, and how fast they were.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
-use hstep::Error;
 use hstep::metrics::{Table, read_csv};
 use hstep::train::{Phase, TOTAL_COLUMN};
 
@@ -15,9 +14,10 @@ use crate::run_folder::{Marker, RunFolder};
 struct Line {
     name: String,
     state: &'static str,
-    steps: f64,
-    last: f64,
-    best: f64,
+    /// The step of the last evaluation, its return, and the best one.
+    reached: Option<(f64, f64, f64)>,
+    /// Why it failed, or why there are no numbers.
+    note: String,
     reading: Option<Reading>,
     speed: Option<Speed>,
 }
@@ -33,18 +33,16 @@ struct Speed {
 const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
-    let lines: Vec<Line> = args.runs.iter().map(line).collect::<Result<_>>()?;
+    let lines: Vec<Line> = args.runs.iter().map(|path| line(path)).collect();
     let wide = lines.iter().map(|l| l.name.len()).max().unwrap_or(3).max(3);
     say!("{:<wide$}  {:<11} {:>12} {:>10} {:>10}", "run", "state", "last eval at", "last", "best")?;
     for l in &lines {
-        say!(
-            "{:<wide$}  {:<11} {:>12} {:>10.1} {:>10.1}",
-            l.name,
-            l.state,
-            l.steps,
-            l.last,
-            l.best
-        )?;
+        let numbers = match l.reached {
+            Some((steps, last, best)) => format!("{steps:>12} {last:>10.1} {best:>10.1}"),
+            None => format!("{:>12} {:>10} {:>10}", "-", "-", "-"),
+        };
+        let row = format!("{:<wide$}  {:<11} {numbers}  {}", l.name, l.state, l.note);
+        say!("{}", row.trim_end())?;
     }
     say!("\nSeconds of the last process, and their share:")?;
     write(format_args!("{:<wide$}  {:>8}", "run", "total"))?;
@@ -90,30 +88,67 @@ pub fn run(args: &Report) -> Result<()> {
     Ok(())
 }
 
-fn line(path: &PathBuf) -> Result<Line> {
-    let folder = RunFolder::open(path)?;
-    let metrics = read_csv(&path.join("metrics.csv"))?;
-    let timing = read_csv(&path.join("timing.csv"))?;
-    let returns: Vec<f64> = column(&metrics, "eval_return")?;
-    let missing = || Error::checkpoint(path, "no evaluation yet: nothing to report");
-    let last = |values: &[f64]| values.last().copied().ok_or_else(missing);
-    let mut clock = Clock::read(&timing)?;
-    Ok(Line {
-        name: path
-            .file_name()
-            .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned()),
-        state: match folder.marker() {
-            Some(Marker::Done) => "done",
-            Some(Marker::Failed) => "failed",
-            Some(Marker::Interrupted) => "interrupted",
-            None => "running",
-        },
-        steps: last(&column(&metrics, "env_steps")?)?,
-        last: last(&returns)?,
-        best: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        speed: clock.speed(&metrics)?,
-        reading: clock.0.pop(),
-    })
+/// A row for every folder, whatever is wrong with it.
+fn line(path: &Path) -> Line {
+    let name = path
+        .file_name()
+        .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let bare = |state, note: String| Line {
+        name: name.clone(),
+        state,
+        reached: None,
+        note,
+        reading: None,
+        speed: None,
+    };
+    let folder = match RunFolder::open(path) {
+        Ok(folder) => folder,
+        Err(error) => return bare("unreadable", error.to_string()),
+    };
+    let (state, note) = match folder.marker() {
+        Some(Marker::Done) => ("done", String::new()),
+        Some(Marker::Failed) => ("failed", reason(path)),
+        Some(Marker::Interrupted) => ("interrupted", String::new()),
+        None if path.join("metrics.csv").exists() => ("running", String::new()),
+        None => return bare("waiting", "no evaluation yet".into()),
+    };
+    let both = |note: &str, other: String| match note {
+        "" => other,
+        _ => format!("{note}; {other}"),
+    };
+    let metrics = match read_csv(&path.join("metrics.csv")) {
+        Ok(metrics) => metrics,
+        Err(error) => return bare(state, both(&note, error.to_string())),
+    };
+    let (reached, note) = match reached(&metrics) {
+        Ok(Some(reached)) => (Some(reached), note),
+        Ok(None) => (None, both(&note, "no evaluation yet".into())),
+        Err(error) => (None, both(&note, error.to_string())),
+    };
+    match times(path, &metrics) {
+        Ok((speed, reading)) => Line { reached, speed, reading, ..bare(state, note) },
+        Err(error) => Line { reached, ..bare(state, both(&note, format!("no times: {error}"))) },
+    }
+}
+
+/// The first line of what a failed run left.
+fn reason(path: &Path) -> String {
+    let text = std::fs::read_to_string(path.join("FAILED")).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The step of the last evaluation, its return, and the best one.
+fn reached(metrics: &Table) -> Result<Option<(f64, f64, f64)>> {
+    let (steps, returns) = (metrics.column("env_steps")?, metrics.column("eval_return")?);
+    let both = steps.into_iter().zip(returns).filter_map(|(step, value)| Some((step?, value?)));
+    let all: Vec<(f64, f64)> = both.collect();
+    let best = all.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+    Ok(all.last().map(|(step, last)| (*step, *last, best)))
+}
+
+fn times(path: &Path, metrics: &Table) -> Result<(Option<Speed>, Option<Reading>)> {
+    let mut clock = Clock::read(&read_csv(&path.join("timing.csv"))?)?;
+    Ok((clock.speed(metrics)?, clock.0.pop()))
 }
 
 /// A row of `timing.csv`.
