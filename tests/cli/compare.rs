@@ -174,3 +174,23 @@ fn paired_seeds_are_compared_with_their_like() {
     );
     assert!(!text(&[]).contains("1.000 [1.000, 1.000]"));
 }
+
+#[test]
+fn a_report_has_a_row_for_every_folder() {
+    let root = simulated(1);
+    let folder = |name: &str| root.path().join(name);
+    for name in ["empty", "waiting", "failed"] {
+        std::fs::create_dir(folder(name)).unwrap();
+    }
+    for name in ["waiting", "failed"] {
+        std::fs::write(folder(name).join("config.toml"), "").unwrap();
+    }
+    std::fs::write(folder("failed").join("FAILED"), "the reason\nand more\n").unwrap();
+    let names = ["empty", "waiting", "failed", "sac-pendulum-s0-00000000"];
+    let text = out(hstep(&["report"]).args(names.map(folder)));
+    let row = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(row("empty").contains("unreadable") && row("empty").contains("no config.toml"));
+    assert!(row("waiting ").contains("no evaluation yet"), "{text}");
+    assert!(row("failed").contains("the reason;"), "{text}");
+    assert!(row("sac-pendulum").contains("30.0"), "{text}");
+}

@@ -74,18 +74,22 @@ pub fn over_all(overall: &[Overall], envs: usize) -> Grid {
 /// The probabilities that the row's runs beat the column's.
 pub fn matrix(labels: &[&str], beats: &[Beats], paired: bool) -> Grid {
     let of = |left: &str, right: &str| beats.iter().find(|b| b.left == left && b.right == right);
-    let line = |left: &&str| {
+    // Long names stand once, with a number.
+    let short = labels.iter().all(|label| label.chars().count() <= 24);
+    let name = |i: usize| if short { labels[i].to_owned() } else { format!("{}", i + 1) };
+    let line = |(i, left): (usize, &&str)| {
         let cells = labels.iter().map(|right| match of(left, right) {
             Some(beats) => cell(&beats.probability),
             None => "-".into(),
         });
-        std::iter::once((*left).to_owned()).chain(cells).collect()
+        let first = if short { name(i) } else { format!("{}: {left}", name(i)) };
+        std::iter::once(first).chain(cells).collect()
     };
     let which = if paired { "with the same seed beats" } else { "beats" };
     Grid {
         title: format!("Probability that a run of the row {which} one of the column"),
-        head: std::iter::once(String::new()).chain(head(labels)).collect(),
-        rows: labels.iter().map(line).collect(),
+        head: std::iter::once(String::new()).chain((0..labels.len()).map(name)).collect(),
+        rows: labels.iter().enumerate().map(line).collect(),
     }
 }
 

@@ -13,14 +13,20 @@ use super::summary::{Beats, Overall, Row};
 use super::{LEVEL, published};
 use crate::plot::{Axis, Figure, Panel, Series, grouped};
 
-/// Groups in one panel at most; of more each has a panel of its own.
-const TOGETHER: usize = 5;
+/// Groups in one panel at most: fifteen lines and bands over one another say nothing. Of more each has
+/// a panel of its own, with the others' lines in grey.
+const TOGETHER: usize = 3;
+/// The style of what is grey.
+const GREY: usize = 4;
 /// Panels in a figure at most.
 const PANELS: usize = 12;
 /// Points of a profile, and of a curve over core-hours.
 const GRID: usize = 101;
 /// Rounds of the bootstrap at every point of a profile.
 const ROUNDS: usize = 2_000;
+
+/// Letters of a name that fits below a column of the matrix.
+const SHORT: usize = 9;
 
 /// What is drawn on the horizontal axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,9 +119,17 @@ impl Drawing<'_> {
             }
             // One scale for all panels.
             let ends = Axis::linear("").ends(heights(all.iter().flatten()));
+            let others: Vec<Series> = all
+                .iter()
+                .filter_map(|series| series.first())
+                .map(|line| Series::thin(GREY, line.points.clone()))
+                .collect();
             let panels = of_env.iter().zip(all).filter(|(_, series)| !series.is_empty()).map(
                 |(group, series)| {
-                    let mut own: Vec<Series> = series.into_iter().chain(known.clone()).collect();
+                    let mut own = series;
+                    let line = own[0].points.clone();
+                    own.splice(1..1, known.clone());
+                    own.extend(others.iter().filter(|other| other.points != line).cloned());
                     own[0].label = "IQM".into();
                     let panel = self.panel(group.label.clone(), own, across);
                     Panel { y: panel.y.between(ends.0, ends.1), ..panel }
@@ -170,11 +184,12 @@ impl Drawing<'_> {
                 1
             };
             let wide = if panels.len() > 1 { 1280 } else { 820 };
+            let tall = if panels.len() > 1 { 380 } else { 460 };
             Figure {
                 name: if i == 0 { name.to_owned() } else { format!("{name}-{}", i + 1) },
                 title: title.to_owned(),
                 caption: self.caption(across, sources),
-                size: (wide, 140 + 380 * lines as u32),
+                size: (wide, 140 + tall * lines as u32),
                 panels: panels.to_vec(),
             }
         };
@@ -195,6 +210,9 @@ impl Drawing<'_> {
             1 => "One seed each".to_owned(),
             _ => format!("n = {n} seeds, thin; thick: their interquartile mean; {band}"),
         };
+        if self.groups.chunk_by(|a, b| a.env == b.env).any(|of_env| of_env.len() > TOGETHER) {
+            text.push_str("; grey: the lines of the other panels");
+        }
         if across == Across::CoreHours {
             text.push_str("; core-hours: wall time of all processes times threads");
         }
@@ -272,7 +290,9 @@ fn heights<'a>(series: impl Iterator<Item = &'a Series>) -> impl Iterator<Item =
 /// As [`Scores::new`].
 pub fn profiles(overall: &[Overall]) -> Result<Option<Figure>> {
     let all = || overall.iter().flat_map(|o| o.scores.iter().flatten().copied());
-    let (low, high) = all().fold((0.0_f64, 1.0_f64), |(l, h), s| (l.min(s), h.max(s)));
+    let (low, high) = all().fold((1.0_f64, 1.0_f64), |(l, h), s| (l.min(s), h.max(s)));
+    let pad = 0.03 * (high - low).max(0.1);
+    let (low, high) = (low - pad, high + pad);
     let tau = |i: usize| low + (high - low) * i as f64 / (GRID - 1) as f64;
     let mut series = Vec::new();
     for (style, of) in overall.iter().enumerate() {
@@ -296,10 +316,11 @@ pub fn profiles(overall: &[Overall]) -> Result<Option<Figure>> {
         name: "profiles".into(),
         title: format!("{} has the highest IQM: {:.2}", highest.label, highest.iqm.value),
         caption: format!(
-            "Share of runs above a normalised score, {envs} environments (0 is random, 1 the \
-             reference); bands from five seeds on: 95 % stratified bootstrap"
+            "Share of runs above a normalised score, {envs} environment{} (0 is random, 1 the \
+             reference); bands from five seeds on: 95 % stratified bootstrap",
+            if envs == 1 { "" } else { "s" }
         ),
-        size: (820, 520),
+        size: (820, 600),
         panels: vec![Panel {
             title: String::new(),
             x: Axis::linear("normalised score"),
@@ -322,23 +343,30 @@ pub fn matrix(labels: &[&str], beats: &[Beats], paired: bool) -> Option<Figure> 
             Some((column as f64, (n - 1 - row) as f64, b.probability.value))
         })
         .collect();
-    let names = |labels: Vec<&&str>| labels.into_iter().map(|l| (*l).to_owned()).collect();
+    // Numbers below the columns, where names would run into one another.
+    let short = labels.iter().all(|label| label.chars().count() <= SHORT);
+    let name = |i: usize| if short { labels[i].to_owned() } else { format!("{}", i + 1) };
+    let full = |i: usize| if short { name(i) } else { format!("{}: {}", i + 1, labels[i]) };
+    let (best, worst) = (place(&most.left)?, place(&most.right)?);
+    let widest = (0..n).map(|i| full(i).chars().count()).max().unwrap_or(0) as u32;
     let side = (n as u32 * 90).clamp(260, 1000);
     let which = if paired { "of the same seed, " } else { "" };
     Some(Figure {
         name: "improvement".into(),
         title: format!(
             "{} beats {} with probability {:.2}",
-            most.left, most.right, most.probability.value
+            name(best),
+            name(worst),
+            most.probability.value
         ),
         caption: format!(
             "Probability that a run of the row beats one of the column, {which}mean over environments"
         ),
-        size: (side + 420, side + 190),
+        size: (side + 10 * widest + 80, side + 190),
         panels: vec![Panel {
             title: String::new(),
-            x: Axis::named("beaten", names(labels.iter().collect())),
-            y: Axis::named("beats", names(labels.iter().rev().collect())),
+            x: Axis::named("beaten", (0..n).map(name).collect()),
+            y: Axis::named("beats", (0..n).rev().map(full).collect()),
             series: vec![Series::cells(0, &cells)],
             notes: Vec::new(),
         }],

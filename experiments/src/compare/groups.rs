@@ -70,6 +70,7 @@ pub fn group(runs: Vec<Run>, left: &mut Vec<Left>) -> Vec<Group> {
     let label = |algo: &str, settings: &Settings| {
         let keys = telling.get(algo).into_iter().flatten();
         let words = keys.map(|key| match settings.get(*key) {
+            Some(Value::String(word)) => format!(" {key}={word}"),
             Some(value) => format!(" {key}={value}"),
             None => format!(" {key}=unset"),
         });
@@ -85,8 +86,25 @@ pub fn group(runs: Vec<Run>, left: &mut Vec<Left>) -> Vec<Group> {
             runs: seeds.into_values().collect(),
         })
         .collect();
-    groups.sort_by(|a, b| (&a.env, &a.label).cmp(&(&b.env, &b.label)));
+    groups.sort_by_cached_key(|group| (group.env.clone(), by_number(&group.label)));
     groups
+}
+
+/// A label for sorting: 3 comes before 10.
+pub fn by_number(label: &str) -> String {
+    let (mut key, mut digits) = (String::new(), String::new());
+    for c in label.chars().chain(std::iter::once('\0')) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        if !digits.is_empty() {
+            key.push_str(&format!("{digits:0>20}"));
+            digits.clear();
+        }
+        key.push(c);
+    }
+    key
 }
 
 #[cfg(test)]
@@ -95,7 +113,7 @@ mod tests {
     use std::path::PathBuf;
 
     fn run(env: &str, algo: &str, seed: u64, settings: &str) -> Run {
-        let text = format!("{settings}\n[run]\nalgo = \"{algo}\"\nseed = {seed}\nsteps = {seed}9");
+        let text = format!("{settings}\n[run]\nalgo = \"{algo}\"\nseed = {seed}\nsteps = 9{seed}");
         Run {
             folder: PathBuf::from(format!("{env}-{algo}-{seed}-{}", settings.len())),
             settings: text.parse().unwrap(),
@@ -130,6 +148,13 @@ mod tests {
         ];
         assert_eq!(labels(&groups), expected);
         assert!(left.is_empty());
+    }
+
+    #[test]
+    fn three_comes_before_ten() {
+        let mut labels = ["MAAC h=10", "MAAC h=3", "MAAC", "MAAC h=3 x=2"];
+        labels.sort_by_key(|label| by_number(label));
+        assert_eq!(labels, ["MAAC", "MAAC h=3", "MAAC h=3 x=2", "MAAC h=10"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hstep::{Error, Result, config};
 use serde::{Deserialize, Serialize};
 
 use super::curve::{SEEDS_FOR_A_BAND, between};
-use super::groups::Group;
+use super::groups::{Group, by_number};
 use super::{LEVEL, ROUNDS};
 
 /// An estimate, and its interval where there is one.
@@ -236,7 +236,7 @@ fn ends_of(rows: &[Row]) -> Vec<&str> {
 /// The labels, each once, sorted.
 pub fn labels(rows: &[Row]) -> Vec<&str> {
     let mut labels: Vec<&str> = rows.iter().map(|row| row.label.as_str()).collect();
-    labels.sort_unstable();
+    labels.sort_by_cached_key(|label| by_number(label));
     labels.dedup();
     labels
 }

@@ -295,10 +295,11 @@ fn cells_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series)
     let color = STYLES[series.style % STYLES.len()].0;
     series.points.iter().zip(&series.band).try_for_each(|(&(x, y), &(share, _))| {
         let (from, to) = (f.place((x - 0.48, y + 0.48)), f.place((x + 0.48, y - 0.48)));
-        p.rect(from, to, color.mix(0.75 * share))?;
+        // The lines of the axis end at the squares.
+        p.rect(from, to, WHITE.to_rgba())?;
+        p.rect(from, to, color.mix(0.5 * share))?;
         let at = f.place((x, y));
-        let ink = if share > 0.6 { WHITE } else { INK };
-        p.text(&format!("{share:.2}"), (at.0, at.1 + 0.35 * TEXT), Anchor::Middle, TEXT, ink, false)
+        p.text(&format!("{share:.2}"), (at.0, at.1 + 0.35 * TEXT), Anchor::Middle, TEXT, INK, false)
     })
 }
 
