@@ -131,6 +131,9 @@ pub struct Sweep {
     /// The root of the run folders; HSTEP_RUNS or `runs` when left out.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Train no further, whatever the file says.
+    #[arg(long, hide = true, value_name = "STEP", requires = "index")]
+    pub upto: Option<u64>,
     /// The process that started this one.
     #[arg(long, hide = true, value_name = "PID", requires = "index")]
     pub child_of: Option<u32>,

@@ -180,3 +180,25 @@ fn seeds_of_train_are_runs_of_their_own() {
     let words = ["both ends count", "4..0"];
     fails(&mut hstep(&["train", "sac", "--env", "pendulum", "--seeds", "4..0"]), 2, &words);
 }
+
+#[test]
+fn halving_leaves_the_weak_behind_and_resumes_the_others_exactly() {
+    let grid = "algos = ['sac']\nseeds = [0]\n[sweep.grid]\nactor.lr = [1e-5, 1e-4, 1e-3, 1e-2]\n";
+    let whole = Sweep::new(400, grid);
+    ended(&mut whole.run(&["--jobs", "2"]));
+    let halved = Sweep::new(400, &format!("{grid}[sweep.halving]\nfirst = 100\nfactor = 2\n"));
+    let said = ended(&mut halved.run(&["--jobs", "2"]));
+    assert!(said.contains("after 100 steps 2 of 4 runs go on"), "{said}");
+    let (expected, got) = (whole.metrics(), halved.metrics());
+    let mut rows: Vec<usize> = got.values().map(|text| text.lines().count()).collect();
+    rows.sort_unstable();
+    let all = expected.values().next().unwrap().lines().count();
+    assert_eq!(rows[3], all);
+    assert!(rows[0] == rows[1] && rows[1] < rows[2] && rows[2] < rows[3], "{rows:?}");
+    for (name, text) in &got {
+        assert!(expected[name].starts_with(text.as_str()), "{name}\n{text}\n{}", expected[name]);
+    }
+    // Again, everything is there.
+    let said = ended(&mut halved.run(&[]));
+    assert!(!said.contains(" begins"), "{said}");
+}

@@ -6,9 +6,10 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::plan::Planned;
+use crate::progress;
 
 /// How often files are read for the steps that are done.
 const EVERY: Duration = Duration::from_millis(500);
@@ -31,13 +32,11 @@ pub struct Board {
 
 impl Board {
     pub fn new(runs: &[Planned], folder: &Path, quiet: bool) -> Self {
-        let target =
-            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bars = MultiProgress::with_draw_target(target);
+        let bars = progress::bars(quiet);
         let steps: BTreeMap<usize, u64> =
             runs.iter().map(|run| (run.index, steps_done(&folder.join(&run.folder)))).collect();
         let total = runs.iter().map(|run| run.settings.run.steps).sum();
-        let whole = bars.add(bar(total, "{bar:24} {percent}%  {eta} left  {msg}"));
+        let whole = bars.add(bar(total, "{bar:20} {percent}%  {eta} left  {wide_msg}"));
         whole.set_position(steps.values().sum());
         whole.reset_eta();
         let wanted = |run: &&Planned| steps[&run.index] >= run.settings.run.steps;
@@ -57,9 +56,9 @@ impl Board {
 
     pub fn started(&mut self, run: &Planned) {
         tracing::debug!("{} begins", run.folder);
-        let one = bar(run.settings.run.steps, "  {bar:16} {pos}/{len}  {prefix}");
+        let one = bar(run.settings.run.steps, "  {bar:16} {pos}/{len}  {wide_msg}");
         let one = self.bars.add(one);
-        one.set_prefix(run.folder.clone());
+        one.set_message(run.folder.clone());
         one.set_position(self.steps[&run.index]);
         self.each.insert(run.index, one);
     }
@@ -85,13 +84,7 @@ impl Board {
                 "was killed".to_owned()
             }
         };
-        let line = format!("{} {how} ({} of {} done)", run.folder, self.ended, self.runs);
-        // Above the bars, where there are any.
-        if self.bars.is_hidden() {
-            tracing::info!("{line}");
-        } else {
-            let _ = self.bars.println(line);
-        }
+        tracing::info!("{} {how} ({} of {} done)", run.folder, self.ended, self.runs);
     }
 
     /// Reads how far the runs at work are.
@@ -121,6 +114,7 @@ impl Board {
 
     pub fn finish(&self) {
         self.whole.finish_and_clear();
+        progress::no_bars();
     }
 }
 

@@ -1,6 +1,7 @@
 //! `hstep sweep`: many runs from one file, several processes at a time.
 
 mod board;
+mod halving;
 mod plan;
 mod processes;
 
@@ -73,6 +74,8 @@ pub fn state(folder: &Path, steps: u64) -> State {
     let Ok(run) = RunFolder::open(folder) else { return State::Waiting };
     match run.marker() {
         Some(Marker::Done) if board::steps_done(folder) >= steps => State::Done,
+        // Further than is wanted now, as a survivor of halving is.
+        Some(Marker::Interrupted) | None if board::steps_done(folder) > steps => State::Done,
         Some(Marker::Failed) => State::Failed,
         Some(Marker::Interrupted) => State::Interrupted,
         // Done with fewer steps than are wanted now: it goes on.
@@ -92,7 +95,7 @@ pub fn run(args: &Sweep, stop: &AtomicBool, threads: Option<usize>, quiet: bool)
     if let Some(index) = args.index {
         processes::end_with_parent(args.child_of)?;
         processes::be_nice(args.nice)?;
-        return one(&plan, index, &root, stop, quiet);
+        return one(&plan, (index, args.upto), &root, stop, quiet);
     }
     let runs = plan.resolve_all()?;
     if args.list || args.dry_run {
@@ -105,7 +108,7 @@ pub fn run(args: &Sweep, stop: &AtomicBool, threads: Option<usize>, quiet: bool)
     };
     let version = processes::version(&binary)?;
     write_list(&folder, &runs, version)?;
-    processes::Pool {
+    let pool = processes::Pool {
         binary: &binary,
         file: &args.file,
         root: &root,
@@ -115,13 +118,25 @@ pub fn run(args: &Sweep, stop: &AtomicBool, threads: Option<usize>, quiet: bool)
         retries: args.retries,
         nice: args.nice,
         threads: threads.unwrap_or(1),
+    };
+    match plan.halving {
+        None => pool.run(&runs, stop, quiet),
+        Some(halving) => halving::run(&pool, runs, halving, stop, quiet),
     }
-    .run(&runs, stop, quiet)
 }
 
-/// One run in this process.
-fn one(plan: &Plan, index: usize, root: &Path, stop: &AtomicBool, quiet: bool) -> Result<()> {
-    let planned = plan.resolve(index)?;
+/// One run in this process, `upto` a step where halving says so.
+fn one(
+    plan: &Plan,
+    (index, upto): (usize, Option<u64>),
+    root: &Path,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<()> {
+    let mut planned = plan.resolve(index)?;
+    if let Some(upto) = upto {
+        planned.settings.run.steps = upto;
+    }
     let path = root.join(&plan.name).join(LIST);
     if let Ok(text) = std::fs::read(&path) {
         let list: List = serde_json::from_slice(&text)

@@ -22,6 +22,22 @@ struct Head {
     seeds: Seeds,
 }
 
+/// `[sweep.halving]`: successive halving (Jamieson and Talwalkar 2016).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Halving {
+    /// Environment steps before the first choice.
+    pub first: u64,
+    /// One in so many goes on, to so many times the steps.
+    pub factor: u64,
+}
+
+impl Default for Halving {
+    fn default() -> Self {
+        Self { first: 0, factor: 3 }
+    }
+}
+
 /// One `key=value` after another.
 type Point = Vec<String>;
 
@@ -32,11 +48,14 @@ pub struct Plan {
     pub name: String,
     /// What all runs share.
     base: Table,
+    /// How the weak ones are left behind, if they are.
+    pub halving: Option<Halving>,
     /// What each sets on top.
     points: Vec<Point>,
 }
 
 /// A run with all its settings.
+#[derive(Clone)]
 pub struct Planned {
     /// Its place in the list.
     pub index: usize,
@@ -63,6 +82,15 @@ impl Plan {
         let grid = config::flat(&section(&mut sweep, "grid")?, &[]);
         let list = sweep.remove("list");
         let random = section(&mut sweep, "random")?;
+        let halving = section(&mut sweep, "halving")?;
+        let halving: Option<Halving> = match halving.is_empty() {
+            true => None,
+            false => Some(config::parse(&halving).map_err(below("sweep.halving"))?),
+        };
+        if let Some(Halving { first, factor }) = halving {
+            check::at_least("sweep.halving.first", first as usize, 1)?;
+            check::at_least("sweep.halving.factor", factor as usize, 2)?;
+        }
         let head: Head = config::parse(&sweep).map_err(below("sweep"))?;
         let mut points = vec![Point::new()];
         // The slowest first: a sweep that was stopped early has all algorithms on the first seeds,
@@ -90,7 +118,7 @@ impl Plan {
             let problem = format!("expected the name of a folder, got `{name}`");
             return Err(Error::config("sweep.name", problem));
         }
-        Ok(Self { name, base, points })
+        Ok(Self { name, base, halving, points })
     }
 
     /// How many runs there are.
@@ -258,10 +286,9 @@ mod tests {
 
     #[test]
     fn algorithms_environments_seeds_and_a_grid_are_crossed() {
-        let text = "improve.horizon = 2\n[run]\nsteps = 700\n[sweep]\nalgos = ['maac', 'mbpo']\n\
-                    envs = ['pendulum']\nseeds = '0..1'\n[sweep.grid]\nmodel.members = [2, 3]";
-        let text = text.replace("improve.horizon = 2\n", "");
-        let plan = plan(&text).unwrap();
+        let text = "[run]\nsteps = 700\n[sweep]\nalgos = ['maac', 'mbpo']\n\
+                    envs = ['pendulum']\nseeds = '0..1'\n[sweep.grid]\nmodel.members = [5, 6]";
+        let plan = plan(text).unwrap();
         assert_eq!((plan.name.as_str(), plan.len()), ("mine", 8));
         let all = plan.resolve_all().unwrap();
         let of = |i: usize| {
@@ -270,7 +297,7 @@ mod tests {
         };
         assert_eq!(of(0), ("maac", "pendulum", 0, 700));
         assert_eq!(of(7), ("mbpo", "pendulum", 1, 700));
-        assert!(all[1].set.contains(&"model.members=3".to_owned()), "{:?}", all[1].set);
+        assert!(all[1].set.contains(&"model.members=6".to_owned()), "{:?}", all[1].set);
         assert!(all[0].folder.starts_with("maac-pendulum-s0-"));
         assert!(plan.resolve(8).is_err());
     }
@@ -302,6 +329,8 @@ mod tests {
             (head.replace("'0..1'", "'4..1'"), "both ends count"),
             (format!("{head}[sweep.grid]\nactor.lr = 3"), "sweep.grid.actor.lr"),
             (format!("{head}[sweep.random]\nactor.lr.log = [1, 2]"), "sweep.random.count"),
+            (format!("{head}[sweep.halving]\nfactor = 2"), "sweep.halving.first"),
+            (format!("{head}[sweep.halving]\nfrist = 2"), "sweep.halving.frist"),
             (format!("{head}[sweep.random]\ncount=1\nactor.lr.log = [0, 2]"), "above 0"),
             (
                 format!("{head}[sweep.random]\ncount=1\nactor.lr.logg = [1, 2]"),

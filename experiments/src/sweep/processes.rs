@@ -121,6 +121,7 @@ impl Pool<'_> {
             .arg("--out")
             .arg(self.root)
             .args(["--index", &run.index.to_string()])
+            .args(["--upto", &run.settings.run.steps.to_string()])
             .args(["--threads", &self.threads.to_string()])
             .args(["--nice", &self.nice.to_string()])
             .args(["--child-of", &std::process::id().to_string()])
