@@ -86,14 +86,15 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
     let width = (w - 2.0 * MARGIN - gap * (columns as f64 - 1.0)) / columns as f64;
     let lines = figure.panels.len().div_ceil(columns) as f64;
     let height = (h - MARGIN + 6.0 - top - gap * (lines - 1.0)) / lines;
-    let mut rows = 0;
+    let (mut rows, mut headings) = (0, 0);
     for panel in &figure.panels {
+        headings = headings.max(heading(panel, width)?.len());
         rows = rows.max(legend(panel, width)?.last().map_or(0, |e| e.row + 1));
     }
     for (i, panel) in figure.panels.iter().enumerate() {
         let left = MARGIN + (i % columns) as f64 * (width + gap);
         let top = top + (i / columns) as f64 * (height + gap);
-        draw_panel(&mut p, panel, (left, top), (left + width, top + height), rows)?;
+        draw_panel(&mut p, panel, (left, top), (left + width, top + height), (headings, rows))?;
     }
     p.finish()
 }
@@ -111,6 +112,11 @@ fn wrapped(text: &str, width: f64) -> Result<Vec<String>> {
         }
     }
     Ok(lines)
+}
+
+/// A panel's title in lines that stay inside it; bold letters are a little wider.
+fn heading(panel: &Panel, width: f64) -> Result<Vec<String>> {
+    wrapped(&panel.title, width * TEXT / HEADING / 1.08)
 }
 
 /// Panels side by side: up to three in one line, up to eight in two, more in lines of four.
@@ -183,12 +189,16 @@ fn draw_panel<DB: DrawingBackend>(
     panel: &Panel,
     (left, top): Point,
     (right, bottom): Point,
-    rows: usize,
+    (headings, rows): (usize, usize),
 ) -> Result<()> {
     let mut y = top;
-    if !panel.title.is_empty() {
-        p.text(&panel.title, (left, y + 0.8 * HEADING), Anchor::Left, HEADING, INK, true)?;
-        y += 1.5 * HEADING;
+    for (i, line) in heading(panel, right - left)?.iter().enumerate() {
+        let baseline = y + (0.8 + 1.25 * i as f64) * HEADING;
+        p.text(line, (left, baseline), Anchor::Left, HEADING, INK, true)?;
+    }
+    if headings > 0 {
+        // The same for all panels, so that their axes stand side by side.
+        y += (1.5 + 1.25 * (headings as f64 - 1.0)) * HEADING;
     }
     let listed = panel.series.iter().filter(|series| named(series));
     for (series, entry) in listed.zip(legend(panel, right - left)?) {
@@ -428,6 +438,21 @@ mod tests {
         // A word that is too long stands alone; nothing stays nothing.
         assert_eq!(wrapped("a word", 1.0).unwrap(), ["a", "word"]);
         assert!(wrapped("", 100.0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_long_heading_stays_inside_its_panel() {
+        let panel = Panel {
+            title: "MAAC improve.horizon=3 improve.samples=5 target.kind=steve".into(),
+            x: Axis::linear(""),
+            y: Axis::linear(""),
+            series: vec![],
+            notes: vec![],
+        };
+        let lines = heading(&panel, 300.0).unwrap();
+        assert!(lines.len() > 1 && lines.join(" ") == panel.title, "{lines:?}");
+        let wide = |line: &String| text_width(line, HEADING).unwrap();
+        assert!(lines.iter().all(|line| wide(line) <= 300.0));
     }
 
     #[test]
