@@ -194,3 +194,24 @@ fn a_report_has_a_row_for_every_folder() {
     assert!(row("failed").contains("the reason;"), "{text}");
     assert!(row("sac-pendulum").contains("30.0"), "{text}");
 }
+
+#[test]
+fn published_curves_are_drawn_beside_the_runs() {
+    let root = tempfile::tempdir().unwrap();
+    for seed in 0..2 {
+        simulate(root.path(), "sac", "Hopper-v4", seed, 0, 10.0);
+    }
+    let to = tempfile::tempdir().unwrap();
+    let known = to.path().join("published");
+    std::fs::create_dir(&known).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(known.join(name), text).unwrap();
+    write("gym_mujoco_v4_curves_simbav2repo.csv", "algo,env,seed,env_step,return\n");
+    write("tianshou_mujoco_v3_sac_td3_reinforce.csv", "env,env_step,rew,rew_std,Agent\n");
+    let rows = "performance/eval_return,0,1\nperformance/eval_return,900,7\n";
+    write("mbpo_x35f_Hopper.csv", &format!("tag,env_step,value\n{rows}"));
+    let args = ["--reference", known.to_str().unwrap()];
+    fails(&mut compare(root.path(), &args), 2, &["--out"]);
+    out(compare(root.path(), &args).arg("--out").arg(to.path()));
+    let svg = std::fs::read_to_string(to.path().join("curves.svg")).unwrap();
+    assert!(svg.contains("MBPO, published (one run)") && svg.contains("published: MBPO of x35f"));
+}
