@@ -267,15 +267,21 @@ fn plain_type(expected: &str) -> &str {
 #[must_use]
 pub fn hash8(table: &Table, leave_out: &[&str]) -> String {
     let mut canonical = String::new();
-    for (key, value) in leaves(table) {
-        if !is_left_out(&key, leave_out) {
-            canonical.push_str(&format!("{key} = {value}\n"));
-        }
+    for (key, value) in flat(table, leave_out) {
+        canonical.push_str(&format!("{key} = {value}\n"));
     }
     let hash = canonical
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     format!("{:08x}", hash >> 32)
+}
+
+/// The values of a table under their dotted keys, without the dotted keys `leave_out`.
+#[must_use]
+pub fn flat(table: &Table, leave_out: &[&str]) -> BTreeMap<String, Value> {
+    let mut all = leaves(table);
+    all.retain(|key, _| !is_left_out(key, leave_out));
+    all
 }
 
 /// A key at which two resolved configurations differ.
@@ -299,16 +305,14 @@ impl std::fmt::Display for Difference {
 /// The first dotted key, in sorted order, at which `left` and `right` differ, without `leave_out`.
 #[must_use]
 pub fn first_difference(left: &Table, right: &Table, leave_out: &[&str]) -> Option<Difference> {
-    let (left, right) = (leaves(left), leaves(right));
+    let (left, right) = (flat(left, leave_out), flat(right, leave_out));
     let mut keys: Vec<&String> = left.keys().chain(right.keys()).collect();
     keys.sort();
-    keys.into_iter()
-        .find(|key| left.get(*key) != right.get(*key) && !is_left_out(key, leave_out))
-        .map(|key| Difference {
-            key: key.clone(),
-            left: left.get(key).cloned(),
-            right: right.get(key).cloned(),
-        })
+    keys.into_iter().find(|key| left.get(*key) != right.get(*key)).map(|key| Difference {
+        key: key.clone(),
+        left: left.get(key).cloned(),
+        right: right.get(key).cloned(),
+    })
 }
 
 /// A left-out key takes everything below it along.

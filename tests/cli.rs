@@ -7,6 +7,8 @@ mod bad_input;
 mod bench;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/damage.rs"]
 mod damage;
 #[path = "cli/faults.rs"]
@@ -37,6 +39,8 @@ mod small;
 mod speed;
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/sweep.rs"]
+mod sweep;
 #[path = "cli/trust.rs"]
 mod trust;
 #[path = "cli/words.rs"]

@@ -18,6 +18,7 @@ mod noise;
 mod objective;
 mod planner;
 mod pool;
+mod rliable;
 mod store;
 mod table;
 mod uses;

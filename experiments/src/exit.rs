@@ -14,6 +14,8 @@ pub const CHECKPOINT: u8 = 4;
 pub const NON_FINITE: u8 = 5;
 /// A file could not be read or written.
 pub const IO: u8 = 6;
+/// Some runs of several failed.
+pub const SOME_FAILED: u8 = 7;
 /// A fault of this program.
 pub const INTERNAL: u8 = 70;
 /// Stopped by a signal after saving: resume.
@@ -29,6 +31,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (CHECKPOINT, "a checkpoint or run folder is damaged or belongs to another run"),
     (NON_FINITE, "a number became NaN or infinite; the last checkpoint is untouched"),
     (IO, "a file could not be read or written"),
+    (SOME_FAILED, "some of several runs failed; the others are done"),
     (INTERNAL, "a fault of hstep; please report it"),
     (
         INTERRUPTED,
@@ -55,6 +58,18 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Some of several runs failed; the text says which.
+#[derive(Debug)]
+pub struct SomeFailed(pub String);
+
+impl std::fmt::Display for SomeFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SomeFailed {}
+
 /// The exit code for an error, by the innermost cause that has one.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     error
@@ -62,6 +77,8 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
         .find_map(|cause| {
             if cause.is::<Interrupted>() {
                 Some(INTERRUPTED)
+            } else if cause.is::<SomeFailed>() {
+                Some(SOME_FAILED)
             } else if cause.is::<clap::Error>() {
                 Some(USAGE)
             } else {
@@ -98,6 +115,7 @@ mod tests {
         assert_eq!(code_of(&Error::checkpoint("a", "b").into()), CHECKPOINT);
         assert_eq!(code_of(&Error::shape("a", "b", 1).into()), INTERNAL);
         assert_eq!(code_of(&Interrupted(String::new()).into()), INTERRUPTED);
+        assert_eq!(code_of(&SomeFailed(String::new()).into()), SOME_FAILED);
         assert_eq!(code_of(&anyhow::anyhow!("unknown")), INTERNAL);
         let quantity = Error::NonFinite { quantity: "loss".into(), step: "3".into() };
         assert_eq!(code_of(&quantity.into()), NON_FINITE);

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod cli;
 mod commands;
+mod compare;
 mod counting;
 mod exit;
 mod memory;
@@ -14,8 +15,10 @@ mod progress;
 mod render;
 mod reproduce;
 mod run_folder;
+mod seeds;
 mod settings;
 mod signals;
+mod sweep;
 mod test_plan;
 
 use std::process::ExitCode;
@@ -110,7 +113,7 @@ fn log_to_stderr(cli: &cli::Cli) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("warn,hstep={level}")))
-        .with_writer(|| output::Log)
+        .with_writer(progress::Log::default)
         .without_time()
         .with_target(false)
         .init();

@@ -229,6 +229,8 @@ struct Meta {
     /// What simulates the environment beside hstep.
     simulated_by: Versions,
     target: String,
+    /// Threads to compute with when the run began.
+    threads: usize,
     host: Option<String>,
     command_line: Vec<String>,
     started_unix_seconds: u64,
@@ -252,6 +254,7 @@ impl Meta {
             dependencies: dependencies(),
             simulated_by: simulated_by.clone(),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            threads: hstep::nn::pool::threads(),
             host: host.map(|h| h.trim().to_owned()),
             command_line: std::iter::once("hstep".to_owned()).chain(arguments).collect(),
             started_unix_seconds: SystemTime::now()

@@ -9,7 +9,7 @@ mod tensorboard;
 
 use std::collections::BTreeMap;
 
-pub use self::csv::{MetricsWriter, Table, read_csv};
+pub use self::csv::{MetricsWriter, Table, read_columns, read_csv};
 pub use seal::Seal;
 pub use tensorboard::EventWriter;
 

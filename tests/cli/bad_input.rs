@@ -45,7 +45,7 @@ fn folders_that_cannot_be_written_or_are_no_runs_have_their_own_codes() {
     refused_with(&train, 6, &format!("cannot create {below}"));
     refused_with(&["train", "missing.toml"], 6, "cannot read missing.toml");
     let empty = folder.path().to_str().unwrap();
-    for command in ["resume", "eval", "report"] {
+    for command in ["resume", "eval"] {
         refused_with(&[command, empty], 4, "no run folder: it has no config.toml");
     }
     std::fs::write(folder.path().join("config.toml"), "[run]\nalgo = ").unwrap();

@@ -254,6 +254,17 @@ impl Running {
         self.wait_until(words, |line| line.contains(words));
     }
 
+    /// Reads on until a line holds any of the words, or to the end.
+    pub fn wait_for_words(&mut self, words: &[&str]) {
+        let mut line = String::new();
+        while !words.iter().any(|word| line.contains(word)) {
+            line.clear();
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                return;
+            }
+        }
+    }
+
     /// Reads on until the row of `step`, or of a later one, is written.
     pub fn wait_for_step(&mut self, step: u64) {
         self.wait_until("a step", |line| {

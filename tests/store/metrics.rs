@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hstep::Error;
-use hstep::metrics::{EventWriter, MetricsWriter, Row, Seal, read_csv};
+use hstep::metrics::{EventWriter, MetricsWriter, Row, Seal, read_columns, read_csv};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -195,6 +195,28 @@ fn garbled_tables_are_refused_by_line() {
     assert_eq!(table.column("b").unwrap(), [None]);
     assert!(table.column("c").unwrap_err().to_string().contains("there are a, b"));
     assert!(matches!(read_csv(&dir.path().join("none.csv")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn some_columns_are_read_as_the_whole_table_has_them() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("metrics.csv");
+    let read = |text: &str, names: &[&str]| {
+        fs::write(&path, text).unwrap();
+        read_columns(&path, names)
+    };
+    let text = "a,b,c\n1,,3e-5\n-2.5,7,\n9,";
+    // In any order, one twice; the half row is left out.
+    let got = read(text, &["c", "a", "c"]).unwrap();
+    let table = read_csv(&path).unwrap();
+    let whole = |name: &str| table.column(name).unwrap();
+    assert_eq!(got, [whole("c"), whole("a"), whole("c")]);
+    let said = |text: &str| read(text, &["a", "b"]).unwrap_err().to_string();
+    assert!(said("a,c\n1,2\n").contains("`b`: is no column"));
+    assert!(said("a,b\n1,2\n1\n").contains("line 3: expected at least 2 cells, got 1"));
+    assert!(said("a,b\n1,x\n").contains("line 2: `x` is no number"));
+    assert!(said("").contains("is empty"));
+    assert!(matches!(read_columns(&dir.path().join("none.csv"), &[]), Err(Error::Io { .. })));
 }
 
 #[test]

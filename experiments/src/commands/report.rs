@@ -1,6 +1,6 @@
 //! `hstep report`: what runs reached, where their time went, and how fast they were.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use hstep::log::Phase;
@@ -15,20 +15,12 @@ use crate::run_folder::{Marker, RunFolder};
 struct Line {
     name: String,
     state: &'static str,
-    reached: Reached,
+    /// The step of the last evaluation, its return, and the best one.
+    reached: Option<(f64, f64, f64)>,
+    /// Why it failed, or why there are no numbers.
+    note: String,
     reading: Option<Reading>,
     speed: Option<Speed>,
-}
-
-/// What the evaluations of a run came to.
-enum Reached {
-    Numbers {
-        steps: f64,
-        last: f64,
-        best: f64,
-    },
-    /// Why there are none.
-    Nothing(&'static str),
 }
 
 /// What was done in a time, and the time.
@@ -42,17 +34,16 @@ struct Speed {
 const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
-    let lines = lines(&args.runs)?;
+    let lines: Vec<Line> = args.runs.iter().map(|path| line(path)).collect();
     let wide = lines.iter().map(|l| l.name.len()).max().unwrap_or(3).max(3);
     say!("{:<wide$}  {:<11} {:>12} {:>10} {:>10}", "run", "state", "last eval at", "last", "best")?;
     for l in &lines {
-        let (name, state) = (&l.name, l.state);
-        match l.reached {
-            Reached::Numbers { steps, last, best } => {
-                say!("{name:<wide$}  {state:<11} {steps:>12} {last:>10.1} {best:>10.1}")?;
-            }
-            Reached::Nothing(why) => say!("{name:<wide$}  {state:<11} {why}")?,
-        }
+        let numbers = match l.reached {
+            Some((steps, last, best)) => format!("{steps:>12} {last:>10.1} {best:>10.1}"),
+            None => format!("{:>12} {:>10} {:>10}", "-", "-", "-"),
+        };
+        let row = format!("{:<wide$}  {:<11} {numbers}  {}", l.name, l.state, l.note);
+        say!("{}", row.trim_end())?;
     }
     say!("\nSeconds of the last process, and their share:")?;
     write(format_args!("{:<wide$}  {:>8}", "run", "total"))?;
@@ -98,75 +89,67 @@ pub fn run(args: &Report) -> Result<()> {
     Ok(())
 }
 
-/// A line a run. One that cannot be read has a line, too, and a warning that says why: in a job array
-/// one stray folder must not hide all others. Where none can be read, the first reason is the error.
-fn lines(runs: &[PathBuf]) -> Result<Vec<Line>> {
-    let (mut lines, mut first, mut read) = (Vec::new(), None, false);
-    for path in runs {
-        lines.push(match line(path) {
-            Ok(line) => {
-                read = true;
-                line
-            }
-            Err(error) => {
-                let is_run = path.join("config.toml").exists();
-                tracing::warn!("{error}");
-                first.get_or_insert(error);
-                let why = if is_run { "unreadable" } else { "no run folder" };
-                let (name, reached) = (name(path), Reached::Nothing(why));
-                Line { name, state: "-", reached, reading: None, speed: None }
-            }
-        });
-    }
-    match first {
-        Some(error) if !read => Err(error.into()),
-        _ => Ok(lines),
-    }
-}
-
-fn name(path: &Path) -> String {
-    let last = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    last.unwrap_or_else(|| path.display().to_string())
-}
-
-fn line(path: &Path) -> hstep::Result<Line> {
-    let folder = RunFolder::open(path)?;
-    let state = match folder.marker() {
-        Some(Marker::Done) => "done",
-        Some(Marker::Failed) => "failed",
-        Some(Marker::Interrupted) => "interrupted",
-        None => "running",
-    };
-    let (metrics, timing) = (path.join("metrics.csv"), path.join("timing.csv"));
-    let nothing = |why| Line {
-        name: name(path),
+/// A row for every folder, whatever is wrong with it.
+fn line(path: &Path) -> Line {
+    let name = path
+        .file_name()
+        .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let bare = |state, note: String| Line {
+        name: name.clone(),
         state,
-        reached: Reached::Nothing(why),
+        reached: None,
+        note,
         reading: None,
         speed: None,
     };
-    if !metrics.exists() {
-        return Ok(nothing("not begun yet"));
-    }
-    let metrics = read_csv(&metrics)?;
-    let evaluated = |name: &str| -> hstep::Result<Vec<f64>> {
-        let (all, returns) = (metrics.column(name)?, metrics.column("eval_return")?);
-        let both = all.into_iter().zip(returns).filter(|(_, reached)| reached.is_some());
-        Ok(both.filter_map(|(x, _)| x).collect())
+    let folder = match RunFolder::open(path) {
+        Ok(folder) => folder,
+        Err(error) => return bare("unreadable", error.to_string()),
     };
-    let (steps, returns) = (evaluated("env_steps")?, evaluated("eval_return")?);
-    let reached = match (steps.last(), returns.last()) {
-        (Some(&steps), Some(&last)) => {
-            let best = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            Reached::Numbers { steps, last, best }
-        }
-        _ => Reached::Nothing("no evaluation yet"),
+    let (state, note) = match folder.marker() {
+        Some(Marker::Done) => ("done", String::new()),
+        Some(Marker::Failed) => ("failed", reason(path)),
+        Some(Marker::Interrupted) => ("interrupted", String::new()),
+        None if path.join("metrics.csv").exists() => ("running", String::new()),
+        None => return bare("waiting", "no evaluation yet".into()),
     };
-    if !timing.exists() {
-        return Ok(Line { reached, ..nothing("") });
+    let both = |note: &str, other: String| match note {
+        "" => other,
+        _ => format!("{note}; {other}"),
+    };
+    let metrics = match read_csv(&path.join("metrics.csv")) {
+        Ok(metrics) => metrics,
+        Err(error) => return bare(state, both(&note, error.to_string())),
+    };
+    let (reached, note) = match reached(&metrics) {
+        Ok(Some(reached)) => (Some(reached), note),
+        Ok(None) => (None, both(&note, "no evaluation yet".into())),
+        Err(error) => (None, both(&note, error.to_string())),
+    };
+    match times(path, &metrics) {
+        Ok((speed, reading)) => Line { reached, speed, reading, ..bare(state, note) },
+        Err(error) => Line { reached, ..bare(state, both(&note, format!("no times: {error}"))) },
     }
-    let mut clock = Clock::read(&read_csv(&timing)?)?;
-    Ok(Line { reached, speed: clock.speed(&metrics)?, reading: clock.0.pop(), ..nothing("") })
+}
+
+/// The first line of what a failed run left.
+fn reason(path: &Path) -> String {
+    let text = hstep::files::text_of_run(&path.join("FAILED"), 1 << 16).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The step of the last evaluation, its return, and the best one.
+fn reached(metrics: &Table) -> Result<Option<(f64, f64, f64)>> {
+    let (steps, returns) = (metrics.column("env_steps")?, metrics.column("eval_return")?);
+    let both = steps.into_iter().zip(returns).filter_map(|(step, value)| Some((step?, value?)));
+    let all: Vec<(f64, f64)> = both.collect();
+    let best = all.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+    Ok(all.last().map(|(step, last)| (*step, *last, best)))
+}
+
+fn times(path: &Path, metrics: &Table) -> Result<(Option<Speed>, Option<Reading>)> {
+    let mut clock = Clock::read(&read_csv(&path.join("timing.csv"))?)?;
+    Ok((clock.speed(metrics)?, clock.0.pop()))
 }
 
 /// A row of `timing.csv`.

@@ -10,16 +10,48 @@ use hstep::{Error, config};
 use toml::Table;
 
 use crate::cli::{Resume, Train};
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, SomeFailed};
 use crate::output::say;
 use crate::progress;
 use crate::run_folder::{self, Identity, Marker, RunFolder};
 use crate::settings::Settings;
 
 pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
-    let settings = Settings::layered(layers(args)?)?;
+    let layers = layers(args)?;
     let root = run_folder::root(args.out.as_deref());
-    let folder = start(&settings, &root, "train", stop, quiet)?;
+    let Some(seeds) = &args.seeds else {
+        return seed(&Settings::layered(layers)?, &root, stop, quiet);
+    };
+    // All settings are known to be right before the first hour is spent.
+    let with = |seed: &u64| {
+        let mut layers = layers.clone();
+        config::set(&mut layers, &format!("run.seed={seed}"))?;
+        Settings::layered(layers)
+    };
+    let all = seeds.0.iter().map(with).collect::<hstep::Result<Vec<_>>>()?;
+    let mut failed = Vec::new();
+    for settings in &all {
+        match seed(settings, &root, stop, quiet) {
+            Err(error) if error.is::<Interrupted>() => {
+                let how = "everything is saved; the same command goes on";
+                return Err(Interrupted(how.into()).into());
+            }
+            Err(error) => {
+                tracing::error!("{error:#}");
+                failed.push(settings.run.seed.to_string());
+            }
+            Ok(()) => {}
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("seeds {} of {} failed", failed.join(", "), all.len());
+    Err(SomeFailed(problem).into())
+}
+
+fn seed(settings: &Settings, root: &Path, stop: &AtomicBool, quiet: bool) -> Result<()> {
+    let folder = start(settings, root, "train", stop, quiet)?;
     say!("{}", folder.path().display())?;
     Ok(())
 }

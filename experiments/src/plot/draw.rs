@@ -5,6 +5,7 @@ use std::path::Path;
 use hstep::Result;
 use plotters::prelude::*;
 
+use super::marks::{STYLES, marker, pale};
 use super::paint::{Anchor, GRID, INK, Painter, Point, SOFT, Target, UNITS, failed, text_width};
 use super::{Figure, Look, Note, Panel, Scale, Series};
 
@@ -20,27 +21,6 @@ const BAND: f64 = 0.08;
 const EDGE: f64 = 1.2;
 /// Opacity of a bar: its interval must be seen inside it.
 const BAR: f64 = 0.62;
-
-/// Okabe and Ito's colours, told apart by colour-blind eyes; dash and marker tell them apart in
-/// grey.
-const STYLES: [(RGBColor, &[f64], Marker); 7] = [
-    (RGBColor(0, 114, 178), &[], Marker::Disc),
-    (RGBColor(213, 94, 0), &[13.0, 6.0], Marker::Square),
-    (RGBColor(0, 158, 115), &[3.0, 5.0], Marker::Triangle),
-    (RGBColor(160, 80, 140), &[14.0, 5.0, 3.0, 5.0], Marker::Diamond),
-    (RGBColor(20, 20, 20), &[7.0, 4.0], Marker::Ring),
-    (RGBColor(86, 180, 233), &[20.0, 5.0], Marker::Square),
-    (RGBColor(230, 159, 0), &[8.0, 3.0, 2.0, 3.0, 2.0, 3.0], Marker::Triangle),
-];
-
-#[derive(Debug, Clone, Copy)]
-enum Marker {
-    Disc,
-    Square,
-    Triangle,
-    Diamond,
-    Ring,
-}
 
 /// The figure as SVG text, in units of a quarter CSS pixel.
 pub fn svg(figure: &Figure) -> Result<String> {
@@ -106,14 +86,15 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
     let width = (w - 2.0 * MARGIN - gap * (columns as f64 - 1.0)) / columns as f64;
     let lines = figure.panels.len().div_ceil(columns) as f64;
     let height = (h - MARGIN + 6.0 - top - gap * (lines - 1.0)) / lines;
-    let mut rows = 0;
+    let (mut rows, mut headings) = (0, 0);
     for panel in &figure.panels {
+        headings = headings.max(heading(panel, width)?.len());
         rows = rows.max(legend(panel, width)?.last().map_or(0, |e| e.row + 1));
     }
     for (i, panel) in figure.panels.iter().enumerate() {
         let left = MARGIN + (i % columns) as f64 * (width + gap);
         let top = top + (i / columns) as f64 * (height + gap);
-        draw_panel(&mut p, panel, (left, top), (left + width, top + height), rows)?;
+        draw_panel(&mut p, panel, (left, top), (left + width, top + height), (headings, rows))?;
     }
     p.finish()
 }
@@ -133,9 +114,14 @@ fn wrapped(text: &str, width: f64) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Panels side by side: up to three in one line, more in two.
+/// A panel's title in lines that stay inside it; bold letters are a little wider.
+fn heading(panel: &Panel, width: f64) -> Result<Vec<String>> {
+    wrapped(&panel.title, width * TEXT / HEADING / 1.08)
+}
+
+/// Panels side by side: up to three in one line, up to eight in two, more in lines of four.
 fn columns(panels: usize) -> usize {
-    if panels > 3 { panels.div_ceil(2) } else { panels.max(1) }
+    if panels > 3 { panels.div_ceil(2).min(4) } else { panels.max(1) }
 }
 
 /// A place in the legend.
@@ -154,10 +140,15 @@ fn lined(series: &Series) -> bool {
     matches!(series.look, Look::Line | Look::Rule)
 }
 
+/// Whether it stands in the legend.
+fn named(series: &Series) -> bool {
+    !matches!(series.look, Look::Thin | Look::Cells)
+}
+
 /// Places the legend's entries in rows no wider than the panel.
 fn legend(panel: &Panel, width: f64) -> Result<Vec<Entry>> {
     let (mut row, mut x, mut out) = (0, 0.0, Vec::new());
-    for series in &panel.series {
+    for series in panel.series.iter().filter(|series| named(series)) {
         // A reader's own font in the SVG may be a tenth wider than ours.
         let wide = key(series) + 8.0 + 1.1 * text_width(&series.label, TEXT)?;
         if x > 0.0 && x + wide > width {
@@ -198,14 +189,19 @@ fn draw_panel<DB: DrawingBackend>(
     panel: &Panel,
     (left, top): Point,
     (right, bottom): Point,
-    rows: usize,
+    (headings, rows): (usize, usize),
 ) -> Result<()> {
     let mut y = top;
-    if !panel.title.is_empty() {
-        p.text(&panel.title, (left, y + 0.8 * HEADING), Anchor::Left, HEADING, INK, true)?;
-        y += 1.5 * HEADING;
+    for (i, line) in heading(panel, right - left)?.iter().enumerate() {
+        let baseline = y + (0.8 + 1.25 * i as f64) * HEADING;
+        p.text(line, (left, baseline), Anchor::Left, HEADING, INK, true)?;
     }
-    for (series, entry) in panel.series.iter().zip(legend(panel, right - left)?) {
+    if headings > 0 {
+        // The same for all panels, so that their axes stand side by side.
+        y += (1.5 + 1.25 * (headings as f64 - 1.0)) * HEADING;
+    }
+    let listed = panel.series.iter().filter(|series| named(series));
+    for (series, entry) in listed.zip(legend(panel, right - left)?) {
         let at = (left + entry.x, y + (entry.row as f64 + 0.5) * ROW);
         let end = (at.0 + key(series), at.1);
         let (color, dash, _) = STYLES[series.style % STYLES.len()];
@@ -220,7 +216,7 @@ fn draw_panel<DB: DrawingBackend>(
             p.dashed(&[at, end], color, 2.6, dash)?;
         }
         match series.look {
-            Look::Rule => {}
+            Look::Rule | Look::Thin | Look::Cells => {}
             Look::Bars => p.rect((at.0, at.1 - 8.0), (end.0, at.1 + 8.0), color.mix(BAR))?,
             _ => marker(p, series.style, (f64::midpoint(at.0, end.0), at.1))?,
         }
@@ -247,6 +243,12 @@ fn draw_panel<DB: DrawingBackend>(
         y: y_ends,
     };
     axes(p, &frame)?;
+    for series in panel.series.iter().filter(|series| series.look == Look::Cells) {
+        cells_of(p, &frame, series)?;
+    }
+    for series in panel.series.iter().filter(|series| series.look == Look::Thin) {
+        thin_of(p, &frame, series)?;
+    }
     // All areas lie below all their edges, and those below all lines.
     for series in panel.series.iter().rev() {
         band_of(p, &frame, series)?;
@@ -298,6 +300,26 @@ fn bars_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) 
     })
 }
 
+/// Squares of a matrix, the darker the larger their share, with the number in them.
+fn cells_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    let color = STYLES[series.style % STYLES.len()].0;
+    series.points.iter().zip(&series.band).try_for_each(|(&(x, y), &(share, _))| {
+        let (from, to) = (f.place((x - 0.48, y + 0.48)), f.place((x + 0.48, y - 0.48)));
+        // The lines of the axis end at the squares.
+        p.rect(from, to, WHITE.to_rgba())?;
+        p.rect(from, to, color.mix(0.5 * share))?;
+        let at = f.place((x, y));
+        p.text(&format!("{share:.2}"), (at.0, at.1 + 0.35 * TEXT), Anchor::Middle, TEXT, INK, false)
+    })
+}
+
+/// A pale line without markers, for one of many.
+fn thin_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
+    let placed: Vec<Point> = series.points.iter().map(|&q| f.place(q)).collect();
+    let color = pale(STYLES[series.style % STYLES.len()].0);
+    clipped(&placed, f.min.1, f.max.1).iter().try_for_each(|path| p.stroke(path, color, EDGE))
+}
+
 /// The lower or the upper edge of a band, as far as there are points.
 fn edge(f: &Frame, series: &Series, pick: fn(&(f64, f64)) -> f64) -> Vec<Point> {
     let both = series.points.iter().zip(&series.band);
@@ -316,7 +338,7 @@ fn edges_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series)
             p.stroke(&low, pale(color), EDGE)?;
             p.stroke(&high, pale(color), EDGE)
         }
-        Look::Points => Ok(()),
+        Look::Points | Look::Thin | Look::Cells => Ok(()),
         Look::Whiskers | Look::Bars => low.iter().zip(&high).try_for_each(|(&a, &b)| {
             p.stroke(&[a, b], color, 2.2)?;
             [a, b]
@@ -324,12 +346,6 @@ fn edges_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series)
                 .try_for_each(|q| p.stroke(&[(q.0 - 5.0, q.1), (q.0 + 5.0, q.1)], color, 2.2))
         }),
     }
-}
-
-/// A colour half way to white: strokes are opaque.
-fn pale(color: RGBColor) -> RGBColor {
-    let half = |c: u8| c / 2 + 128;
-    RGBColor(half(color.0), half(color.1), half(color.2))
 }
 
 fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) -> Result<()> {
@@ -341,7 +357,7 @@ fn line_of<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, series: &Series) 
     for path in clipped(&placed, f.min.1, f.max.1).iter().filter(|_| line) {
         p.dashed(path, color, 2.6, dash)?;
     }
-    if matches!(series.look, Look::Rule | Look::Bars) {
+    if matches!(series.look, Look::Rule | Look::Bars | Look::Thin | Look::Cells) {
         return Ok(());
     }
     // About eight markers a line, at other places for other styles.
@@ -384,29 +400,6 @@ fn clipped(path: &[Point], top: f64, bottom: f64) -> Vec<Vec<Point>> {
     pieces
 }
 
-fn marker<DB: DrawingBackend>(p: &mut Painter<DB>, style: usize, (x, y): Point) -> Result<()> {
-    let (color, _, shape) = STYLES[style % STYLES.len()];
-    let polygon = |r: f64, corners: &[(f64, f64)]| -> Vec<Point> {
-        corners.iter().map(|c| (x + r * c.0, y + r * c.1)).collect()
-    };
-    let corners: &[(f64, f64)] = match shape {
-        Marker::Disc | Marker::Ring => {
-            p.disc((x, y), 6.6, WHITE, true)?;
-            p.disc((x, y), 5.0, color, true)?;
-            return if matches!(shape, Marker::Ring) {
-                p.disc((x, y), 2.6, WHITE, true)
-            } else {
-                Ok(())
-            };
-        }
-        Marker::Square => &[(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
-        Marker::Triangle => &[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
-        Marker::Diamond => &[(0.0, -1.25), (1.1, 0.0), (0.0, 1.25), (-1.1, 0.0)],
-    };
-    p.fill(&polygon(7.2, corners), WHITE.to_rgba())?;
-    p.fill(&polygon(5.4, corners), color.to_rgba())
-}
-
 fn remark<DB: DrawingBackend>(p: &mut Painter<DB>, f: &Frame, note: &Note) -> Result<()> {
     let at = f.place_clamped(note.at);
     let words = (at.0 + note.offset.0, at.1 + note.offset.1);
@@ -445,6 +438,21 @@ mod tests {
         // A word that is too long stands alone; nothing stays nothing.
         assert_eq!(wrapped("a word", 1.0).unwrap(), ["a", "word"]);
         assert!(wrapped("", 100.0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_long_heading_stays_inside_its_panel() {
+        let panel = Panel {
+            title: "MAAC improve.horizon=3 improve.samples=5 target.kind=steve".into(),
+            x: Axis::linear(""),
+            y: Axis::linear(""),
+            series: vec![],
+            notes: vec![],
+        };
+        let lines = heading(&panel, 300.0).unwrap();
+        assert!(lines.len() > 1 && lines.join(" ") == panel.title, "{lines:?}");
+        let wide = |line: &String| text_width(line, HEADING).unwrap();
+        assert!(lines.iter().all(|line| wide(line) <= 300.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod axis;
 mod draw;
 mod manifest;
+mod marks;
 mod paint;
 
 use std::path::Path;
@@ -60,6 +61,11 @@ pub enum Look {
     Bars,
     /// A line without markers.
     Rule,
+    /// A thin pale line without markers and without a place in the legend.
+    Thin,
+    /// Squares of a matrix at whole numbers; the lower edge of the band is the share, in [0, 1], that
+    /// is written in each and darkens it.
+    Cells,
 }
 
 /// A line with an optional band around it, or markers.
@@ -116,6 +122,17 @@ impl Series {
         Self { look: Look::Bars, ..Self::whiskers(label, style, points) }
     }
 
+    /// One of many lines of a style.
+    pub fn thin(style: usize, points: Vec<(f64, f64)>) -> Self {
+        Self { look: Look::Thin, ..Self::line("", style, points) }
+    }
+
+    /// Squares of a matrix: `(column, row, share)`.
+    pub fn cells(style: usize, cells: &[(f64, f64, f64)]) -> Self {
+        let line = Self::line("", style, cells.iter().map(|c| (c.0, c.1)).collect());
+        Self { look: Look::Cells, band: cells.iter().map(|c| (c.2, c.2)).collect(), ..line }
+    }
+
     /// The same line without markers.
     #[must_use]
     pub fn without_markers(self) -> Self {
@@ -166,7 +183,8 @@ impl Figure {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A cell of a CSV file.
+pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

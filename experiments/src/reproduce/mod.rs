@@ -15,6 +15,8 @@ mod planners;
 mod shared;
 mod theorem1;
 
+pub use mujoco::published;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 

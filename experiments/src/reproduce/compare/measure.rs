@@ -3,16 +3,9 @@
 use hstep::Result;
 use hstep::env;
 use hstep::rng::Rng;
-use hstep::stats::mean;
 
 /// Episodes behind the return of the random policy.
 const EPISODES: usize = 200;
-
-/// Mean of the last `k` values.
-pub fn last_mean(points: &[(f64, f64)], k: usize) -> f64 {
-    let last: Vec<f64> = points.iter().rev().take(k).map(|p| p.1).collect();
-    mean(&last)
-}
 
 /// The step of the second value in a row at `level` or better.
 pub fn held(points: &[(f64, f64)], level: f64) -> Option<f64> {
@@ -52,6 +45,7 @@ pub fn random_return(env: &str) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::last_mean;
 
     #[test]
     fn one_good_evaluation_is_not_holding() {

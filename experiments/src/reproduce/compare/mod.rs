@@ -3,7 +3,6 @@
 
 mod data;
 mod measure;
-mod names;
 mod panel;
 mod plan;
 mod runs;
@@ -15,13 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-pub use measure::{held, last_mean, random_return, reached};
-pub use names::{algorithm, environment};
-pub use panel::{Band, caption, panel, seed_words};
+pub use measure::{held, random_return, reached};
+pub use panel::{caption, panel, seed_words};
 pub use plan::{Contender, Plan, quoted, usual_steps};
 pub use runs::{Results, Run};
-pub use table::{
-    Answer, LEVEL, Markdown, ROUNDS, held_table, interval, ratio, seed_names, seed_table,
+pub use table::{Answer, held_table, ratio, seed_names, seed_table};
+
+pub use crate::compare::{
+    Band, LEVEL, Markdown, ROUNDS, algorithm, environment, interval, last_mean,
 };
 
 use super::shared::{finish, layered, provenance};

@@ -9,13 +9,11 @@ use hstep::metrics::{Table, read_csv};
 
 use super::plan::{Contender, Plan};
 use crate::commands::train;
+use crate::compare::Points;
 use crate::exit::Interrupted;
 use crate::reproduce::Job;
 use crate::run_folder::{self, Marker, RunFolder};
 use crate::settings::Settings;
-
-/// A curve: a metrics column by environment step.
-pub type Points = Vec<(f64, f64)>;
 
 /// One finished run.
 pub struct Run {

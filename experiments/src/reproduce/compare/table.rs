@@ -6,56 +6,11 @@ use hstep::stats::{Interval, bootstrap_mean, bootstrap_ratio, mean};
 
 use super::plan::Contender;
 use super::runs::Results;
-
-/// Coverage of every interval.
-pub const LEVEL: f64 = 0.95;
-/// Rounds of every bootstrap.
-pub const ROUNDS: usize = 10_000;
-
-/// Markdown, line by line.
-#[derive(Debug, Default)]
-pub struct Markdown(String);
-
-impl Markdown {
-    /// A paragraph, with an empty line before it unless it is the first, and one after it.
-    pub fn text(&mut self, text: &str) {
-        if !self.0.is_empty() {
-            self.0.push('\n');
-        }
-        self.0.push_str(text);
-        self.0.push_str("\n\n");
-    }
-
-    /// The head of a table.
-    pub fn head<S: AsRef<str>>(&mut self, cells: &[S]) {
-        self.row(cells);
-        self.0.push_str(&format!("|{}\n", "---|".repeat(cells.len())));
-    }
-
-    /// A row; an empty first cell in the head is written as nothing.
-    pub fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
-        let cells: Vec<String> = cells
-            .iter()
-            .map(AsRef::as_ref)
-            .map(|c| if c.is_empty() { " |".to_owned() } else { format!(" {c} |") })
-            .collect();
-        self.0.push_str(&format!("|{}\n", cells.concat()));
-    }
-
-    /// Everything written.
-    pub fn finish(self) -> String {
-        self.0
-    }
-}
+use crate::compare::{LEVEL, Markdown, ROUNDS, interval};
 
 /// `seed 0`, `seed 1`, ...
 pub fn seed_names(seeds: &[u64]) -> Vec<String> {
     seeds.iter().map(|s| format!("seed {s}")).collect()
-}
-
-/// An interval as `[low, high]`.
-pub fn interval(i: &Interval, decimals: usize) -> String {
-    format!("[{:.decimals$}, {:.decimals$}]", i.low, i.high)
 }
 
 /// A row a contender: its number on every seed, their mean and its interval.

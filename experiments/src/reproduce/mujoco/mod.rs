@@ -19,6 +19,7 @@ use super::compare::{
 use crate::plot::{Figure, Panel};
 use clock::Clock;
 use reference::Published;
+pub use reference::published;
 
 const RETURN: &str = "eval_return";
 
@@ -141,7 +142,7 @@ impl Config {
         let Some(folder) = &self.reference else { return Ok(Published::default()) };
         let contenders = self.on(env);
         let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
-        reference::published(folder, env, steps as f64, STYLED.len())
+        published(folder, env, steps as f64, STYLED.len())
     }
 
     fn tables(&self, results: &Results) -> Result<String> {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use hstep::{Error, Result, files};
 
+use crate::compare::{Points, between};
 use crate::plot::Series;
 
 /// Curves of several algorithms, seed by seed, of which SAC's are drawn; and SAC's of a second source.
@@ -15,9 +16,6 @@ const TIANSHOU: &str = "tianshou_mujoco_v3_sac_td3_reinforce.csv";
 const GRID: f64 = 2_500.0;
 /// Steps by a random policy that tianshou's benchmark makes before it counts.
 const TIANSHOU_UNCOUNTED: f64 = 10_000.0;
-
-/// A curve with one value a point.
-type Points = Vec<(f64, f64)>;
 
 /// What was found, and where.
 #[derive(Default)]
@@ -86,15 +84,6 @@ impl Curve {
     fn at(&self, x: f64) -> Option<(f64, f64)> {
         Some((between(&self.mean, x)?, between(&self.std, x)?))
     }
-}
-
-fn between(points: &[(f64, f64)], x: f64) -> Option<f64> {
-    let after = points.iter().position(|p| p.0 >= x)?;
-    let (a, b) = (points[after.saturating_sub(1)], points[after]);
-    if b.0 == x || after == 0 {
-        return (b.0 == x).then_some(b.1);
-    }
-    Some(a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0))
 }
 
 /// SimbaV2's repository: one row a seed and step.

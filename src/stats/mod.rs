@@ -1,4 +1,17 @@
-//! Statistics over seeds: area under a learning curve, means, bootstrap intervals.
+//! Statistics over seeds: area under a learning curve, means, bootstrap intervals; and over runs of
+//! several tasks, as rliable has them (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge
+//! of the Statistical Precipice"): interquartile mean, optimality gap, performance profiles,
+//! probability of improvement, stratified bootstrap.
+
+mod improvement;
+mod resamples;
+mod scores;
+mod student;
+
+pub use improvement::{improvement, paired_improvement};
+pub use resamples::Resamples;
+pub use scores::{Scores, Statistic};
+pub use student::t_interval;
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -18,6 +31,17 @@ pub fn mean_height(points: &[(f64, f64)]) -> Result<f64> {
     }
     let area: f64 = points.windows(2).map(|w| 0.5 * (w[0].1 + w[1].1) * (w[1].0 - w[0].0)).sum();
     Ok(area / (last.0 - first.0))
+}
+
+/// What an hour of a processor core brought: the return at the end of a curve less that at its
+/// beginning, by the core-hours between them. Points `(core-hours, return)` in rising order.
+///
+/// # Errors
+/// As [`mean_height`].
+pub fn gain_per_core_hour(points: &[(f64, f64)]) -> Result<f64> {
+    mean_height(points)?;
+    let (first, last) = (points[0], points[points.len() - 1]);
+    Ok((last.1 - first.1) / (last.0 - first.0))
 }
 
 /// An estimate with its interval.
@@ -92,43 +116,36 @@ fn bootstrap(
         let got: Vec<usize> = sides.iter().map(|side| side.len()).collect();
         return Err(Error::shape("bootstrap", "at least one seed a side", got));
     }
-    if !(level > 0.0 && level < 1.0) {
-        return Err(Error::config("level", format!("expected a number in (0, 1), got {level}")));
-    }
+    check_level(level)?;
     crate::check::at_least("rounds", rounds, 1)?;
     let resampled = |x: &[f64], rng: &mut Rng| {
         (0..x.len()).map(|_| x[rng.below(x.len())]).sum::<f64>() / x.len() as f64
     };
-    let mut draws: Vec<f64> = (0..rounds)
+    let draws: Vec<f64> = (0..rounds)
         .map(|_| statistic(&sides.iter().map(|x| resampled(x, rng)).collect::<Vec<_>>()))
         .collect();
-    draws.sort_by(f64::total_cmp);
+    Ok(percentiles(statistic(&sides.iter().map(|x| mean(x)).collect::<Vec<_>>()), draws, level))
+}
+
+/// The percentile interval of the resampled estimates `draws`.
+fn percentiles(estimate: f64, mut draws: Vec<f64>, level: f64) -> Interval {
+    draws.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
-    Ok(Interval {
-        estimate: statistic(&sides.iter().map(|x| mean(x)).collect::<Vec<_>>()),
-        low: quantile(&draws, tail),
-        high: quantile(&draws, 1.0 - tail),
-    })
+    Interval { estimate, low: quantile(&draws, tail), high: quantile(&draws, 1.0 - tail) }
+}
+
+/// A coverage, as an argument.
+fn check_level(level: f64) -> Result<()> {
+    if level > 0.0 && level < 1.0 {
+        return Ok(());
+    }
+    Err(Error::config("level", format!("expected a number in (0, 1), got {level}")))
 }
 
 /// Mean; NaN of none.
 #[must_use]
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Mean of the middle half: a quarter of the weight is cut off at each end, a value on the border
-/// counting in part (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
-/// Statistical Precipice"). NaN of none.
-#[must_use]
-pub fn interquartile_mean(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len() as f64;
-    // What of value i, which fills i..i+1, lies between the quarters.
-    let kept = |i: usize| ((i + 1) as f64).min(0.75 * n) - (i as f64).max(0.25 * n);
-    let sum: f64 = sorted.iter().enumerate().map(|(i, v)| kept(i).max(0.0) * v).sum();
-    sum / (0.5 * n)
 }
 
 /// Quantile `q` in `[0, 1]` of sorted numbers, interpolated; NaN of none.
@@ -152,6 +169,13 @@ mod tests {
         assert_abs_diff_eq!(height, 2.0, epsilon = 1e-15);
         assert!(mean_height(&[(0.0, 1.0)]).is_err());
         assert!(mean_height(&[(1.0, 1.0), (0.0, 1.0)]).is_err());
+    }
+
+    #[test]
+    fn the_gain_of_a_core_hour_is_the_slope_between_the_ends() {
+        let gain = gain_per_core_hour(&[(1.0, -10.0), (2.0, 70.0), (5.0, 10.0)]).unwrap();
+        assert_abs_diff_eq!(gain, 5.0, epsilon = 1e-15);
+        assert!(gain_per_core_hour(&[(1.0, 1.0)]).is_err());
     }
 
     #[test]
@@ -208,15 +232,5 @@ mod tests {
     fn the_interval_of_equal_seeds_is_a_point() {
         let got = bootstrap_mean(&[2.0, 2.0, 2.0], 0.95, 50, &mut Rng::new(1)).unwrap();
         assert_eq!(got, Interval { estimate: 2.0, low: 2.0, high: 2.0 });
-    }
-
-    #[test]
-    fn the_interquartile_mean_is_that_of_the_middle_half() {
-        assert_eq!(interquartile_mean(&[100.0, 3.0, 2.0, -50.0]), 2.5);
-        // scipy.stats.trim_mean cuts whole values; of five, a quarter of 1.25 values goes at each
-        // end, so that the second and fourth count 3/4: (0.75 * 1 + 2 + 0.75 * 4) / 2.5.
-        assert_abs_diff_eq!(interquartile_mean(&[1.0, 9.0, -9.0, 2.0, 4.0]), 2.3, epsilon = 1e-15);
-        assert_eq!(interquartile_mean(&[7.0]), 7.0);
-        assert!(interquartile_mean(&[]).is_nan());
     }
 }

@@ -1,0 +1,135 @@
+//! Comparing runs: grouping them, summing them up, tables and figures. What `hstep compare` does, and
+//! what the figures of `hstep reproduce` share with it.
+
+mod curve;
+mod export;
+mod figures;
+mod folders;
+mod groups;
+mod markdown;
+mod names;
+mod summary;
+
+use hstep::stats::mean;
+use hstep::{Error, Result, check};
+
+pub use curve::{Band, Points, between, line};
+pub use markdown::{Markdown, interval};
+pub use names::{algorithm, environment};
+
+use crate::cli::Compare;
+use crate::output::{say, write};
+use crate::plot::{self, Figure, Provenance};
+use crate::reproduce::published;
+use figures::{Across, Drawing};
+use folders::{Left, Run};
+
+/// Coverage of every interval.
+pub const LEVEL: f64 = 0.95;
+/// Rounds of every bootstrap of a number in a table.
+pub const ROUNDS: usize = 10_000;
+
+/// Mean of the last `k` values.
+pub fn last_mean(points: &[(f64, f64)], k: usize) -> f64 {
+    let last: Vec<f64> = points.iter().rev().take(k).map(|p| p.1).collect();
+    mean(&last)
+}
+
+/// `hstep compare`.
+///
+/// # Errors
+/// For paths without runs, runs that cannot be compared, files that cannot be written.
+pub fn run(args: &Compare) -> anyhow::Result<()> {
+    check::at_least("--last", args.last, 1)?;
+    let (runs, mut left) = folders::read(&folders::find(&args.runs)?, &args.column);
+    let runs = long_enough(runs, args.steps, &mut left);
+    let groups = groups::group(runs, &mut left);
+    for Left(folder, why) in &left {
+        tracing::warn!("left out: {}: {why}", folder.display());
+    }
+    if groups.is_empty() {
+        let problem = "no run is left to compare; the warnings say why";
+        return Err(Error::config("RUN", problem).into());
+    }
+    let rows = summary::rows(&groups, args.last)?;
+    let scales = args.normalise.as_deref().map(|file| summary::Scales::read(file, &groups));
+    let overall = match scales.transpose()? {
+        Some(scales) => summary::overall(&rows, &scales)?,
+        None => Vec::new(),
+    };
+    let beats = summary::improvements(&rows, args.paired)?;
+    let labels = summary::labels(&rows);
+
+    let mut grids = export::by_environment(&rows, &args.column, args.last);
+    let envs = grids.len();
+    if !overall.is_empty() {
+        grids.push(export::over_all(&overall, envs));
+    }
+    if !beats.is_empty() {
+        grids.push(export::matrix(&labels, &beats, args.paired));
+    }
+    let intervals = export::intervals(&rows);
+    for grid in &grids {
+        write(format_args!("{}\n", grid.text()))?;
+    }
+    say!("{intervals}")?;
+    if let Some(path) = &args.markdown {
+        let mut out = Markdown::default();
+        grids.iter().for_each(|grid| grid.markdown(&mut out));
+        out.text(&intervals);
+        plot::write(path, out.finish().as_bytes())?;
+    }
+    if let Some(path) = &args.json {
+        export::json(path, &rows, &overall, &beats)?;
+    }
+    if let Some(path) = &args.csv {
+        export::csv(path, &groups)?;
+    }
+    if let Some(folder) = &args.out {
+        let (column, reference) = (args.column.as_str(), args.reference.as_deref());
+        let drawing = Drawing { groups: &groups, rows: &rows, column, reference };
+        let mut all = drawing.curves(Across::Steps)?;
+        all.extend(drawing.curves(Across::CoreHours)?);
+        all.extend(figures::profiles(&overall)?);
+        all.extend(figures::matrix(&labels, &beats, args.paired));
+        draw(&all, &groups, folder)?;
+    }
+    Ok(())
+}
+
+/// The runs that go at least to `steps`, up to there.
+fn long_enough(runs: Vec<Run>, steps: Option<u64>, left: &mut Vec<Left>) -> Vec<Run> {
+    let Some(steps) = steps.map(|steps| steps as f64) else { return runs };
+    let mut kept = Vec::new();
+    for mut run in runs {
+        let end = run.curve.last().map_or(0.0, |p| p.0);
+        if end < steps {
+            left.push(Left(run.folder, format!("ends at step {end}, before {steps}")));
+            continue;
+        }
+        run.curve.retain(|p| p.0 <= steps);
+        kept.push(run);
+    }
+    kept
+}
+
+fn draw(all: &[Figure], groups: &[groups::Group], folder: &std::path::Path) -> Result<()> {
+    let mut seeds: Vec<u64> = groups.iter().flat_map(groups::Group::seeds).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let names = groups.iter().flat_map(|g| &g.runs).filter_map(|run| run.folder.file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let table = toml::Table::from_iter([("runs".to_owned(), names.into())]);
+    let provenance = Provenance {
+        command: "hstep compare".into(),
+        config_hash: hstep::config::hash8(&table, &[]),
+        commit: plot::commit(),
+        seeds,
+    };
+    for figure in all {
+        for file in figure.save(folder, &provenance)? {
+            say!("{}", file.display())?;
+        }
+    }
+    Ok(())
+}
