@@ -199,9 +199,9 @@ fn answers_of_another_form_are_refused() {
         ("old", "step returned ([0."),
         ("old", "expected (observation, reward, terminated, truncated, info)"),
         ("short", "an observation of 1 numbers; its space has 3"),
-        ("nothing", "step returned the reward None; expected numbers"),
+        ("nothing", "step returned the reward None; expected a number"),
         ("words", "step returned the observation 'a text'; expected numbers"),
-        ("unended", "step returned `terminated` as None; expected numbers"),
+        ("unended", "step returned `terminated` as None; expected a number"),
         ("longer", "an answer of another length came"),
         ("garble", "a frame of 2147483648 bytes came, where 1 to 16777216 fit"),
     ] {

@@ -43,7 +43,7 @@ fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Res
     if off.abs() > T::tie(&whole(1000)) {
         let side = if off > T::zero() { "above" } else { "below" };
         let hint = if row.iter().all(|p| *p == T::zero()) {
-            "a terminal state is written as one that leads to itself with reward 0"
+            "all zeros: a terminal state is written as one that leads to itself with reward 0"
         } else if off.float().abs() <= ROUNDED {
             "it looks rounded: `--round` divides such a row by its sum"
         } else {

@@ -154,6 +154,27 @@ fn modules_of_the_current_folder_come_last_and_for_a_named_module_only() {
 }
 
 #[test]
+fn a_module_that_a_foreign_configuration_names_is_imported_after_the_checks_only() {
+    let root = tempfile::tempdir().unwrap();
+    ended(&mut train(&root, "gain=0.9", "100"));
+    let run = folder(&root);
+    let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let other = config.replace("gym:fakes:Line-v0", "gym:evil:Line-v0");
+    assert_ne!(other, config);
+    std::fs::write(run.join("config.toml"), other).unwrap();
+    std::fs::remove_file(run.join("meta.json")).unwrap();
+    let executed = root.path().join("EXECUTED");
+    let text = format!("open({:?}, 'w')\n", executed.to_str().unwrap());
+    std::fs::write(root.path().join("evil.py"), text).unwrap();
+    for command in ["resume", "eval"] {
+        let mut command = with_fakes(hstep(&[command, run.to_str().unwrap()]));
+        command.env("PYTHONPATH", root.path());
+        fails(&mut command, 4, &["written with other settings"]);
+        assert!(!executed.exists());
+    }
+}
+
+#[test]
 fn long_arguments_give_a_folder_whose_name_fits() {
     let root = tempfile::tempdir().unwrap();
     let gain = format!("gain=0.9{}", "0".repeat(300));

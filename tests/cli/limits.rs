@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::small::{STEPS, Small, fails};
+use crate::small::{Running, STEPS, Small, fails};
 
 /// `command` with so many kibibytes of memory.
 fn within(command: &Command, kibibytes: u32) -> Command {
@@ -57,4 +57,15 @@ fn more_threads_than_any_use_are_refused() {
     let words = ["`threads`: expected at most", "got 40000"];
     fails(run.train(STEPS).args(["--threads", "40000"]), 2, &words);
     fails(run.train(STEPS).env("HSTEP_THREADS", "40000"), 2, &words);
+}
+
+#[test]
+fn a_run_says_what_its_replay_buffers_will_come_to() {
+    let run = Small::new("sac").with("loop.replay=1000000000000");
+    // Rows of 36 bytes, as many as there are steps or as fit.
+    for (steps, words) in [(1_000_000_000_000, "3.6e4 GB"), (50_000_000_000, "1.8e3 GB")] {
+        let mut running = Running::start(&mut run.train(steps));
+        running.wait_for(&format!("the replay buffers will take up to {words}, this machine has"));
+        running.kill();
+    }
 }

@@ -109,21 +109,21 @@ def short(thing):
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def plain(what, x):
+def plain(what, x, expected="numbers"):
     """The numbers of what an environment returned, or a refusal that says what that was."""
     try:
         if isinstance(x, (str, bytes)):
             raise TypeError
         return numbers(x)
     except (TypeError, ValueError, OverflowError):
-        raise Refused(f"{what} {short(x)}; expected numbers") from None
+        raise Refused(f"{what} {short(x)}; expected {expected}") from None
 
 
 def single(what, x):
     """One number, also as an array of it."""
-    found = plain(what, x)
+    found = plain(what, x, "a number")
     if len(found) != 1:
-        raise Refused(f"{what} {short(x)}; expected one number")
+        raise Refused(f"{what} {short(x)}; expected a number")
     return found[0]
 
 
