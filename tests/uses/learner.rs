@@ -141,8 +141,8 @@ fn a_gradient_step_is_the_same_through_either_operations() {
             let mut agent = agent_in(spec, 20);
             // Nothing may fall back on the other operations: the comparison would be with itself.
             let (parts, ops) = (&agent.parts, spec.ops);
-            assert_eq!(parts.actor.as_ref().unwrap().adam.ops(), ops);
-            assert_eq!(parts.critic().unwrap().adam.ops(), ops);
+            assert_eq!(parts.policies[ACTOR].optimiser.adam("").unwrap().ops(), ops);
+            assert_eq!(parts.critics[CRITIC].optimiser.adam("").unwrap().ops(), ops);
             assert_eq!(parts.temperature.as_ref().unwrap().adam.as_ref().unwrap().ops(), ops);
             let batch = super::batch(b, 7);
             let mut log = Log::default();
