@@ -27,12 +27,12 @@ import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Test binaries: the package and the selection of `cargo test`, the folder they run in, and where the
-# modules of their tests lie.
+# Test binaries: the selection of `cargo test` (of the whole workspace, whose features the dependencies
+# that are taken over were built with), the folder they run in, and where the modules of their tests lie.
 BINARIES = {
-    "lib": (["-p", "hstep", "--lib"], ".", "src"),
-    "it": (["-p", "hstep", "--test", "it"], ".", "tests"),
-    "cli": (["-p", "hstep-experiments", "--test", "cli"], "experiments", "tests/cli"),
+    "lib": (["--workspace", "--lib"], ".", "src"),
+    "it": (["--workspace", "--test", "it"], ".", "tests"),
+    "cli": (["--workspace", "--test", "cli"], "experiments", "tests/cli"),
 }
 # hstep itself is rebuilt for every mutation: quickly rather than well. Its dependencies are not.
 QUICK = [
