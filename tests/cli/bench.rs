@@ -53,7 +53,7 @@ fn what_cannot_be_measured_is_refused() {
     let all = "there is no workload `d1000`; there are: a, b, c10k, c100k, d100, d500, d64, e5, \
                e10, limit; did you mean `d100`?";
     refused_with(&["bench", "a", "d1000"], 2, all);
-    for seconds in ["0", "-1", "nan", "inf"] {
+    for seconds in ["0", "-1", "nan", "inf", "1e300"] {
         let words = "`--seconds`: expected a number above 0";
         refused_with(&["bench", "a", &format!("--seconds={seconds}")], 2, words);
     }

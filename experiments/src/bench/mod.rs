@@ -23,6 +23,8 @@ use workload::{LIMIT, Sizes, Workload};
 
 /// Seconds of a window; the median and the best of their rates are reported.
 const WINDOW: f64 = 0.25;
+/// Most seconds that are measured for.
+const LONGEST: f64 = 1e6;
 /// Most seconds of warming up.
 const WARM_UP: f64 = 0.5;
 /// Calls of warming up at least.
@@ -34,8 +36,8 @@ const WARM_UP_CALLS: usize = 2;
 /// [`Error::Config`] for an unknown workload, a time that is not positive, or a precision that the
 /// workload does not have.
 pub fn run(args: &Bench) -> Result<()> {
-    if !(args.seconds.is_finite() && args.seconds > 0.0) {
-        let problem = format!("expected a number above 0, got {}", args.seconds);
+    if !(args.seconds > 0.0 && args.seconds <= LONGEST) {
+        let problem = format!("expected a number above 0, got {} (at most 1e6)", args.seconds);
         return Err(Error::config("--seconds", problem).into());
     }
     if let [word, names @ ..] = args.workloads.as_slice()
