@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::json;
 use crate::dynamics::{Dynamics, EnsembleConfig, Given, Model};
 use crate::error::{Error, Result};
+use crate::json::json;
 use crate::limits::{self, Network};
 use crate::parts::{
     ACTOR, CRITIC, CriticPart, MODEL, Make, PolicyPart, TemperatureConfig, VALUE, ValuePart,

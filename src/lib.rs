@@ -160,6 +160,7 @@ pub mod fault;
 pub mod files;
 pub mod forward;
 mod hash;
+mod json;
 pub mod learner;
 pub mod limits;
 pub mod log;

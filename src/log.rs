@@ -163,12 +163,12 @@ mod tests {
             log.mean("mean", x);
         }
         log.last("inf", f64::NEG_INFINITY);
-        let text = crate::config::json(&log).unwrap();
+        let text = crate::json::json(&log).unwrap();
         let all = BTreeMap::from([("log".to_string(), text)]);
-        assert_eq!(crate::config::from_json::<Log>("log", &all).unwrap(), log);
+        assert_eq!(crate::json::from_json::<Log>("log", &all).unwrap(), log);
         log.last("nan", f64::NAN);
-        let all = BTreeMap::from([("log".to_string(), crate::config::json(&log).unwrap())]);
-        let read: Log = crate::config::from_json("log", &all).unwrap();
+        let all = BTreeMap::from([("log".to_string(), crate::json::json(&log).unwrap())]);
+        let read: Log = crate::json::from_json("log", &all).unwrap();
         assert!(read.get("nan").unwrap().is_nan());
     }
 }

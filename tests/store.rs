@@ -1,5 +1,6 @@
 //! What is kept: replay buffers, checkpoints and metrics.
 
 mod checkpoint;
+mod damage;
 mod metrics;
 mod replay;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, Sources};
 use crate::checkpoint::Foreign;
-use crate::config::{from_json, json};
 use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
+use crate::json::{from_json, json};
 use crate::limits;
 use crate::log::{Log, Phase, Stopwatch};
 use crate::parts::{ACTOR, Parts, Place, Temperature};

@@ -1,10 +1,10 @@
 //! How a part is made once its environment is known.
 
 use super::{CriticPart, PolicyPart, ValuePart};
-use crate::config::json;
 use crate::dynamics::{Ensemble, EnsembleConfig, Given, MIN_FIT_ROWS, Model};
 use crate::env::Known;
 use crate::error::{Error, Result};
+use crate::json::json;
 use crate::limits::Network;
 use crate::policy::{ActorConfig, SquashedGaussian};
 use crate::rng::Rng;

@@ -33,9 +33,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
-use crate::config::{from_json, json};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
+use crate::json::{from_json, json};
 use crate::learner::Agent;
 use crate::limits;
 use crate::log::{Log, Phase, Stopwatch};

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::LOST;
 use super::folder::{checkpoint_folder, lock};
 use crate::checkpoint::{CheckpointDir, Snapshot};
-use crate::config::{from_json, json};
 use crate::error::{Error, Result};
+use crate::json::{from_json, json};
 use crate::replay::Replay;
 
 /// What of the replay a repair keeps.
