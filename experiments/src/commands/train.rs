@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, Result};
 use hstep::train::{Observer, Outcome, Progress, Trainer};
 use hstep::{Error, config};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::cli::{Resume, Train};
 use crate::exit::Interrupted;
@@ -29,10 +29,10 @@ fn layers(args: &Train) -> Result<Table> {
     let mut layers = if from_file { config::read(&args.what)? } else { Table::new() };
     config::set_all(&mut layers, &args.settings)?;
     if !from_file {
-        config::set(&mut layers, &format!("run.algo={:?}", args.what))?;
+        config::set(&mut layers, &format!("run.algo={}", text(&args.what)))?;
     }
     if let Some(env) = &args.env {
-        config::set(&mut layers, &format!("run.env={env:?}"))?;
+        config::set(&mut layers, &format!("run.env={}", text(env)))?;
     }
     for (key, value) in [("seed", args.seed), ("steps", args.steps)] {
         if let Some(value) = value {
@@ -47,6 +47,11 @@ fn layers(args: &Train) -> Result<Table> {
         }
     }
     Ok(layers)
+}
+
+/// A word as TOML writes it, whatever is in it.
+fn text(word: &str) -> Value {
+    Value::String(word.to_owned())
 }
 
 /// Where the folder of a run is below `root`.
