@@ -51,8 +51,14 @@ fn what_steers_a_terminal_does_not_reach_it() {
     let evil = folder.path().join("a\u{1b}[2J\u{9b}b\r\u{202e}c");
     std::fs::create_dir(&evil).unwrap();
     let evil = evil.to_str().unwrap();
-    for args in [&["resume", evil][..], &["report", evil], &["train", evil], &[evil], &["-v", evil]]
-    {
+    for args in [
+        &["resume", evil][..],
+        &["report", evil],
+        &["train", evil, "--env", "pendulum"],
+        &["train", "sac", "--env", evil],
+        &[evil],
+        &["-v", evil],
+    ] {
         let out = hstep(args).output().unwrap();
         let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
         assert!(!text.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']), "{args:?}: {text:?}");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use hstep::checkpoint::CheckpointDir;
 use hstep::train::{self, Keep, Observer, Outcome, Progress, Trainer, checkpoint_folder};
 use hstep::{Error, config};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::cli::{Resume, Train};
 use crate::exit::{Interrupted, SomeFailed};
@@ -62,10 +62,10 @@ fn layers(args: &Train) -> Result<Table> {
     let mut layers = if from_file { config::read(&args.what)? } else { Table::new() };
     config::set_all(&mut layers, &args.settings)?;
     if !from_file {
-        config::set(&mut layers, &format!("run.algo={:?}", args.what))?;
+        config::set(&mut layers, &format!("run.algo={}", text(&args.what)))?;
     }
     if let Some(env) = &args.env {
-        config::set(&mut layers, &format!("run.env={env:?}"))?;
+        config::set(&mut layers, &format!("run.env={}", text(env)))?;
     }
     for (key, value) in [("seed", args.seed), ("steps", args.steps)] {
         if let Some(value) = value {
@@ -80,6 +80,11 @@ fn layers(args: &Train) -> Result<Table> {
         }
     }
     Ok(layers)
+}
+
+/// A word as TOML writes it, whatever is in it.
+fn text(word: &str) -> Value {
+    Value::String(word.to_owned())
 }
 
 /// Where the folder of a run is below `root`.

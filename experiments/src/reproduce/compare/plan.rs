@@ -1,7 +1,7 @@
 //! Who is compared with whom.
 
 use hstep::{Error, Result, check, config as layers};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::settings::Settings;
 
@@ -71,9 +71,11 @@ impl Plan {
     /// [`Error::Config`] naming the key.
     pub fn settings(&self, contender: &Contender, seed: u64) -> Result<Settings> {
         let mut table = Table::new();
+        // As TOML writes it, whatever is in it.
+        let text = |word: &str| Value::String(word.to_owned());
         let own = [
-            format!("run.algo={:?}", contender.algo),
-            format!("run.env={:?}", contender.env),
+            format!("run.algo={}", text(&contender.algo)),
+            format!("run.env={}", text(&contender.env)),
             format!("run.seed={seed}"),
             format!("run.steps={}", contender.steps),
         ];
