@@ -30,11 +30,20 @@ struct Speed {
     rates: [Option<f64>; 4],
 }
 
+/// The state of what is no run folder.
+const UNREADABLE: &str = "unreadable";
+
 /// The columns of [`Speed::rates`].
 const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
     let lines: Vec<Line> = args.runs.iter().map(|path| line(path)).collect();
+    // One stray folder of a job array must not hide the others; with nothing to show it is an error.
+    if lines.iter().all(|line| line.state == UNREADABLE)
+        && let Some(first) = args.runs.first()
+    {
+        RunFolder::open(first)?;
+    }
     let wide = lines.iter().map(|l| l.name.len()).max().unwrap_or(3).max(3);
     say!("{:<wide$}  {:<11} {:>12} {:>10} {:>10}", "run", "state", "last eval at", "last", "best")?;
     for l in &lines {
@@ -104,7 +113,7 @@ fn line(path: &Path) -> Line {
     };
     let folder = match RunFolder::open(path) {
         Ok(folder) => folder,
-        Err(error) => return bare("unreadable", error.to_string()),
+        Err(error) => return bare(UNREADABLE, error.to_string()),
     };
     let (state, note) = match folder.marker() {
         Some(Marker::Done) => ("done", String::new()),
