@@ -4,6 +4,8 @@
 //! `cargo run --release --example own_network [FOLDER]` (some minutes; stop it and it goes on from the
 //! folder).
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ const ADAM: AdamConfig = AdamConfig { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1
 
 /// Two hidden layers; `norm` puts a layer normalisation behind each. It is built anew for every pass,
 /// on variables with or without gradients.
-fn mlp(vb: VarBuilder, sizes: [usize; 2], norm: bool) -> candle_core::Result<Sequential> {
+fn mlp(vb: &VarBuilder, sizes: [usize; 2], norm: bool) -> candle_core::Result<Sequential> {
     let [input, output] = sizes;
     let mut net = seq();
     for (layer, width) in [input, 64].into_iter().enumerate() {
@@ -43,14 +45,15 @@ fn mlp(vb: VarBuilder, sizes: [usize; 2], norm: bool) -> candle_core::Result<Seq
 
 fn policy(place: &Place, rng: &mut Rng) -> hstep::Result<PolicyPart> {
     let (o, a) = (place.obs_dim, place.action_dim);
-    let net = ModuleNet::new(move |vb| mlp(vb, [o, 2 * a], false), o, rng, place.spec)?;
+    let net =
+        ModuleNet::new(move |vb: VarBuilder| mlp(&vb, [o, 2 * a], false), o, rng, place.spec)?;
     PolicyPart::new(ModulePolicy::new(net, o, a, (-20.0, 2.0)), &ADAM)
 }
 
 fn critic(place: &Place, rng: &mut Rng) -> hstep::Result<CriticPart> {
     let (o, a) = (place.obs_dim, place.action_dim);
     let member = |i: usize| {
-        let build = move |vb: VarBuilder| mlp(vb, [o + a, 1], true);
+        let build = move |vb: VarBuilder| mlp(&vb, [o + a, 1], true);
         ModuleNet::new(build, o + a, &rng.fork(&format!("member {i}")), place.spec)
     };
     let members = (0..2).map(member).collect::<hstep::Result<Vec<_>>>()?;

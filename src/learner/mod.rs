@@ -82,7 +82,7 @@ impl Agent {
         let (o, a) = (info.obs_dim, info.action_dim());
         limits::check(hybrid.networks(o, a), hybrid.schedule.batch)?;
         let composition = hybrid.composition()?;
-        let place = Place { obs_dim: o, action_dim: a, known: &known, spec };
+        let place = Place { obs_dim: o, action_dim: a, known, spec };
         let parts = Parts {
             gamma: hybrid.gamma,
             policies: make(&mut hybrid.policies, &place, rng)?,

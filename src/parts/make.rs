@@ -18,7 +18,7 @@ pub struct Place<'a> {
     /// Length `A` of an action.
     pub action_dim: usize,
     /// What is known of rewards and ends.
-    pub known: &'a Known,
+    pub known: Known,
     /// Number type and device.
     pub spec: &'a Spec,
 }
@@ -199,7 +199,7 @@ impl Make<Box<dyn Model>> for EnsembleConfig {
 
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<Box<dyn Model>> {
         let Place { obs_dim, action_dim, known, spec } = place;
-        Ok(Box::new(Ensemble::new(&self, *obs_dim, *action_dim, (*known).clone(), rng, spec)?))
+        Ok(Box::new(Ensemble::new(&self, *obs_dim, *action_dim, known.clone(), rng, spec)?))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Ask, Goals, Improve, Loss, Needs, Rollouts, SharedRollout, Target};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
-use crate::parts::{ACTOR, CRITIC, Parts, VALUE};
+use crate::parts::{ACTOR, CRITIC, CriticPart, Parts, VALUE, ValuePart};
 use crate::replay::Batch;
 use crate::rng::Key;
 use crate::shape;
@@ -307,8 +307,8 @@ impl Step for FollowTargets {
     }
 
     fn take(&self, update: &mut Update) -> Result<()> {
-        update.parts.critics.values().try_for_each(|critic| critic.follow())?;
-        update.parts.values.values().try_for_each(|value| value.follow())
+        update.parts.critics.values().try_for_each(CriticPart::follow)?;
+        update.parts.values.values().try_for_each(ValuePart::follow)
     }
 }
 

@@ -14,7 +14,7 @@ const O: usize = 3;
 const A: usize = 2;
 const B: usize = 7;
 
-fn mlp(vb: VarBuilder, input: usize, output: usize) -> candle_core::Result<Sequential> {
+fn mlp(vb: &VarBuilder, input: usize, output: usize) -> candle_core::Result<Sequential> {
     Ok(seq().add(linear(input, 5, vb.pp("first"))?).add(Act::Silu).add(linear(
         5,
         output,
@@ -23,7 +23,7 @@ fn mlp(vb: VarBuilder, input: usize, output: usize) -> candle_core::Result<Seque
 }
 
 fn net(input: usize, output: usize, seed: u64) -> ModuleNet<Sequential> {
-    let build = move |vb: VarBuilder| mlp(vb, input, output);
+    let build = move |vb: VarBuilder| mlp(&vb, input, output);
     ModuleNet::new(build, input, &Rng::new(seed), &Spec::f64()).unwrap()
 }
 
@@ -179,7 +179,7 @@ fn first_numbers_depend_on_the_seed_and_the_name_alone() {
     assert_eq!(numbers(1), numbers(1));
     assert_ne!(numbers(1), numbers(2));
     // Another layer in front changes nothing of the ones that were there.
-    let build = |vb: VarBuilder| Ok(seq().add(linear(O, O, vb.pp("zeroth"))?).add(mlp(vb, O, 1)?));
+    let build = |vb: VarBuilder| Ok(seq().add(linear(O, O, vb.pp("zeroth"))?).add(mlp(&vb, O, 1)?));
     let longer = ModuleNet::new(build, O, &Rng::new(1), &Spec::f64()).unwrap();
     let kept: Vec<f64> = longer
         .params()

@@ -215,7 +215,7 @@ impl ActorStep {
     /// The whole step.
     ///
     /// # Errors
-    /// As [`Pathwise::step`].
+    /// As [`Pathwise::loss`]; [`hstep::Error::NonFinite`] as the optimiser.
     pub fn step(&mut self) -> Result<()> {
         let noise = self.noise()?;
         let (loss, _) = self.pathwise.loss(&self.agent.parts, &self.s0, &noise)?;
