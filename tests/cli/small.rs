@@ -290,9 +290,16 @@ impl Running {
     }
 
     /// SIGKILL, which the process must still be there to receive.
-    pub fn kill(mut self) {
+    pub fn kill(self) {
+        assert!(self.kill_unless_ended());
+    }
+
+    /// SIGKILL; false where the process has come to a good end before it.
+    pub fn kill_unless_ended(mut self) -> bool {
         self.child.kill().unwrap();
-        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+        let status = self.child.wait().unwrap();
+        assert!(status.success() || status.signal() == Some(9), "{status}");
+        !status.success()
     }
 
     /// Waits for the end: exit code and the rest of stderr.
