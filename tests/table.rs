@@ -13,10 +13,20 @@ use hstep::train::{EnvFactory, EvalConfig, Outcome, RunConfig, Trainer};
 const STEPS: u64 = 90;
 const RANDOM: u64 = 60;
 
+/// Steps of a block, where learning goes in blocks.
+const BLOCK: u64 = 10;
+
+fn in_blocks(table: &toml::Table) -> bool {
+    table.get("loop").and_then(|l| l.get("block")).is_some()
+}
+
 /// The paper's settings of an algorithm, cut down to a second's work.
 fn tiny(entry: &Entry) -> toml::Table {
     let mut table = entry.preset(None).unwrap();
     let plans_alone = !table.contains_key("actor");
+    if in_blocks(&table) {
+        config::set(&mut table, &format!("loop.block.steps={BLOCK}")).unwrap();
+    }
     let mut set = |key: &str, value: &str| {
         let section = key.split('.').next().unwrap();
         if table.contains_key(section) {
@@ -29,6 +39,7 @@ fn tiny(entry: &Entry) -> toml::Table {
     set("loop.batch", "16");
     set("actor.hidden", "[8]");
     set("critic.hidden", "[8]");
+    set("rollout.horizon", "2");
     set("model.members", "3");
     set("model.elites", "2");
     set("model.hidden", "[8]");
@@ -74,7 +85,12 @@ fn every_algorithm_runs_on_every_native_environment() {
             let counters = trainer.agent().counters;
             assert_eq!(counters.env_steps, STEPS);
             // The first update follows the last random step.
-            let updates = if learns { STEPS - RANDOM + 1 } else { 0 };
+            let updates = match (learns, in_blocks(&table)) {
+                (false, _) => 0,
+                (true, false) => STEPS - RANDOM + 1,
+                // Those of the random steps, too, and a quarter of each block for the critic alone.
+                (true, true) => STEPS + (1 + (STEPS - RANDOM) / BLOCK) * (BLOCK / 4),
+            };
             assert_eq!(counters.grad_steps, updates, "{} {name}", entry.name);
             assert_eq!(counters.model_steps > 0, uses_model, "{} {name}", entry.name);
             assert_eq!(counters.fit_steps > 0, uses_model, "{} {name}", entry.name);

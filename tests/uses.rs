@@ -1,5 +1,6 @@
 //! The four uses, each against what it should do, and the builder that puts them together.
 
+mod double_horizon;
 mod learner;
 mod shared;
 mod steve;

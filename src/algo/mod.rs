@@ -4,6 +4,7 @@
 //! Presets are TOML laid over the defaults, so a config file or `key=value` can change any of it.
 
 mod demorl;
+mod dhmbpo;
 mod maac;
 mod mbpo;
 mod mopac;
@@ -14,6 +15,7 @@ mod sac;
 mod steve;
 
 pub use demorl::DemorlConfig;
+pub use dhmbpo::{DhmbpoConfig, PairConfig, RolloutConfig};
 pub use maac::MaacConfig;
 pub use mbpo::MbpoConfig;
 pub use mopac::MopacConfig;
@@ -125,6 +127,7 @@ pub fn registry() -> Vec<Entry> {
         Entry::of::<MaacConfig>(),
         Entry::of::<MopacConfig>(),
         Entry::of::<DemorlConfig>(),
+        Entry::of::<DhmbpoConfig>(),
         Entry::of::<PetsConfig>(),
         Entry::of::<MppiMbrlConfig>(),
     ]

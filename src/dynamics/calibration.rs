@@ -37,9 +37,9 @@ pub(super) fn holdout(
     y: &Tensor,
 ) -> Result<Calibration> {
     let (n, t) = y.dims2()?;
-    let elites = Tensor::from_slice(elites, elites.len(), x.device())?;
-    let out = members_forward(model, x)?.index_select(&elites, 0)?;
-    let (mean, logvar) = model.gaussian(&out, &model.bounds.frozen())?;
+    let picked = Tensor::from_slice(elites, elites.len(), x.device())?;
+    let out = members_forward(model, x)?.index_select(&picked, 0)?;
+    let (mean, logvar) = model.gaussian(&out, &model.bounds.frozen(), elites)?;
     let scale = model.targets.moments()?.1;
 
     let error = to_f64(&(mean.mean(0)? - y)?)?;

@@ -16,6 +16,29 @@ pub enum Target {
     Next,
 }
 
+/// How much a member's predictions are taken to scatter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoiseKind {
+    /// By a variance of each prediction, which the network gives (PETS).
+    PerInput,
+    /// By one learned standard deviation a member and output, at least 1e-3 of the target's (the
+    /// released code of Kubo et al. 2025).
+    PerOutput,
+    /// Not at all: means trained on squared error.
+    None,
+}
+
+/// Which rows a member is fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resample {
+    /// As many as there are, drawn with replacement.
+    Bootstrap,
+    /// All, each with an exponential weight of mean 1.
+    Exponential,
+}
+
 /// The ensemble of PETS (Chua et al. 2018) as MBPO (Janner et al. 2019) uses it.
 ///
 /// Every default is tagged: `paper` (MBPO's text), `code` (its released code) or `ours`.
@@ -58,8 +81,15 @@ pub struct EnsembleConfig {
     pub max_epochs: Option<usize>,
     /// Most gradient steps a fit; unlimited (ours).
     pub max_steps: Option<usize>,
-    /// Mean and variance (`true`, paper), or means trained on squared error.
+    /// Mean and variance (`true`, paper), or means trained on squared error; what `noise` says goes
+    /// first.
     pub probabilistic: bool,
+    /// How predictions scatter; `None` is as `probabilistic` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseKind>,
+    /// Which rows a member is fitted to; `None` is bootstrap (paper).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resample: Option<Resample>,
     /// What is predicted; the change (paper).
     pub target: Target,
     /// Whether targets are standardised too; no (code; MAAC's code does).
@@ -91,6 +121,8 @@ impl Default for EnsembleConfig {
             max_epochs: None,
             max_steps: None,
             probabilistic: true,
+            noise: None,
+            resample: None,
             target: Target::Change,
             normalise_targets: false,
             learn_reward: true,
@@ -100,6 +132,19 @@ impl Default for EnsembleConfig {
 }
 
 impl EnsembleConfig {
+    /// How predictions scatter.
+    #[must_use]
+    pub fn noise(&self) -> NoiseKind {
+        let usual = if self.probabilistic { NoiseKind::PerInput } else { NoiseKind::None };
+        self.noise.unwrap_or(usual)
+    }
+
+    /// Outputs of the network for `targets` predicted quantities.
+    #[must_use]
+    pub fn outputs(&self, targets: usize) -> usize {
+        if self.noise() == NoiseKind::PerInput { 2 * targets } else { targets }
+    }
+
     /// Checks every number.
     ///
     /// # Errors

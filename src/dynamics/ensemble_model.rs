@@ -10,11 +10,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use candle_core::{D, Tensor};
 
 use super::ensemble_rows::EnsembleRows;
-use super::{Dynamics, EnsembleConfig, Member, Normaliser, StepNoise, Target, Transition};
+use super::{Dynamics, EnsembleConfig, Member, NoiseKind, StepNoise, Target, Transition};
 use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::forward::RowDynamics;
-use crate::nn::{Params, Stack, StackConfig, softplus};
+use crate::nn::{Normaliser, Params, Stack, StackConfig, softplus};
 use crate::rng::Rng;
 use crate::shape::{Ops, Spec};
 
@@ -37,7 +37,7 @@ pub struct EnsembleModel {
     pub(super) config: Arc<EnsembleConfig>,
     /// `[.., O + A]` to `[.., 2T]` (means, raw log-variances), or `[.., T]`.
     pub(super) net: Stack,
-    /// `max` and `min` `[T]`.
+    /// Of the noise: `max` and `min` `[T]`, or `log_std` `[E,T]`.
     pub(super) bounds: Params,
     pub(super) inputs: Normaliser,
     pub(super) targets: Normaliser,
@@ -71,7 +71,7 @@ impl EnsembleModel {
             &StackConfig {
                 input: obs_dim + action_dim,
                 hidden: config.hidden.clone(),
-                output: targets * if config.probabilistic { 2 } else { 1 },
+                output: config.outputs(targets),
                 activation: config.activation,
                 members: config.members,
                 init: config.init,
@@ -138,7 +138,8 @@ impl EnsembleModel {
         &self.net
     }
 
-    /// The learned log-variance bounds `max` and `min`, `[T]` each.
+    /// What is learned of the noise beside the network: the bounds `max` and `min` `[T]` of the
+    /// log-variance, or `log_std` `[E,T]` of noise by output.
     #[must_use]
     pub fn bounds(&self) -> &Params {
         &self.bounds
@@ -150,11 +151,19 @@ impl EnsembleModel {
         &self.inputs
     }
 
-    /// Splits the network's output `[..,2T]` (or `[..,T]`) and bounds the log-variance.
-    pub(super) fn gaussian(&self, out: &Tensor, bounds: &Params) -> Result<Gaussian> {
+    /// Mean and log-variance of the network's output: `[E',B,..]` of the members `who` `[E']`, or
+    /// `[B,..]` with a member a row `[B]`.
+    pub(super) fn gaussian(&self, out: &Tensor, bounds: &Params, who: &[u32]) -> Result<Gaussian> {
         let t = self.target_dim();
-        if !self.config.probabilistic {
-            return Ok((out.clone(), None));
+        match self.config.noise() {
+            NoiseKind::None => return Ok((out.clone(), None)),
+            NoiseKind::PerOutput => {
+                let who = Tensor::from_slice(who, who.len(), out.device())?;
+                let logvar = (self.log_std(bounds)?.index_select(&who, 0)? * 2.0)?;
+                let logvar = if out.rank() == 3 { logvar.unsqueeze(1)? } else { logvar };
+                return Ok((out.clone(), Some(logvar.broadcast_as(out.shape())?.contiguous()?)));
+            }
+            NoiseKind::PerInput => {}
         }
         let (max, min) = (bounds.view("max")?, bounds.view("min")?);
         let raw = out.narrow(D::Minus1, t, t)?;
@@ -162,6 +171,11 @@ impl EnsembleModel {
         let logvar = below.neg()?.broadcast_add(&max)?;
         let logvar = softplus(&logvar.broadcast_sub(&min)?)?.broadcast_add(&min)?;
         Ok((out.narrow(D::Minus1, 0, t)?, Some(logvar)))
+    }
+
+    /// The log standard deviations `[E,T]` of noise by output, above their floor.
+    pub(super) fn log_std(&self, bounds: &Params) -> Result<Tensor> {
+        Ok(bounds.view("log_std")?.maximum(LEAST_STD.ln())?)
     }
 
     /// The member of each of `b` rows; `None` where it is the mean of all.
@@ -198,11 +212,12 @@ impl EnsembleModel {
                 let member: Vec<u32> = elites.iter().flat_map(|m| vec![*m; b]).collect();
                 let out = net.forward_rows(&Tensor::cat(&vec![x; n], 0)?, &member)?;
                 let out = out.reshape((n, b, net.config().output))?;
-                let (mean, _) = self.gaussian(&out, &bounds)?;
+                let (mean, _) = self.gaussian(&out, &bounds, &elites)?;
                 self.targets.undo(&mean.mean(0)?)?
             }
             Some(member) => {
-                let (mean, logvar) = self.gaussian(&net.forward_rows(&x, member)?, &bounds)?;
+                let (mean, logvar) =
+                    self.gaussian(&net.forward_rows(&x, member)?, &bounds, member)?;
                 let mean = self.targets.undo(&mean)?;
                 match (logvar, &noise.normal) {
                     (Some(logvar), Some(eps)) => {
@@ -222,8 +237,15 @@ impl EnsembleModel {
     }
 }
 
-/// The learned bounds, at their start.
+/// The least standard deviation of noise by output, in those of the normalised targets.
+pub(super) const LEAST_STD: f64 = 1e-3;
+
+/// What is learned of the noise beside the network, at its start.
 pub(super) fn bounds(config: &EnsembleConfig, targets: usize, spec: &Spec) -> Result<Params> {
+    if config.noise() == NoiseKind::PerOutput {
+        let (e, t) = (config.members, targets);
+        return Params::new(&[("log_std".to_owned(), vec![e, t], vec![0.0; e * t])], spec);
+    }
     let entry = |name: &str, at: f64| (name.to_owned(), vec![targets], vec![at; targets]);
     Params::new(&[entry("max", config.logvar_max), entry("min", config.logvar_min)], spec)
 }
@@ -238,7 +260,7 @@ impl Dynamics for EnsembleModel {
     }
 
     fn noise_dim(&self) -> usize {
-        let noisy = self.config.probabilistic && self.pick != Pick::Mean;
+        let noisy = self.config.noise() != NoiseKind::None && self.pick != Pick::Mean;
         if noisy { self.target_dim() } else { 0 }
     }
 

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 
-use super::ensemble_model::Pick;
-use super::{EnsembleModel, Target};
+use super::ensemble_model::{LEAST_STD, Pick};
+use super::{EnsembleModel, NoiseKind, Target};
 use crate::error::{Error, Result};
 use crate::forward::{RowDynamics, RowMembers, StepIn, StepOut, Workspace};
 use crate::nn::tile::PackedNet;
@@ -19,7 +19,7 @@ pub(super) struct EnsembleRows<'a> {
     /// Mean and standard deviation of inputs and of targets.
     inputs: (Vec<f32>, Vec<f32>),
     targets: (Vec<f32>, Vec<f32>),
-    /// `max` and `min`.
+    /// `max` and `min`; or the standard deviations `[E,T]`, and nothing.
     bounds: (Vec<f32>, Vec<f32>),
 }
 
@@ -27,9 +27,15 @@ impl<'a> EnsembleRows<'a> {
     pub fn new(model: &'a EnsembleModel) -> Option<Self> {
         let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
         let moments = |(mean, std)| (narrow(mean), narrow(std));
-        // Laid out as `max`, then `min`.
         let mut max = narrow(model.bounds.to_flat().ok()?);
-        let min = max.split_off(model.target_dim());
+        let min = match model.config.noise() {
+            NoiseKind::PerOutput => {
+                max.iter_mut().for_each(|x| *x = x.max(LEAST_STD.ln() as f32).exp());
+                Vec::new()
+            }
+            // Laid out as `max`, then `min`.
+            _ => max.split_off(model.target_dim()),
+        };
         Some(Self {
             net: PackedNet::new(&model.net)?,
             elites: model.elites(),
@@ -85,9 +91,16 @@ impl<'a> EnsembleRows<'a> {
             self.gather(rows, given, &mut work.input);
             work.output.resize(n * self.net.output, 0.0);
             self.net.forward(member as usize, n, &work.input, &mut work.output, &mut work.room);
-            let noise = given.normal.filter(|_| self.model.config.probabilistic);
-            if noise.is_some() {
-                self.deviations(&work.output, &mut work.head);
+            let kind = self.model.config.noise();
+            let noise = given.normal.filter(|_| kind != NoiseKind::None);
+            match (noise, kind) {
+                (None, _) => {}
+                (_, NoiseKind::PerOutput) => {
+                    let own = &self.bounds.0[member as usize * t..][..t];
+                    work.head.clear();
+                    (0..n).for_each(|_| work.head.extend_from_slice(own));
+                }
+                _ => self.deviations(&work.output, &mut work.head),
             }
             for (i, (row, head)) in
                 rows.iter().zip(work.output.chunks_exact_mut(self.net.output)).enumerate()

@@ -15,7 +15,8 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
 
-use super::{EnsembleModel, Target};
+use super::ensemble_model::LEAST_STD;
+use super::{EnsembleModel, NoiseKind, Target};
 use crate::error::Result;
 use crate::nn::ops::{Net, Real, Route, Rows, Tape, Wanted, slice, with_slices};
 use crate::nn::{exp_half, softplus_all};
@@ -31,7 +32,7 @@ impl EnsembleModel {
     ) -> Result<Tensor> {
         let wanted = Wanted { dx: state.track_op() || action.track_op(), dw: false };
         let eps = match eps {
-            Some(eps) if self.config.probabilistic => Some(eps.detach().contiguous()?),
+            Some(eps) if self.config.noise() != NoiseKind::None => Some(eps.detach().contiguous()?),
             _ => None,
         };
         let op = Step {
@@ -39,6 +40,7 @@ impl EnsembleModel {
             rows: Rows::new(self.config.members, member.len(), Route::Rows(member)),
             widths: (self.obs_dim, self.action_dim, self.target_dim()),
             change: self.config.target == Target::Change,
+            own_std: (self.config.noise() == NoiseKind::PerOutput).then(|| member.to_vec()),
             theta: self.net.params().var().as_detached_tensor(),
             bounds: self.bounds.var().as_detached_tensor(),
             inputs: self.inputs.params().var().as_detached_tensor(),
@@ -65,6 +67,8 @@ struct Step {
     /// Observation, action, target.
     widths: (usize, usize, usize),
     change: bool,
+    /// The members of the rows, where the noise is that of a member and output.
+    own_std: Option<Vec<u32>>,
     theta: Tensor,
     bounds: Tensor,
     inputs: Tensor,
@@ -99,9 +103,14 @@ impl Step {
             for y in y.chunks_exact(width) {
                 out.extend(y.iter().zip(mean).zip(std).map(|((y, m), s)| *y * *s + *m));
             }
-            let factor = match eps {
-                None => None,
-                Some(eps) => {
+            let factor = match (eps, &self.own_std) {
+                (None, _) => None,
+                (Some(eps), Some(member)) => {
+                    let noisy = |[eps]: [&[T]; 1]| add_own(&mut out, member, bounds, std, eps);
+                    with_slices([eps], noisy)?;
+                    None
+                }
+                (Some(eps), None) => {
                     let noisy = |[eps]: [&[T]; 1]| self.add_noise(&mut out, &y, bounds, std, eps);
                     Some(with_slices([eps], noisy)?)
                 }
@@ -194,6 +203,19 @@ impl Step {
         })?;
         let tensor = |d: Vec<T>, like: &Tensor| Tensor::from_vec(d, like.shape(), like.device());
         Ok((Some(tensor(ds, state)?), Some(tensor(da, action)?)))
+    }
+}
+
+/// `out += sd_y exp(log_std) eps`, by the deviations `[E,T]` of the rows' members.
+fn add_own<T: Real>(out: &mut [T], member: &[u32], log_std: &[T], scale: &[T], eps: &[T]) {
+    let t = scale.len();
+    let floor = T::from_f64(LEAST_STD.ln());
+    let std: Vec<T> = log_std.iter().map(|x| if *x < floor { floor } else { *x }.exp()).collect();
+    for ((row, member), eps) in out.chunks_exact_mut(t).zip(member).zip(eps.chunks_exact(t)) {
+        let std = &std[*member as usize * t..][..t];
+        for (((x, std), scale), eps) in row.iter_mut().zip(std).zip(scale).zip(eps) {
+            *x += *std * *scale * *eps;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{self, Calibration};
 use super::loss;
-use super::{Ensemble, EnsembleModel, Target};
+use super::{Ensemble, EnsembleModel, NoiseKind, Resample, Target};
 use crate::error::{Error, Result};
 use crate::nn::{Params, Stack};
 use crate::rng::Rng;
@@ -38,7 +38,8 @@ pub struct FitReport {
     pub rows: (usize, usize),
     /// Mean training loss over the last epoch.
     pub train_loss: f64,
-    /// Best holdout error a member: mean squared error of the raw targets. `[E]`
+    /// Best holdout error a member: mean squared error of the raw targets, or of the normalised ones
+    /// where noise is learned by output. `[E]`
     pub holdout_mse: Vec<f64>,
     /// The elites, best first.
     pub elites: Vec<u32>,
@@ -134,6 +135,23 @@ fn bootstrap(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<u32>> {
     (0..members).map(|_| (0..n).map(|_| rng.below(n) as u32).collect()).collect()
 }
 
+/// For every member a weight of each of `n` rows, exponential with mean 1: the Bayesian bootstrap
+/// (Rubin 1981), up to its normalisation.
+fn exponential(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<f32>> {
+    let weight = |rng: &mut Rng| -(1.0 - rng.uniform()).ln() as f32;
+    (0..members).map(|_| (0..n).map(|_| weight(rng)).collect()).collect()
+}
+
+/// The weights `[E,B]` of the rows of a batch.
+fn weigh(weights: &[Vec<f32>], rows: &[&[u32]], net: &Stack) -> Result<Tensor> {
+    let of_member = |(weights, rows): (&Vec<f32>, &&[u32])| {
+        rows.iter().map(|row| weights[*row as usize]).collect::<Vec<_>>()
+    };
+    let all: Vec<f32> = weights.iter().zip(rows).flat_map(of_member).collect();
+    let dims = (weights.len(), all.len() / weights.len().max(1));
+    Ok(Tensor::from_vec(all, dims, &net.spec().device)?.to_dtype(net.spec().dtype)?)
+}
+
 fn shuffle(rows: &mut [u32], rng: &mut Rng) {
     for i in (1..rows.len()).rev() {
         rows.swap(i, rng.below(i + 1));
@@ -213,6 +231,13 @@ impl Ensemble {
         let (x, y) = holdout.batch(&[&all], &self.model.net)?;
         let (x, y) = (x.squeeze(0)?, y.squeeze(0)?);
         let mut index = bootstrap(config.members, train.n, rng);
+        let weights = match config.resample {
+            Some(Resample::Exponential) => {
+                index.iter_mut().for_each(|rows| *rows = (0..train.n as u32).collect());
+                Some(exponential(config.members, train.n, rng))
+            }
+            _ => None,
+        };
         let mut best = Best::new(&self.model.net)?;
         let (mut epochs, mut steps) = (0, 0);
         let max_steps = config.max_steps.unwrap_or(usize::MAX);
@@ -223,8 +248,12 @@ impl Ensemble {
                 let end = (at + config.batch).min(train.n);
                 let rows: Vec<&[u32]> = index.iter().map(|i| &i[at..end]).collect();
                 let (x, y) = train.batch(&rows, &self.model.net)?;
+                let weight = match &weights {
+                    Some(weights) => Some(weigh(weights, &rows, &self.model.net)?),
+                    None => None,
+                };
                 steps += 1;
-                let loss = self.fit_step(&x, &y);
+                let loss = self.weighted_step(&x, &y, weight.as_ref());
                 sum += loss.map_err(|error| step_at(error, epochs, steps))?;
                 if steps == max_steps {
                     break;
@@ -268,7 +297,11 @@ impl Ensemble {
     /// [`Error::Shape`] for inputs or targets of another shape, [`Error::NonFinite`] when the loss
     /// is not finite.
     pub fn fit_step(&mut self, x: &Tensor, y: &Tensor) -> Result<f64> {
-        let (value, grad, bounds) = loss::gradients(&self.model, x, y)?;
+        self.weighted_step(x, y, None)
+    }
+
+    fn weighted_step(&mut self, x: &Tensor, y: &Tensor, weight: Option<&Tensor>) -> Result<f64> {
+        let (value, grad, bounds) = loss::gradients(&self.model, x, y, weight)?;
         if !value.is_finite() {
             let step = "a gradient step of the model".into();
             return Err(Error::NonFinite { quantity: "model loss".into(), step });
@@ -292,10 +325,15 @@ fn step_at(error: Error, epoch: usize, step: usize) -> Error {
     }
 }
 
-/// Mean squared error of the raw targets, a member: rows `x [N,D]`, normalised targets `y [N,T]`.
+/// Mean squared error of the raw targets, or of the normalised ones where noise is learned by output
+/// and so no output is louder than another; a member each: rows `x [N,D]`, normalised targets `y [N,T]`.
 pub(super) fn holdout_mse(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
     let mean = members_forward(model, x)?.narrow(D::Minus1, 0, model.target_dim())?;
-    let error = model.targets.undo_scale(&mean.broadcast_sub(y)?)?;
+    let error = mean.broadcast_sub(y)?;
+    let error = match model.config.noise() {
+        NoiseKind::PerOutput => error,
+        _ => model.targets.undo_scale(&error)?,
+    };
     to_f64(&error.sqr()?.mean(D::Minus1)?.mean(D::Minus1)?)
 }
 

@@ -2,46 +2,55 @@
 
 use candle_core::{Tensor, Var};
 
-use super::EnsembleModel;
+use super::ensemble_model::LEAST_STD;
+use super::{EnsembleModel, NoiseKind};
 use crate::error::{Error, Result};
-use crate::nn::{Grad, Params, bounded_nll, fit_gradients};
+use crate::nn::{Grad, Params, bounded_nll, fit_gradients, own_gradients};
 use crate::shape::Ops;
 
 /// The loss of `out` `[E,B,2T]` (or `[E,B,T]`) against normalised targets `[E,B,T]`: a scalar.
 ///
 /// A member's loss is the mean over batch and dimensions of `(mu - y)^2 / var + logvar`, plain
-/// squared error for deterministic members; members are summed; the bounds of the log-variance are
-/// pulled together by `coef (sum max - sum min)`.
+/// squared error for deterministic members, a row with its `weight` `[E,B]` where there is one;
+/// members are summed; the bounds of the log-variance are pulled together by
+/// `coef (sum max - sum min)`.
 pub(super) fn loss(
     model: &EnsembleModel,
     bounds: &Params,
     out: &Tensor,
     target: &Tensor,
+    weight: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let (_, b, t) = target.dims3()?;
-    if !model.config.probabilistic {
-        return Ok(((out - target)?.sqr()?.sum_all()? / (b * t) as f64)?);
-    }
     let spec = model.net.spec();
-    let fit = match spec.ops {
-        Ops::Fused if spec.device.is_cpu() => bounded_nll(out, bounds, target)?,
-        _ => plain_nll(model, bounds, out, target)?,
+    let usual = model.config.noise() == NoiseKind::PerInput && weight.is_none();
+    let fit = match usual && spec.ops == Ops::Fused && spec.device.is_cpu() {
+        true => bounded_nll(out, bounds, target)?,
+        false => plain_nll(model, bounds, out, target, weight)?,
     };
+    if model.config.noise() != NoiseKind::PerInput {
+        return Ok(fit);
+    }
     let width = (bounds.view("max")?.sum_all()? - bounds.view("min")?.sum_all()?)?;
     Ok((fit + (width * model.config.logvar_bound_coef)?)?)
 }
 
 /// The loss of the network's outputs for inputs `x` `[E,B,D]`, with its gradients at the weights
-/// and, for probabilistic members, at the bounds.
+/// and, where noise is learned, at what else it has.
 pub(super) fn gradients(
     model: &EnsembleModel,
     x: &Tensor,
     target: &Tensor,
+    weight: Option<&Tensor>,
 ) -> Result<(f64, Grad, Option<Tensor>)> {
     let (spec, t) = (model.net.spec(), model.target_dim());
     let dims = [model.config.members, x.dim(1)?, t];
     crate::shape::exact(target, &dims, "targets of the model")?;
-    if model.config.probabilistic && spec.ops == Ops::Fused && spec.device.is_cpu() {
+    if let Some(weight) = weight {
+        crate::shape::exact(weight, &dims[..2], "weights of the model's rows")?;
+    }
+    let fused = spec.ops == Ops::Fused && spec.device.is_cpu();
+    let noise = model.config.noise();
+    if fused && noise == NoiseKind::PerInput && weight.is_none() {
         let (fit, grad, mut d_bounds) = fit_gradients(&model.net, x, &model.bounds, target)?;
         let (bounds, coef) = (model.bounds.to_flat()?, model.config.logvar_bound_coef);
         // Laid out as max, then min.
@@ -52,29 +61,52 @@ pub(super) fn gradients(
         d_min.iter_mut().for_each(|d| *d -= coef);
         return Ok((fit + coef * width, grad, Some(spec.tensor(&d_bounds, 2 * t)?)));
     }
+    if fused && noise != NoiseKind::PerInput {
+        let learned = noise == NoiseKind::PerOutput;
+        let log_std = match learned {
+            true => model.bounds.view("log_std")?.detach(),
+            // Deviations of 1: squared error.
+            false => spec.zeros((dims[0], t))?,
+        };
+        let equal = || Tensor::ones((dims[0], dims[1]), spec.dtype, &spec.device);
+        let weight = weight.cloned().map_or_else(equal, Ok)?;
+        let deviations = (&log_std, LEAST_STD.ln());
+        let (value, grad, d) = own_gradients(&model.net, x, deviations, target, &weight)?;
+        let d = learned.then(|| spec.tensor(&d, d.len())).transpose()?;
+        return Ok((value, grad, d));
+    }
     let ((value, bounds), grad) = model.net.regress(x, |out| {
         let out = Var::from_tensor(&out.detach())?;
-        let value = loss(model, &model.bounds, out.as_tensor(), target)?;
+        let value = loss(model, &model.bounds, out.as_tensor(), target, weight)?;
         let grads = value.backward()?;
         let none = || Error::config("model loss", "does not depend on the outputs");
         let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
         Ok(((crate::shape::scalar(&value)?, model.bounds.grad(&grads)?), d_out))
     })?;
-    Ok((value, grad, bounds.filter(|_| model.config.probabilistic)))
+    Ok((value, grad, bounds.filter(|_| noise != NoiseKind::None)))
 }
 
-/// [`bounded_nll`] through plain candle operations.
+/// The mean over rows and dimensions, through plain candle operations.
 fn plain_nll(
     model: &EnsembleModel,
     bounds: &Params,
     out: &Tensor,
     target: &Tensor,
+    weight: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let (_, b, t) = target.dims3()?;
-    let (mean, logvar) = model.gaussian(out, bounds)?;
+    let (e, b, t) = target.dims3()?;
+    let members: Vec<u32> = (0..e as u32).collect();
+    let (mean, logvar) = model.gaussian(out, bounds, &members)?;
     let squared = (mean - target)?.sqr()?;
-    let Some(logvar) = logvar else { return Ok(squared.sum_all()?) };
-    Ok((((squared * logvar.neg()?.exp()?)? + logvar)?.sum_all()? / (b * t) as f64)?)
+    let each = match logvar {
+        Some(logvar) => ((squared * logvar.neg()?.exp()?)? + logvar)?,
+        None => squared,
+    };
+    let each = match weight {
+        Some(weight) => each.broadcast_mul(&weight.unsqueeze(2)?)?,
+        None => each,
+    };
+    Ok((each.sum_all()? / (b * t) as f64)?)
 }
 
 #[cfg(test)]
@@ -102,7 +134,7 @@ mod tests {
                 let out = Var::from_tensor(&out).unwrap();
                 let y = rng.normals((7, b, 5), &spec).unwrap();
                 let [fused, plain] = [bounded_nll(&out, &model.bounds, &y), {
-                    plain_nll(&model, &model.bounds, &out, &y)
+                    plain_nll(&model, &model.bounds, &out, &y, None)
                 }]
                 .map(|loss| {
                     let loss = (loss.unwrap() * 3.0).unwrap();
@@ -119,6 +151,37 @@ mod tests {
                         assert!((g - w).abs() <= tolerance * scale, "{g} {w} {scale}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_weight_two_is_that_row_twice() {
+        for noise in [NoiseKind::PerInput, NoiseKind::PerOutput, NoiseKind::None] {
+            let spec = Spec::f64();
+            let mut rng = Rng::new(5);
+            let config = EnsembleConfig {
+                members: 2,
+                elites: 1,
+                hidden: vec![3],
+                weight_decay: vec![],
+                noise: Some(noise),
+                logvar_bound_coef: 0.0,
+                ..EnsembleConfig::default()
+            };
+            let model =
+                EnsembleModel::new(&config, 2, 1, Known::default(), &mut rng, &spec).unwrap();
+            let (x, y) =
+                (rng.normals((2, 2, 3), &spec).unwrap(), rng.normals((2, 2, 3), &spec).unwrap());
+            let twice = |x: &Tensor| Tensor::cat(&[x, &x.narrow(1, 1, 1).unwrap()], 1).unwrap();
+            let weight = spec.tensor(&[1.0, 2.0, 1.0, 2.0], (2, 2)).unwrap();
+            let (weighted, _, bounds) = gradients(&model, &x, &y, Some(&weight)).unwrap();
+            let (doubled, _, want) = gradients(&model, &twice(&x), &twice(&y), None).unwrap();
+            // A mean over two rows, and one over three.
+            assert!((2.0 * weighted - 3.0 * doubled).abs() < 1e-12, "{noise:?}");
+            let numbers = |t: Option<Tensor>| t.map(|t| to_f64(&t).unwrap()).unwrap_or_default();
+            for (got, want) in numbers(bounds).iter().zip(numbers(want)) {
+                assert!((2.0 * got - 3.0 * want).abs() < 1e-12, "{noise:?}");
             }
         }
     }

@@ -9,16 +9,14 @@ mod ensemble_step;
 mod fit;
 mod loss;
 mod model;
-mod normaliser;
 pub mod simulated;
 
 pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
 pub use ensemble::Ensemble;
-pub use ensemble_config::{EnsembleConfig, Target};
+pub use ensemble_config::{EnsembleConfig, NoiseKind, Resample, Target};
 pub use ensemble_model::EnsembleModel;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
 pub use model::{Fitted, Given, Model};
-pub use normaliser::Normaliser;
 pub use simulated::{FnDynamics, SimulatedDynamics};
 
 use candle_core::Tensor;

@@ -1,26 +1,25 @@
 //! The agent at work: a [`Hybrid`] with its networks, buffers and random streams.
 
 mod columns;
+mod learn;
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Hybrid, Sources};
 use crate::checkpoint::Foreign;
-use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
 use crate::env::{EnvInfo, Known};
 use crate::error::{Error, Result};
 use crate::json::{from_json, json};
 use crate::limits;
-use crate::log::{Log, Phase, Stopwatch};
+use crate::nn::{Moments, Normaliser};
 use crate::parts::{ACTOR, Parts, Place, Temperature};
-use crate::replay::{Batch, Replay, TransitionRow};
+use crate::replay::{Replay, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
-use crate::uses::{Memory, Moment, Update};
-use columns::Columns;
+use crate::uses::{Memory, Moment};
 
 /// How much was done: the honest x-axes of every figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +60,8 @@ pub struct Agent {
     pub foreign: BTreeMap<String, Foreign>,
     streams: Streams,
     memory: Memory,
+    /// The observations seen, and how they are standardised, where they are.
+    seen: Option<(Moments, Normaliser)>,
     /// What it is made of, as [`Hybrid::composition`] says it.
     composition: Vec<String>,
     spec: Spec,
@@ -80,11 +81,17 @@ impl Agent {
         spec: &Spec,
     ) -> Result<Self> {
         let (o, a) = (info.obs_dim, info.action_dim());
+        hybrid.schedule = hybrid.schedule.within(info.max_steps);
         limits::check(hybrid.networks(o, a), hybrid.schedule.batch)?;
         let composition = hybrid.composition()?;
-        let place = Place { obs_dim: o, action_dim: a, known, spec };
+        let seen = match hybrid.schedule.standardise {
+            Some(true) => Some((Moments::new(o), Normaliser::identity(o, spec)?)),
+            _ => None,
+        };
+        let observations = seen.as_ref().map(|(_, normaliser)| normaliser.clone());
+        let place = Place { obs_dim: o, action_dim: a, known, observations, spec };
         let parts = Parts {
-            gamma: hybrid.gamma,
+            gamma: hybrid.discount(info.max_steps),
             policies: make(&mut hybrid.policies, &place, rng)?,
             critics: make(&mut hybrid.critics, &place, rng)?,
             values: make(&mut hybrid.values, &place, rng)?,
@@ -107,6 +114,7 @@ impl Agent {
                 update: rng.fork("update"),
             },
             memory: Memory::default(),
+            seen,
             composition,
             spec: spec.clone(),
             info: info.clone(),
@@ -160,6 +168,9 @@ impl Agent {
     /// [`Error::NonFinite`] when observation or reward are not finite.
     pub fn observe(&mut self, row: &TransitionRow) -> Result<()> {
         self.real.push(row)?;
+        if let Some((moments, _)) = &mut self.seen {
+            moments.push(row.obs);
+        }
         self.counters.env_steps += 1;
         Ok(())
     }
@@ -168,57 +179,6 @@ impl Agent {
     /// that it reports is not one that the action led to.
     pub fn lose(&mut self) {
         self.counters.env_steps += 1;
-    }
-
-    /// Fits, imagines and updates as far as they are due after the newest transition.
-    ///
-    /// # Errors
-    /// [`Error::NonFinite`] naming the quantity and the step.
-    pub fn learn(&mut self, log: &mut Log, watch: &mut Stopwatch) -> Result<()> {
-        let step = self.counters.env_steps;
-        let schedule = &self.hybrid.schedule;
-        let updates_per_step = schedule.updates_per_step;
-        let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
-        let unfitted = self.parts.models.values().any(|model| !model.is_fitted());
-        let learns = self.parts.models.values().any(|model| model.learns());
-        // Failed steps are no rows, and a repair may have dropped some: there may be too few.
-        if self.real.len() < if learns { MIN_FIT_ROWS } else { 1 } {
-            return Ok(());
-        }
-        if !self.parts.models.is_empty() {
-            let imagine_every = schedule.imagine_every.unwrap_or(schedule.fit_every);
-            if unfitted || since.is_multiple_of(schedule.fit_every as u64) {
-                watch.time(Phase::Model, || self.fit(log))?;
-            }
-            if unfitted || since.is_multiple_of(imagine_every as u64) {
-                watch.time(Phase::Imagining, || self.imagine(log))?;
-            }
-        }
-        if self.hybrid.learn.is_empty() {
-            return Ok(());
-        }
-        watch.time(Phase::Updates, || -> Result<()> {
-            for _ in 0..updates_per_step {
-                self.update(log)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Fits the models on everything seen; reports their calibration.
-    fn fit(&mut self, log: &mut Log) -> Result<()> {
-        let Self { parts, real, streams, counters, hybrid, info, .. } = self;
-        for model in parts.models.values_mut().filter(|model| model.learns()) {
-            if model.is_fitted() {
-                // The newest transitions are not in the training set yet: an honest open-loop test.
-                let recent = Columns::newest(real, hybrid.schedule.fit_every)?;
-                open_loop(model.dynamics(), &recent, info, log)?;
-            }
-            let done = model.fit(real, &mut streams.fit)?;
-            counters.fit_steps += done.steps;
-            done.metrics.iter().for_each(|(name, x)| log.last(name, *x));
-        }
-        Ok(())
     }
 
     /// The columns of the metrics that its parts and steps report.
@@ -241,51 +201,6 @@ impl Agent {
         all
     }
 
-    fn imagine(&mut self, log: &mut Log) -> Result<()> {
-        let step = self.counters.env_steps;
-        let capacity = self.hybrid.imagine.capacity(step);
-        if capacity == 0 {
-            return Ok(());
-        }
-        if capacity != self.imagined.capacity() {
-            self.imagined.resize(capacity)?;
-        }
-        let rng = &mut self.streams.imagine;
-        let (parts, real, spec) = (&self.parts, &self.real, &self.spec);
-        let steps =
-            self.hybrid.imagine.imagine(parts, real, &mut self.imagined, step, rng, spec)?;
-        self.counters.model_steps += steps;
-        log.last("imagined", self.imagined.len() as f64);
-        Ok(())
-    }
-
-    /// One gradient step on a batch drawn from both buffers.
-    fn update(&mut self, log: &mut Log) -> Result<()> {
-        let ratio = self.hybrid.imagine.real_ratio(self.counters.env_steps);
-        let n = self.hybrid.schedule.batch;
-        let rng = &mut self.streams.update;
-        let batch = Replay::mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
-        let key = rng.key();
-        self.gradient_step(&batch, key, log)
-    }
-
-    /// One gradient step of every part on a batch `[n,..]` that is given: critic, value, policy,
-    /// temperature, then the target networks. All noise comes from `key`; losses go into `log`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for a batch of another environment, [`Error::NonFinite`] naming the loss
-    /// and the step.
-    pub fn gradient_step(&mut self, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
-        self.counters.grad_steps += 1;
-        let Self { hybrid, parts, counters, .. } = self;
-        let mut update = Update::new(parts, batch, key, log);
-        let taken = hybrid.learn.iter().try_for_each(|step| step.take(&mut update));
-        let model_steps = update.model_steps;
-        step_at(taken, counters)?;
-        counters.model_steps += model_steps;
-        Ok(())
-    }
-
     fn finite(&self, quantity: &str, x: &[f64]) -> Result<()> {
         match x.iter().all(|x| x.is_finite()) {
             true => Ok(()),
@@ -305,6 +220,11 @@ impl Agent {
         if let Some(plan) = &self.memory.plan {
             all.insert(PLAN.into(), plan.clone());
         }
+        if let Some((moments, normaliser)) = &self.seen {
+            let flat = moments.to_flat();
+            all.insert(SEEN.into(), Tensor::from_slice(&flat, flat.len(), &Device::Cpu)?);
+            all.extend(normaliser.params().named_tensors(STANDARD)?);
+        }
         Ok(all)
     }
 
@@ -316,6 +236,13 @@ impl Agent {
         self.parts.load_named(all)?;
         let here = |plan: &Tensor| plan.to_device(&self.spec.device)?.to_dtype(self.spec.dtype);
         self.memory.plan = all.get(PLAN).map(here).transpose()?;
+        if let Some((moments, normaliser)) = &mut self.seen {
+            let missing =
+                || Error::checkpoint("agent", format!("`{SEEN}` is missing or misshapen"));
+            let flat = shape::to_f64(all.get(SEEN).ok_or_else(missing)?)?;
+            *moments = moments.from_flat(&flat).ok_or_else(missing)?;
+            normaliser.params().load_named(STANDARD, all)?;
+        }
         Ok(())
     }
 
@@ -366,6 +293,9 @@ impl Agent {
     }
 }
 
+/// The names of what was seen of the observations, and of how they are standardised.
+const SEEN: &str = "observations_seen";
+const STANDARD: &str = "observations";
 /// The last plan's name in a checkpoint.
 const PLAN: &str = "behave.plan";
 
@@ -383,29 +313,6 @@ fn make<P>(sources: &mut Sources<P>, place: &Place, rng: &Rng) -> Result<BTreeMa
             Ok((name, part))
         })
         .collect()
-}
-
-/// Reports the error over several steps on unbroken stretches of `recent` transitions.
-fn open_loop(
-    dynamics: &dyn Dynamics,
-    recent: &Columns,
-    info: &EnvInfo,
-    log: &mut Log,
-) -> Result<()> {
-    let longest = OPEN_LOOP[OPEN_LOOP.len() - 1];
-    let stretches = recent.stretches(info.obs_dim, info.action_dim(), longest);
-    let recorded: Vec<Recorded> =
-        stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
-    if recorded.is_empty() {
-        return Ok(());
-    }
-    let error = open_loop_error(dynamics, &recorded, longest)?;
-    for horizon in OPEN_LOOP {
-        let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
-        let rmse = (square / info.obs_dim as f64).sqrt();
-        log.last(&format!("open_loop_rmse_{horizon}"), rmse);
-    }
-    Ok(())
 }
 
 /// Fills in where in the run a number became non-finite.

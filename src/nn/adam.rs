@@ -96,15 +96,17 @@ impl Adam {
     /// [`Error::Config`] for numbers out of range, or decays for layers that do not exist.
     pub fn new(params: &Params, config: &AdamConfig, weight_decay: &[f64]) -> Result<Self> {
         config.validate()?;
-        let (theta, n) = (params.var(), params.len());
-        let moments = match theta.dtype() {
-            _ if params.ops() == Ops::Plain => plain_zeros(params)?,
-            DType::F32 if theta.device().is_cpu() => Moments::F32(vec![0.0; n], vec![0.0; n]),
-            DType::F64 if theta.device().is_cpu() => Moments::F64(vec![0.0; n], vec![0.0; n]),
-            _ => plain_zeros(params)?,
-        };
-        let segments = segments(params, weight_decay)?;
+        let (moments, segments) = (zeros(params)?, segments(params, weight_decay)?);
         Ok(Self { params: params.clone(), config: config.clone(), segments, moments, steps: 0 })
+    }
+
+    /// Forgets the moments, as if no step had been taken.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when memory runs out.
+    pub fn reset(&mut self) -> Result<()> {
+        (self.moments, self.steps) = (zeros(&self.params)?, 0);
+        Ok(())
     }
 
     /// Which implementation runs: plain candle operations also where there is no fused one.
@@ -294,6 +296,17 @@ impl Adam {
 
 fn narrow(x: &[f64]) -> Vec<f32> {
     x.iter().map(|x| *x as f32).collect()
+}
+
+/// Moments of zero.
+fn zeros(params: &Params) -> Result<Moments> {
+    let (theta, n) = (params.var(), params.len());
+    match theta.dtype() {
+        _ if params.ops() == Ops::Plain => plain_zeros(params),
+        DType::F32 if theta.device().is_cpu() => Ok(Moments::F32(vec![0.0; n], vec![0.0; n])),
+        DType::F64 if theta.device().is_cpu() => Ok(Moments::F64(vec![0.0; n], vec![0.0; n])),
+        _ => plain_zeros(params),
+    }
 }
 
 fn plain_zeros(params: &Params) -> Result<Moments> {

@@ -13,6 +13,7 @@ mod init;
 mod kernel;
 mod module;
 mod nll;
+mod normaliser;
 /// What an operation on raw slices is built of.
 pub(crate) mod ops {
     pub(crate) use super::fused::pass::{Net, Tape, Wanted};
@@ -38,7 +39,9 @@ pub use init::Init;
 pub(crate) use kernel::{exp_half, softplus_all, softplus_values};
 pub use module::ModuleNet;
 pub use nll::bounded_nll;
-pub(crate) use nll::fit_gradients;
+pub(crate) use nll::{fit_gradients, own_gradients};
+pub use normaliser::{Moments, Normaliser};
+pub(crate) use normaliser::{RowNormaliser, standardised};
 pub use optimiser::{NamedParams, Optimiser, joined};
 pub(crate) use params::check_finite;
 pub use params::{Params, Slot, polyak};

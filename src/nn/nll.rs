@@ -83,6 +83,79 @@ fn fit_typed<T: Real>(
     (grad, loss, d_bounds)
 }
 
+/// [`fit_gradients`] where the deviations are those of a member and output, `log_std` `[E,T]` and no
+/// lower than `floor`: a member's loss is the mean over rows and dimensions of
+/// `w ((mu - y)^2 / sigma^2 + 2 log sigma)` with weights `w` `[E,B]`. The gradient at `log_std` comes
+/// last, and is zero below the floor.
+pub(crate) fn own_gradients(
+    net: &Stack,
+    x: &Tensor,
+    (log_std, floor): (&Tensor, f64),
+    target: &Tensor,
+    weight: &Tensor,
+) -> Result<Fit> {
+    let (e, b, t) = target.dims3()?;
+    crate::shape::exact(x, &[e, b, net.config().input], "inputs of the ensemble")?;
+    crate::shape::exact(log_std, &[e, t], "deviations of the ensemble")?;
+    let (x, target, weight) = (x.contiguous()?, target.contiguous()?, weight.contiguous()?);
+    let theta = net.params().var().as_detached_tensor();
+    let log_std = log_std.detach().contiguous()?;
+    let tensors = [&x, &theta, &log_std, &target, &weight];
+    let (shape, sizes) = (Net::new(net.config()), (e, b, t));
+    match x.dtype() {
+        DType::F32 => Ok(with_slices(tensors, |s| {
+            let (grad, loss, d) = own_typed::<f32>(&shape, s, sizes, floor);
+            (loss, Grad(Numbers::F32(grad)), d)
+        })?),
+        _ => Ok(with_slices(tensors, |s| {
+            let (grad, loss, d) = own_typed::<f64>(&shape, s, sizes, floor);
+            (loss, Grad(Numbers::F64(grad)), d)
+        })?),
+    }
+}
+
+fn own_typed<T: Real>(
+    net: &Net,
+    [x, theta, log_std, target, weight]: [&[T]; 5],
+    (e, b, t): (usize, usize, usize),
+    floor: f64,
+) -> (Scratch<T>, f64, Vec<f64>) {
+    let scale = T::from_f64(1.0 / (b * t).max(1) as f64);
+    let two = T::ONE + T::ONE;
+    let low = T::from_f64(floor);
+    // What a deviation adds to the loss, and the inverse of its square.
+    let log_std: Vec<T> = log_std.iter().map(|x| if *x < low { low } else { *x }).collect();
+    let inverse: Vec<T> = log_std.iter().map(|x| (T::default() - two * *x).exp()).collect();
+    let (grad, sums) = net.regress_members(theta, x, b, |part, out, d_out| {
+        let (m, first) = (part.member, part.member * b + part.rows.start);
+        let (own, inverse) = (&log_std[m * t..][..t], &inverse[m * t..][..t]);
+        let (mut loss, mut d_own) = (0.0, vec![0.0; t]);
+        let rows = out.chunks_exact(t).zip(d_out.chunks_exact_mut(t));
+        let given = target[first * t..].chunks_exact(t).zip(&weight[first..]);
+        for ((out, d_out), (target, weight)) in rows.zip(given) {
+            let each = *weight * scale;
+            for i in 0..t {
+                let error = out[i] - target[i];
+                let slope = two * error * inverse[i];
+                let square = error * error * inverse[i];
+                d_out[i] = each * slope;
+                loss += (each * (square + two * own[i])).to_f64();
+                d_own[i] += (each * two * (T::ONE - square)).to_f64();
+            }
+        }
+        (m, loss, d_own)
+    });
+    let (mut loss, mut d) = (0.0, vec![0.0; e * t]);
+    for (member, part, d_part) in &sums {
+        loss += part;
+        d[member * t..][..t].iter_mut().zip(d_part).for_each(|(sum, d)| *sum += d);
+    }
+    for (d, log_std) in d.iter_mut().zip(&log_std) {
+        *d = if *log_std <= low { 0.0 } else { *d };
+    }
+    (grad, loss, d)
+}
+
 struct NllOp {
     dims: (usize, usize, usize),
     /// Gradients of `out` and of the bounds, found along with the value.

@@ -90,6 +90,14 @@ impl Optimiser {
         self.adams.iter_mut().zip(gradients).try_for_each(|((_, adam), g)| adam.step_flat(g))
     }
 
+    /// Forgets all moments, as if no step had been taken.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when memory runs out.
+    pub fn reset(&mut self) -> Result<()> {
+        self.adams.iter_mut().try_for_each(|(_, adam)| adam.reset())
+    }
+
     /// What else a loss goes through has to be frozen, and here it shows whether it is.
     fn check_alone(&self, loss: &Tensor) -> Result<()> {
         let own = |id| self.adams.iter().any(|(_, adam)| adam.params().var().id() == id);

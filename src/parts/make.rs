@@ -6,6 +6,7 @@ use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::json::json;
 use crate::limits::Network;
+use crate::nn::Normaliser;
 use crate::policy::{ActorConfig, SquashedGaussian};
 use crate::rng::Rng;
 use crate::shape::Spec;
@@ -19,6 +20,8 @@ pub struct Place<'a> {
     pub action_dim: usize,
     /// What is known of rewards and ends.
     pub known: Known,
+    /// How observations are standardised for policies, critics and values, where they are.
+    pub observations: Option<Normaliser>,
     /// Number type and device.
     pub spec: &'a Spec,
 }
@@ -123,6 +126,7 @@ impl Make<PolicyPart> for ActorConfig {
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<PolicyPart> {
         let policy =
             SquashedGaussian::new(&self, place.obs_dim, place.action_dim, rng, place.spec)?;
+        let policy = policy.standardised(place.observations.clone());
         let PolicyPart { policy, optimiser } = PolicyPart::new(policy, &self.adam())?;
         Ok(PolicyPart { policy, optimiser: optimiser.with_max_grad_norm(self.max_grad_norm) })
     }
@@ -147,6 +151,7 @@ impl Make<CriticPart> for CriticConfig {
 
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<CriticPart> {
         let online = QNet::new(&self, place.obs_dim, place.action_dim, rng, place.spec)?;
+        let online = online.standardised(place.observations.clone());
         CriticPart::new(online, &self.adam(), Some(self.tau))
     }
 }
@@ -170,6 +175,7 @@ impl Make<ValuePart> for CriticConfig {
 
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<ValuePart> {
         let online = VNet::new(&self, place.obs_dim, rng, place.spec)?;
+        let online = online.standardised(place.observations.clone());
         ValuePart::new(online, &self.adam(), Some(self.tau))
     }
 }
@@ -188,7 +194,7 @@ impl Make<Box<dyn Model>> for EnsembleConfig {
     }
 
     fn networks(&self, part: &str, obs_dim: usize, actions: usize) -> Vec<Network> {
-        let sizes = [obs_dim + actions, 2 * (obs_dim + 1)];
+        let sizes = [obs_dim + actions, self.outputs(obs_dim + 1)];
         let rows = Some(self.batch);
         vec![Network { rows, ..network(part, sizes, &self.hidden, self.members) }]
     }
@@ -198,7 +204,7 @@ impl Make<Box<dyn Model>> for EnsembleConfig {
     }
 
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<Box<dyn Model>> {
-        let Place { obs_dim, action_dim, known, spec } = place;
+        let Place { obs_dim, action_dim, known, spec, .. } = place;
         Ok(Box::new(Ensemble::new(&self, *obs_dim, *action_dim, known.clone(), rng, spec)?))
     }
 }

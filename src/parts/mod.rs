@@ -14,7 +14,7 @@ use candle_core::Tensor;
 
 use crate::dynamics::Model;
 use crate::error::{Error, Result};
-use crate::nn::{AdamConfig, NamedParams, Optimiser, joined, polyak};
+use crate::nn::{Adam, AdamConfig, NamedParams, Optimiser, joined, polyak};
 use crate::policy::LearnedPolicy;
 use crate::value::{Critic, LearnedCritic, LearnedValue, Value};
 
@@ -244,6 +244,19 @@ impl Parts {
         Ok(found(&self.models, "model", name)?.as_ref())
     }
 
+    /// Forgets the moments of every optimiser but the models'.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when memory runs out.
+    pub fn reset_optimisers(&mut self) -> Result<()> {
+        let policies = self.policies.values_mut().map(|part| &mut part.optimiser);
+        let critics = self.critics.values_mut().map(|part| &mut part.optimiser);
+        let values = self.values.values_mut().map(|part| &mut part.optimiser);
+        policies.chain(critics).chain(values).try_for_each(Optimiser::reset)?;
+        let temperature = self.temperature.as_mut().and_then(|t| t.adam.as_mut());
+        temperature.map_or(Ok(()), Adam::reset)
+    }
+
     /// The temperature alpha; 0 without a temperature.
     ///
     /// # Errors
@@ -259,6 +272,10 @@ impl Parts {
         for (name, part) in &self.critics {
             all.push((name.clone(), part.online.params()));
             all.extend(part.target.iter().map(|t| (follower(name), t.params())));
+            let bounds = part.online.bounds().into_iter();
+            all.extend(
+                bounds.map(|b| (format!("{name}_bounds"), vec![(String::new(), b.params())])),
+            );
         }
         for (name, part) in &self.values {
             all.push((name.clone(), part.online.params()));

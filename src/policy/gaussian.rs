@@ -7,9 +7,25 @@ use super::{ActionSample, LearnedPolicy, Policy};
 use crate::error::{Error, Result};
 use crate::forward::{RowPolicy, Workspace};
 use crate::nn::tile::PackedNet;
-use crate::nn::{Activation, AdamConfig, Init, NamedParams, Stack, StackConfig, squashed};
+use crate::nn::{
+    Activation, AdamConfig, Init, NamedParams, Normaliser, RowNormaliser, Stack, StackConfig,
+    softplus_values, squashed, standardised,
+};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
+
+/// What the network's second half of outputs says of the standard deviation before squashing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deviation {
+    /// Its logarithm.
+    Exp,
+    /// `sigma = ln(1 + exp(x)) + 1e-5` (the released code of Kubo et al. 2025).
+    Softplus,
+}
+
+/// The least deviation of [`Deviation::Softplus`].
+const LEAST: f64 = 1e-5;
 
 /// The policy's network and optimiser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +43,9 @@ pub struct ActorConfig {
     pub log_std_min: f64,
     /// Highest log standard deviation before squashing. 2: code.
     pub log_std_max: f64,
+    /// How the deviation is read off the network; `None` is `exp`: code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<Deviation>,
     /// Longest gradient that is followed as it is (L2 norm); a longer one is shortened to it.
     /// `None`, no limit: code. Worth setting where a gradient goes through many model steps.
     pub max_grad_norm: Option<f64>,
@@ -41,6 +60,7 @@ impl Default for ActorConfig {
             lr: 3e-4,
             log_std_min: -20.0,
             log_std_max: 2.0,
+            deviation: None,
             max_grad_norm: None,
         }
     }
@@ -77,8 +97,10 @@ impl ActorConfig {
 #[derive(Debug, Clone)]
 pub struct SquashedGaussian {
     net: Stack,
+    inputs: Option<Normaliser>,
     actions: usize,
     log_std: (f64, f64),
+    softplus: bool,
 }
 
 impl SquashedGaussian {
@@ -102,7 +124,15 @@ impl SquashedGaussian {
             init: config.init,
         };
         let log_std = (config.log_std_min, config.log_std_max);
-        Ok(Self { net: Stack::new(&stack, rng, spec)?, actions, log_std })
+        let net = Stack::new(&stack, rng, spec)?;
+        let softplus = config.deviation == Some(Deviation::Softplus);
+        Ok(Self { net, inputs: None, actions, log_std, softplus })
+    }
+
+    /// The same policy, which standardises its observations so.
+    #[must_use]
+    pub fn standardised(self, inputs: Option<Normaliser>) -> Self {
+        Self { inputs, ..self }
     }
 
     /// The network.
@@ -120,7 +150,16 @@ impl SquashedGaussian {
     /// Means and raw log standard deviations `[B,2A]`.
     fn raw(&self, obs: &Tensor) -> Result<Tensor> {
         shape::rows(obs, self.net.config().input, "observations of the policy")?;
-        self.net.forward(obs)
+        let raw = match &self.inputs {
+            Some(inputs) => self.net.forward(&inputs.apply(obs)?)?,
+            None => self.net.forward(obs)?,
+        };
+        if !self.softplus {
+            return Ok(raw);
+        }
+        let a = self.actions;
+        let std = (squashed::softplus(&raw.narrow(1, a, a)?.contiguous()?)? + LEAST)?;
+        Ok(Tensor::cat(&[raw.narrow(1, 0, a)?.contiguous()?, std.log()?], 1)?)
     }
 }
 
@@ -146,7 +185,12 @@ impl Policy for SquashedGaussian {
 
     fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
         let net = PackedNet::new(&self.net)?;
-        Some(Box::new(GaussianRows { net, actions: self.actions, log_std: self.log_std }))
+        let inputs = match &self.inputs {
+            Some(inputs) => Some(inputs.rows()?),
+            None => None,
+        };
+        let Self { actions, log_std, softplus, .. } = *self;
+        Some(Box::new(GaussianRows { net, inputs, actions, log_std, softplus }))
     }
 }
 
@@ -162,8 +206,10 @@ impl LearnedPolicy for SquashedGaussian {
 
 struct GaussianRows {
     net: PackedNet,
+    inputs: Option<RowNormaliser>,
     actions: usize,
     log_std: (f64, f64),
+    softplus: bool,
 }
 
 impl RowPolicy for GaussianRows {
@@ -175,12 +221,17 @@ impl RowPolicy for GaussianRows {
         let a = self.actions;
         let n = action.len() / a.max(1);
         work.output.resize(2 * n * a, 0.0);
+        let obs = standardised(self.inputs.as_ref(), obs, self.net.input, &mut work.input);
         self.net.forward(0, n, obs, &mut work.output, &mut work.room);
         // Means and log standard deviations apart, so that the costly functions run over long arrays.
         work.head.clear();
         for (head, action) in work.output.chunks_exact(2 * a).zip(action.chunks_exact_mut(a)) {
             action.copy_from_slice(&head[..a]);
             work.head.extend_from_slice(&head[a..]);
+        }
+        if self.softplus {
+            softplus_values(&mut work.head);
+            work.head.iter_mut().for_each(|x| *x = (*x + LEAST as f32).ln());
         }
         squashed::act(action, &work.head, eps, self.log_std);
     }

@@ -4,7 +4,7 @@ mod gaussian;
 mod linear;
 mod module;
 
-pub use gaussian::{ActorConfig, SquashedGaussian};
+pub use gaussian::{ActorConfig, Deviation, SquashedGaussian};
 pub use linear::Linear;
 pub use module::ModulePolicy;
 

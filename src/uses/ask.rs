@@ -38,11 +38,18 @@ pub struct SharedRollout {
 
 impl SharedRollout {
     /// Rolls out `horizon` steps from the batch's observations, and draws the action at the last
-    /// state; every action pays its entropy, so that any scoring of it can.
+    /// state; every action pays its entropy, so that any scoring of it can. Without a `graph` nothing
+    /// can be differentiated through it.
     ///
     /// # Errors
     /// [`Error::Composition`] for a missing part, [`Error::Shape`] for a batch that does not fit.
-    pub fn new(parts: &Parts, batch: &Batch, horizon: usize, key: Key) -> Result<Self> {
+    pub fn new(
+        parts: &Parts,
+        batch: &Batch,
+        horizon: usize,
+        graph: bool,
+        key: Key,
+    ) -> Result<Self> {
         let hstep = HStep {
             dynamics: Some(parts.model(MODEL)?.dynamics()),
             terminal: Terminal::min_q(parts.critic(CRITIC)?.online.as_ref()),
@@ -50,8 +57,14 @@ impl SharedRollout {
             gamma: parts.gamma,
             cost: Cost::entropy(Entropy::All, parts.alpha()?),
         };
-        let policy = parts.policy(ACTOR)?;
-        let rollout = hstep.rollout(&batch.obs, Actions::Policy(policy), &Noise::key(key))?;
+        let (policy, noise) = (parts.policy(ACTOR)?, Noise::key(key));
+        let rollout = match graph {
+            true => hstep.rollout(&batch.obs, Actions::Policy(policy), &noise)?,
+            false => {
+                let policy = policy.frozen();
+                hstep.rollout(&batch.obs, Actions::Policy(policy.as_ref()), &noise)?
+            }
+        };
         Ok(Self { rollout, writes: writes(parts)? })
     }
 

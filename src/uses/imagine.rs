@@ -101,6 +101,10 @@ pub struct BranchedConfig {
     pub retain_rounds: usize,
     /// Share of real transitions in a batch. 0.05: code.
     pub real_ratio: Schedule,
+    /// Whether rows that have died are made up for by more rollouts, until `starts` times the horizon
+    /// are stored; `None` is no: code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<bool>,
 }
 
 impl Default for BranchedConfig {
@@ -110,6 +114,7 @@ impl Default for BranchedConfig {
             starts: 100_000,
             retain_rounds: 4,
             real_ratio: Schedule::Constant(0.05),
+            fill: None,
         }
     }
 }
@@ -189,7 +194,9 @@ impl Imagine for Branched {
         let horizon = self.0.horizon.count_at(step);
         let mut left = self.0.starts;
         let mut steps = 0;
-        while left > 0 {
+        let whole = (self.0.starts * horizon) as u64;
+        while left > 0 || (self.0.fill == Some(true) && steps < whole) {
+            left = if left > 0 { left } else { self.0.starts };
             let n = left.min(BRANCH_ROWS);
             left -= n;
             let s0 = real.sample(n, rng, spec)?.obs;

@@ -26,8 +26,8 @@ pub use improve::{
 };
 pub use plan::PlanTerminal;
 pub use steps::{
-    Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, RegressCritic, RegressValue,
-    RollOut, Step, Update,
+    BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass, RegressCritic,
+    RegressValue, RollOut, Step, Update,
 };
 pub use target::{
     Goals, Mve, MveConfig, Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config,

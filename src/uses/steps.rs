@@ -6,6 +6,7 @@
 
 use candle_core::Tensor;
 
+use super::ask::shared;
 use super::{Ask, Goals, Improve, Loss, Needs, Rollouts, SharedRollout, Target};
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -14,6 +15,15 @@ use crate::parts::{ACTOR, CRITIC, CriticPart, Parts, VALUE, ValuePart};
 use crate::replay::Batch;
 use crate::rng::Key;
 use crate::shape;
+
+/// How much of an update is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// All of it.
+    Whole,
+    /// The values alone: what changes a policy, or follows one that was changed, is left out.
+    Evaluation,
+}
 
 /// What the steps of one update work on and leave to each other.
 pub struct Update<'a> {
@@ -25,6 +35,8 @@ pub struct Update<'a> {
     pub key: Key,
     /// What is reported.
     pub log: &'a mut Log,
+    /// How much of it is done.
+    pub pass: Pass,
     /// Model steps taken so far, one a row.
     pub model_steps: u64,
     /// `log pi(a_0|s_0)` of the newest change of a policy, before it, `[B]`.
@@ -37,7 +49,7 @@ impl<'a> Update<'a> {
     /// An update that nothing has been done of.
     pub fn new(parts: &'a mut Parts, batch: &'a Batch, key: Key, log: &'a mut Log) -> Self {
         let (log_prob, rollouts) = (None, Rollouts::new());
-        Self { parts, batch, key, log, model_steps: 0, log_prob, rollouts }
+        Self { parts, batch, key, log, pass: Pass::Whole, model_steps: 0, log_prob, rollouts }
     }
 
     /// What a use of the objective is given, with the noise of the name `stream`.
@@ -65,6 +77,11 @@ pub trait Step: Send {
     /// Which column of the table of algorithms it fills in, if any.
     fn column(&self) -> Option<Column> {
         None
+    }
+
+    /// Whether it changes a policy, or follows one that was changed.
+    fn improves(&self) -> bool {
+        false
     }
 
     /// Parts it cannot do without.
@@ -135,10 +152,58 @@ impl Step for RollOut {
     }
 
     fn take(&self, update: &mut Update) -> Result<()> {
-        let Update { parts, batch, key, .. } = update;
-        let rollout = SharedRollout::new(parts, batch, self.horizon, key.fork(&self.name))?;
+        let Update { parts, batch, key, pass, .. } = update;
+        let graph = *pass == Pass::Whole;
+        let key = key.fork(&self.name);
+        let rollout = SharedRollout::new(parts, batch, self.horizon, graph, key)?;
         update.model_steps += (self.horizon * batch.len()) as u64;
         update.rollouts.insert(self.name.clone(), rollout);
+        Ok(())
+    }
+}
+
+/// The bounds of the critic's values, by the rewards less their costs of a shared rollout.
+pub struct BoundValues {
+    /// The rollout.
+    pub rollout: String,
+}
+
+impl Step for BoundValues {
+    fn describe(&self) -> String {
+        format!("the bounds of the values by `{}`", self.rollout)
+    }
+
+    fn needs(&self) -> Needs {
+        SharedRollout::NEEDS
+    }
+
+    fn reads(&self) -> Vec<Left> {
+        vec![Left::Rollout(self.rollout.clone())]
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["q_low".into(), "q_high".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let ask = update.ask("bounds");
+        let rollout = shared(&ask, &self.rollout)?;
+        let mut gains = Vec::new();
+        for t in 0..rollout.horizon() {
+            let gain = match &rollout.costs[t] {
+                Some(cost) => (&rollout.rewards[t] - cost)?,
+                None => rollout.rewards[t].clone(),
+            };
+            let (gain, alive) = (shape::to_f64(&gain)?, rollout.alive[t].as_ref());
+            let alive = alive.map(shape::to_f64).transpose()?;
+            let lives = |i: usize| alive.as_ref().is_none_or(|alive| alive[i] != 0.0);
+            gains.extend(gain.iter().enumerate().filter(|(i, _)| lives(*i)).map(|(_, gain)| *gain));
+        }
+        let Some(bounds) = update.parts.critic(CRITIC)?.online.bounds() else { return Ok(()) };
+        bounds.follow(&gains, update.parts.gamma)?;
+        let (low, high) = bounds.get()?;
+        update.log.last("q_low", low);
+        update.log.last("q_high", high);
         Ok(())
     }
 }
@@ -232,6 +297,10 @@ impl Step for ImprovePolicy {
         Some(Column::Improve)
     }
 
+    fn improves(&self) -> bool {
+        true
+    }
+
     fn needs(&self) -> Needs {
         self.0.needs()
     }
@@ -270,6 +339,10 @@ pub struct FollowEntropy;
 impl Step for FollowEntropy {
     fn describe(&self) -> String {
         "the temperature".into()
+    }
+
+    fn improves(&self) -> bool {
+        true
     }
 
     fn needs(&self) -> Needs {

@@ -1,9 +1,11 @@
 //! Values: what a state, or a state with an action, is worth beyond the horizon.
 
+mod bounds;
 mod function;
 mod module;
 mod network;
 
+pub use bounds::{BoundsConfig, ValueBounds};
 pub use function::{FnCritic, FnValue};
 pub use module::{ModuleCritic, ModuleValue};
 pub use network::{CriticConfig, QNet, VNet};
@@ -85,6 +87,11 @@ pub trait LearnedCritic: Critic {
     /// # Errors
     /// [`crate::Error::Tensor`] when memory runs out.
     fn copy(&self) -> Result<Box<dyn LearnedCritic>>;
+
+    /// The bounds of its values, where it has any; they are found rather than trained.
+    fn bounds(&self) -> Option<&ValueBounds> {
+        None
+    }
 
     /// The gradients of the parameters for a loss of Q `[E,B]` whose gradient at Q is `slope(Q)`, in
     /// the order of [`LearnedCritic::params`], where there is a way without a graph.

@@ -3,12 +3,15 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Critic, LearnedCritic, LearnedValue, Value};
+use super::{BoundsConfig, Critic, LearnedCritic, LearnedValue, Value, ValueBounds};
 use crate::error::{Error, Result};
 use crate::forward::{RowCritic, RowValue, Workspace};
 use crate::limits;
 use crate::nn::tile::PackedNet;
-use crate::nn::{Activation, AdamConfig, Grad, Init, NamedParams, Stack, StackConfig};
+use crate::nn::{
+    Activation, AdamConfig, Grad, Init, NamedParams, Normaliser, RowNormaliser, Stack, StackConfig,
+    standardised,
+};
 use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
@@ -28,6 +31,12 @@ pub struct CriticConfig {
     pub members: usize,
     /// Polyak step of the target networks, every gradient step. 5e-3: paper (SAC), code.
     pub tau: f64,
+    /// Whether the last layer starts at zero; `None` is no: code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero_last: Option<bool>,
+    /// Bounds of the value, to which outputs are scaled and targets clipped; `None` is without: code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<BoundsConfig>,
 }
 
 impl Default for CriticConfig {
@@ -39,6 +48,8 @@ impl Default for CriticConfig {
             lr: 3e-4,
             members: 2,
             tau: 5e-3,
+            zero_last: None,
+            bounds: None,
         }
     }
 }
@@ -54,7 +65,7 @@ impl CriticConfig {
             let problem = format!("expected a number in (0, 1], got {}", self.tau);
             return Err(Error::config("critic.tau", problem));
         }
-        Ok(())
+        self.bounds.as_ref().map_or(Ok(()), BoundsConfig::validate)
     }
 
     /// The optimiser's settings.
@@ -79,6 +90,10 @@ impl CriticConfig {
 #[derive(Debug, Clone)]
 pub struct QNet {
     net: Stack,
+    inputs: Option<Normaliser>,
+    bounds: Option<ValueBounds>,
+    /// Whether values are kept within the bounds, as those of targets are.
+    clipped: bool,
     obs_dim: usize,
     actions: usize,
 }
@@ -95,8 +110,21 @@ impl QNet {
         rng: &mut Rng,
         spec: &Spec,
     ) -> Result<Self> {
-        let stack = config.stack(obs_dim + actions, config.members);
-        Ok(Self { net: Stack::new(&stack, rng, spec)?, obs_dim, actions })
+        let net = Stack::new(&config.stack(obs_dim + actions, config.members), rng, spec)?;
+        if config.zero_last == Some(true) {
+            net.scale_last(0.0)?;
+        }
+        let bounds = match &config.bounds {
+            Some(config) => Some(ValueBounds::new(config, spec)?),
+            None => None,
+        };
+        Ok(Self { net, inputs: None, bounds, clipped: false, obs_dim, actions })
+    }
+
+    /// The same networks, which standardise their observations so.
+    #[must_use]
+    pub fn standardised(self, inputs: Option<Normaliser>) -> Self {
+        Self { inputs, ..self }
     }
 
     /// The networks.
@@ -106,10 +134,22 @@ impl QNet {
     }
 
     fn forward(&self, net: &Stack, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
+        let x = self.inputs(obs, action)?;
+        let out = net.forward(&x)?.reshape((self.members(), x.dim(0)?))?;
+        match &self.bounds {
+            Some(bounds) => bounds.scale(&out, self.clipped),
+            None => Ok(out),
+        }
+    }
+
+    /// What the networks read, `[B,O+A]`.
+    fn inputs(&self, obs: &Tensor, action: &Tensor) -> Result<Tensor> {
         let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
         shape::exact(action, &[b, self.actions], "actions of the critic")?;
-        let out = net.forward(&Tensor::cat(&[obs, action], 1)?)?;
-        Ok(out.reshape((self.members(), b))?)
+        Ok(match &self.inputs {
+            Some(inputs) => Tensor::cat(&[&inputs.apply(obs)?, action], 1)?,
+            None => Tensor::cat(&[obs, action], 1)?,
+        })
     }
 }
 
@@ -123,8 +163,17 @@ impl Critic for QNet {
     }
 
     fn rows(&self) -> Option<Box<dyn RowCritic + '_>> {
-        let net = PackedNet::new(&self.net)?;
-        Some(Box::new(QRows { net, members: self.members(), obs_dim: self.obs_dim }))
+        let inputs = match &self.inputs {
+            Some(inputs) => Some(inputs.rows()?),
+            None => None,
+        };
+        let bounds = match &self.bounds {
+            Some(bounds) => Some(bounds.get().ok()?),
+            None => None,
+        };
+        let (net, members) = (PackedNet::new(&self.net)?, self.members());
+        let Self { clipped, obs_dim, .. } = *self;
+        Some(Box::new(QRows { net, inputs, bounds, clipped, members, obs_dim }))
     }
 }
 
@@ -137,8 +186,13 @@ impl LearnedCritic for QNet {
         self.forward(&self.net, obs, action)
     }
 
+    /// The values of what follows are targets: they stay within the bounds.
     fn copy(&self) -> Result<Box<dyn LearnedCritic>> {
-        Ok(Box::new(Self { net: self.net.copy()?, ..self.clone() }))
+        Ok(Box::new(Self { net: self.net.copy()?, clipped: true, ..self.clone() }))
+    }
+
+    fn bounds(&self) -> Option<&ValueBounds> {
+        self.bounds.as_ref()
     }
 
     fn regress(
@@ -147,10 +201,13 @@ impl LearnedCritic for QNet {
         action: &Tensor,
         slope: &mut dyn FnMut(&Tensor) -> Result<Tensor>,
     ) -> Result<Option<Vec<Grad>>> {
-        let b = shape::rows(obs, self.obs_dim, "observations of the critic")?;
-        shape::exact(action, &[b, self.actions], "actions of the critic")?;
-        let ((), grad) = self.net.regress(&Tensor::cat(&[obs, action], 1)?, |q| {
-            Ok(((), slope(&q.squeeze(2)?)?.unsqueeze(2)?))
+        let ((), grad) = self.net.regress(&self.inputs(obs, action)?, |out| {
+            let out = out.squeeze(2)?;
+            let slope = match &self.bounds {
+                Some(bounds) => (slope(&bounds.scale(&out, false)?)? * bounds.half_width()?)?,
+                None => slope(&out)?,
+            };
+            Ok(((), slope.unsqueeze(2)?))
         })?;
         Ok(Some(vec![grad]))
     }
@@ -158,6 +215,9 @@ impl LearnedCritic for QNet {
 
 struct QRows {
     net: PackedNet,
+    inputs: Option<RowNormaliser>,
+    bounds: Option<(f64, f64)>,
+    clipped: bool,
     members: usize,
     obs_dim: usize,
 }
@@ -176,11 +236,21 @@ impl RowCritic for QRows {
         let a = self.net.input - o;
         work.input.clear();
         for i in 0..n {
-            work.input.extend_from_slice(&obs[i * o..][..o]);
+            let obs = &obs[i * o..][..o];
+            match &self.inputs {
+                Some(inputs) => work.input.extend(inputs.row(obs)),
+                None => work.input.extend_from_slice(obs),
+            }
             work.input.extend_from_slice(&action[i * a..][..a]);
         }
         for (m, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
             self.net.forward(m, n, &work.input, out, &mut work.room);
+        }
+        let Some((low, high)) = self.bounds else { return };
+        let (centre, half) = ((0.5 * (high + low)) as f32, (0.5 * (high - low)) as f32);
+        out.iter_mut().for_each(|q| *q = centre + half * *q);
+        if self.clipped {
+            out.iter_mut().for_each(|q| *q = q.clamp(low as f32, high as f32));
         }
     }
 }
@@ -189,6 +259,7 @@ impl RowCritic for QRows {
 #[derive(Debug, Clone)]
 pub struct VNet {
     net: Stack,
+    inputs: Option<Normaliser>,
 }
 
 impl VNet {
@@ -197,7 +268,17 @@ impl VNet {
     /// # Errors
     /// [`Error::Config`] for widths of zero.
     pub fn new(config: &CriticConfig, obs_dim: usize, rng: &mut Rng, spec: &Spec) -> Result<Self> {
-        Ok(Self { net: Stack::new(&config.stack(obs_dim, 1), rng, spec)? })
+        let net = Stack::new(&config.stack(obs_dim, 1), rng, spec)?;
+        if config.zero_last == Some(true) {
+            net.scale_last(0.0)?;
+        }
+        Ok(Self { net, inputs: None })
+    }
+
+    /// The same network, which standardises its observations so.
+    #[must_use]
+    pub fn standardised(self, inputs: Option<Normaliser>) -> Self {
+        Self { inputs, ..self }
     }
 
     /// The network.
@@ -208,7 +289,11 @@ impl VNet {
 
     fn forward(&self, net: &Stack, obs: &Tensor) -> Result<Tensor> {
         shape::rows(obs, self.net.config().input, "observations of the value")?;
-        Ok(net.forward(obs)?.squeeze(1)?)
+        let out = match &self.inputs {
+            Some(inputs) => net.forward(&inputs.apply(obs)?)?,
+            None => net.forward(obs)?,
+        };
+        Ok(out.squeeze(1)?)
     }
 }
 
@@ -218,7 +303,11 @@ impl Value for VNet {
     }
 
     fn rows(&self) -> Option<Box<dyn RowValue + '_>> {
-        Some(Box::new(VRows(PackedNet::new(&self.net)?)))
+        let inputs = match &self.inputs {
+            Some(inputs) => Some(inputs.rows()?),
+            None => None,
+        };
+        Some(Box::new(VRows { net: PackedNet::new(&self.net)?, inputs }))
     }
 }
 
@@ -232,18 +321,22 @@ impl LearnedValue for VNet {
     }
 
     fn copy(&self) -> Result<Box<dyn LearnedValue>> {
-        Ok(Box::new(Self { net: self.net.copy()? }))
+        Ok(Box::new(Self { net: self.net.copy()?, ..self.clone() }))
     }
 }
 
-struct VRows(PackedNet);
+struct VRows {
+    net: PackedNet,
+    inputs: Option<RowNormaliser>,
+}
 
 impl RowValue for VRows {
     fn obs_dim(&self) -> usize {
-        self.0.input
+        self.net.input
     }
 
     fn value(&self, obs: &[f32], out: &mut [f32], work: &mut Workspace) {
-        self.0.forward(0, out.len(), obs, out, &mut work.room);
+        let obs = standardised(self.inputs.as_ref(), obs, self.net.input, &mut work.input);
+        self.net.forward(0, out.len(), obs, out, &mut work.room);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use hstep::dynamics::{Ensemble, EnsembleConfig};
+use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, Member, NoiseKind, StepNoise};
 use hstep::env::Known;
 use hstep::nn::{Activation, pool};
 use hstep::rng::Rng;
@@ -89,5 +89,53 @@ fn a_gradient_step_has_equal_bits_on_one_thread_or_several() {
         };
         let pooled = step();
         assert!(pooled == step() && pooled == pool::serially(step), "{members} members");
+    }
+}
+
+#[test]
+fn noise_by_output_is_its_formula() {
+    let config = EnsembleConfig {
+        members: 3,
+        elites: 1,
+        hidden: vec![6],
+        weight_decay: vec![],
+        noise: Some(NoiseKind::PerOutput),
+        ..EnsembleConfig::default()
+    };
+    for spec in [Spec::f64(), Spec::f64().plain()] {
+        let mut ensemble = arbitrary(&config, (O, A), Known::default(), 4, &spec);
+        let (b, t) = (7, O + 1);
+        let [x, y] = batch(3, b, &spec);
+        let mean = to_f64(&ensemble.net().forward_each(&x).unwrap()).unwrap();
+        let log_std = ensemble.bounds().to_flat().unwrap();
+        let y = to_f64(&y).unwrap();
+        let (mut want, mut slope) = (0.0, vec![0.0; 3 * t]);
+        for (i, (mean, y)) in mean.iter().zip(&y).enumerate() {
+            let own = i / (b * t) * t + i % t;
+            let z = (mean - y) / log_std[own].exp();
+            want += (z * z + 2.0 * log_std[own]) / (b * t) as f64;
+            slope[own] += (2.0 - 2.0 * z * z) / (b * t) as f64;
+        }
+        let (loss, all) = stepped(&mut ensemble, b);
+        close(&[loss], &[want], 1e-12, "loss");
+        // Adam's first moment is a tenth of the first gradient.
+        let slope: Vec<f64> = slope.iter().map(|s| 0.1 * s).collect();
+        close(&all["m.bounds_adam.m"], &slope, 1e-12, "deviations");
+        // The scatter is that of a step: s' = s + m_y + sd_y (mu + exp(log_std) eps).
+        let step = |eps: f64| {
+            let noise = StepNoise {
+                normal: Some((spec.zeros((1, t)).unwrap() + eps).unwrap()),
+                member: Member::Best,
+            };
+            let (s, a) = (spec.zeros((1, O)).unwrap(), spec.zeros((1, A)).unwrap());
+            to_f64(&ensemble.predictor().step(&s, &a, &noise).unwrap().next).unwrap()
+        };
+        let (quiet, loud) = (step(0.0), step(1.0));
+        let (best, scale) = (ensemble.elites()[0] as usize, &all["m.targets.std"]);
+        let log_std = &all["m.bounds.log_std"];
+        for i in 0..O {
+            let want = scale[i] * log_std[best * t + i].max(1e-3f64.ln()).exp();
+            assert!((loud[i] - quiet[i] - want).abs() < 1e-12, "{i}");
+        }
     }
 }

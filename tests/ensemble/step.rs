@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
-use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, Member, StepNoise, Target};
+use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, Member, NoiseKind, StepNoise, Target};
 use hstep::env::{Known, RewardFn};
 use hstep::nn::Activation;
 use hstep::rng::Rng;
@@ -101,13 +101,12 @@ const KINDS: [(fn() -> Spec, f64); 2] = [(Spec::f64, 1e-10), (Spec::f32, 1e-5)];
 fn one_operation_is_the_separate_ones() {
     let mut seed = 0;
     for target in [Target::Change, Target::Next] {
-        for (learn_reward, probabilistic) in
-            [(false, false), (false, true), (true, false), (true, true)]
-        {
+        let kinds = [NoiseKind::None, NoiseKind::PerInput, NoiseKind::PerOutput];
+        for (learn_reward, noise) in [false, true].into_iter().flat_map(|r| kinds.map(|k| (r, k))) {
             for b in [1, 2, 17, 150] {
                 for (spec, tolerance) in KINDS {
                     seed += 1;
-                    compare(target, learn_reward, probabilistic, b, seed, &spec(), tolerance);
+                    compare(target, learn_reward, noise, b, seed, &spec(), tolerance);
                 }
             }
         }
@@ -117,7 +116,7 @@ fn one_operation_is_the_separate_ones() {
 fn compare(
     target: Target,
     learn_reward: bool,
-    probabilistic: bool,
+    noise: NoiseKind,
     b: usize,
     seed: u64,
     spec: &Spec,
@@ -132,7 +131,7 @@ fn compare(
         hidden: (0..rng.below(3)).map(|_| 1 + rng.below(12)).collect(),
         activation: activations[rng.below(3)],
         weight_decay: vec![],
-        probabilistic,
+        noise: Some(noise),
         target,
         learn_reward,
         ..EnsembleConfig::default()

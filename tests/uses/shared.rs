@@ -35,7 +35,7 @@ fn mve(horizon: usize, pair: bool) -> Mve {
 
 fn rolled(parts: &Parts, batch: &Batch, horizon: usize) -> Rollouts {
     let key = Rng::new(7).key();
-    [("r".to_string(), SharedRollout::new(parts, batch, horizon, key).unwrap())].into()
+    [("r".to_string(), SharedRollout::new(parts, batch, horizon, true, key).unwrap())].into()
 }
 
 fn goals(target: &Mve, parts: &Parts, batch: &Batch, rollouts: &Rollouts) -> hstep::Result<Goals> {

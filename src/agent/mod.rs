@@ -1,13 +1,15 @@
 //! Hybrids (parts, uses and the steps of an update), and the builder that refuses what does not fit.
 
-use std::collections::BTreeMap;
+mod loops;
 
-use serde::{Deserialize, Serialize};
+pub use loops::{BlockConfig, LoopConfig};
+
+use std::collections::BTreeMap;
 
 use crate::dynamics::{Dynamics, EnsembleConfig, Given, Model};
 use crate::error::{Error, Result};
 use crate::json::json;
-use crate::limits::{self, Network};
+use crate::limits::Network;
 use crate::parts::{
     ACTOR, CRITIC, CriticPart, MODEL, Make, PolicyPart, TemperatureConfig, VALUE, ValuePart,
 };
@@ -18,51 +20,6 @@ use crate::uses::{
 };
 use crate::value::CriticConfig;
 
-/// How data, model fits and updates follow each other; counted in environment steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LoopConfig {
-    /// Uniformly random steps before anything is trained; they count as environment steps.
-    /// 5,000: code (MBPO).
-    pub random_steps: usize,
-    /// Gradient steps an environment step (updates-to-data). 1: paper (SAC).
-    pub updates_per_step: usize,
-    /// Rows a gradient step. 256: code (MBPO).
-    pub batch: usize,
-    /// Transitions that the real buffer holds. 1,000,000: code (MBPO).
-    pub replay: usize,
-    /// The model is fitted every so many environment steps. 250: code (MBPO).
-    pub fit_every: usize,
-    /// Rollouts are imagined every so many environment steps; `None` is after every fit: code
-    /// (MBPO).
-    pub imagine_every: Option<usize>,
-}
-
-impl Default for LoopConfig {
-    fn default() -> Self {
-        Self {
-            random_steps: 5_000,
-            updates_per_step: 1,
-            batch: 256,
-            replay: 1_000_000,
-            fit_every: 250,
-            imagine_every: None,
-        }
-    }
-}
-
-impl LoopConfig {
-    /// # Errors
-    /// [`Error::Config`] naming the key below `loop`.
-    pub fn validate(&self) -> Result<()> {
-        crate::check::at_least("loop.random_steps", self.random_steps, 1)?;
-        crate::check::count("loop.batch", self.batch, limits::ROWS)?;
-        crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
-        crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;
-        crate::check::at_least("loop.replay", self.replay, self.batch)
-    }
-}
-
 /// Parts that are still to be made, by name.
 pub type Sources<P> = BTreeMap<String, Box<dyn Make<P>>>;
 
@@ -72,8 +29,8 @@ pub struct Hybrid {
     pub name: String,
     /// Where it is from.
     pub citation: String,
-    /// Discount of everything that has none of its own.
-    pub gamma: f64,
+    /// Discount of everything that has none of its own; `None` is one by the time limit.
+    pub gamma: Option<f64>,
     /// The policies.
     pub policies: Sources<PolicyPart>,
     /// The action values.
@@ -101,7 +58,7 @@ impl Hybrid {
         let hybrid = Self {
             name: name.into(),
             citation: citation.into(),
-            gamma: 0.99,
+            gamma: Some(0.99),
             policies: Sources::new(),
             critics: Sources::new(),
             values: Sources::new(),
@@ -132,13 +89,23 @@ impl Hybrid {
         Ok(self)
     }
 
+    fn gamma_line(&self) -> String {
+        format!("gamma: {}", self.gamma.map_or("by the time limit".into(), |g| g.to_string()))
+    }
+
+    /// Its discount in episodes of at most `limit` steps.
+    #[must_use]
+    pub fn discount(&self, limit: usize) -> f64 {
+        self.gamma.unwrap_or((1.0 - 5.0 / limit.max(1) as f64).clamp(0.95, 0.995))
+    }
+
     /// What it is made of, a line each: the parts with their settings, and the four uses as the
     /// table of algorithms names them. A checkpoint is refused by another composition's agent.
     ///
     /// # Errors
     /// [`Error::Config`] when a setting cannot be written as JSON.
     pub fn composition(&self) -> Result<Vec<String>> {
-        let mut lines = vec![format!("name: {}", self.name), format!("gamma: {}", self.gamma)];
+        let mut lines = vec![format!("name: {}", self.name), self.gamma_line()];
         settings(&self.policies, &mut lines)?;
         settings(&self.critics, &mut lines)?;
         settings(&self.values, &mut lines)?;
@@ -213,7 +180,15 @@ impl Builder {
     /// The discount; 0.99 unless said otherwise.
     #[must_use]
     pub fn gamma(mut self, gamma: f64) -> Self {
-        self.hybrid.gamma = gamma;
+        self.hybrid.gamma = Some(gamma);
+        self
+    }
+
+    /// A discount by the time limit `L` of an episode: `1 - 5 / L`, kept within 0.95 and 0.995
+    /// (Hansen et al. 2024).
+    #[must_use]
+    pub fn gamma_by_length(mut self) -> Self {
+        self.hybrid.gamma = None;
         self
     }
 
@@ -376,7 +351,7 @@ impl Builder {
             }
         }
         check_order(&h)?;
-        crate::check::fraction("gamma", h.gamma)?;
+        crate::check::fraction("gamma", h.gamma.unwrap_or(0.99))?;
         h.schedule.validate()?;
         h.behave.validate()?;
         h.imagine.validate()?;

@@ -1,0 +1,266 @@
+//! The ingredients of DHMBPO together: the forms of its parts, its blocks, and its resumption.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Tensor;
+use hstep::agent::LoopConfig;
+use hstep::algo::{self, Algorithm, DhmbpoConfig};
+use hstep::config;
+use hstep::env::{EnvInfo, Known, native};
+use hstep::learner::Agent;
+use hstep::log::{Log, Stopwatch};
+use hstep::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
+use hstep::parts::{ACTOR, CRITIC, MODEL};
+use hstep::replay::TransitionRow;
+use hstep::rng::Rng;
+use hstep::shape::{Spec, to_f64};
+use hstep::train::{EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer};
+
+use crate::ensemble::made::close;
+
+const OBS: usize = 3;
+const ACT: usize = 2;
+/// The time limit, and so the length of a block.
+const LIMIT: usize = 8;
+
+/// Everything small, everything on.
+fn config() -> DhmbpoConfig {
+    let row = algo::find("dhmbpo").unwrap().0;
+    let mut config: DhmbpoConfig = config::parse(&row.preset(None).unwrap()).unwrap();
+    config.schedule = LoopConfig { random_steps: 20, batch: 16, ..config.schedule };
+    config.schedule.updates_per_step = 2;
+    (config.actor.hidden, config.critic.hidden) = (vec![6, 5], vec![7]);
+    config.critic.members = 3;
+    config.model.hidden = vec![9];
+    (config.model.members, config.model.elites, config.model.max_steps) = (3, 3, Some(30));
+    (config.imagine.starts, config.imagine.retain_rounds) = (10, 2);
+    config.imagine.horizon = hstep::schedule::Schedule::Constant(4.0);
+    config.rollout.horizon = 2;
+    config
+}
+
+fn info() -> EnvInfo {
+    EnvInfo {
+        name: "none".into(),
+        obs_dim: OBS,
+        action_low: vec![-1.0; ACT],
+        action_high: vec![1.0; ACT],
+        max_steps: LIMIT,
+    }
+}
+
+fn agent(config: &DhmbpoConfig, spec: &Spec) -> Agent {
+    let hybrid = config.compose().unwrap();
+    Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), spec).unwrap()
+}
+
+/// A step in units of very different size.
+fn observe(agent: &mut Agent, rng: &mut Rng) {
+    let mut next = || rng.normal() as f32;
+    let mut seen = || [1000.0 + 30.0 * next(), 0.01 * next(), next()];
+    let (obs, next_obs) = (seen(), seen());
+    let action = [next().tanh(), next().tanh()];
+    let row = TransitionRow {
+        obs: &obs,
+        action: &action,
+        reward: 0.001 * (obs[0] - 1000.0) + action[0],
+        next_obs: &next_obs,
+        cont: 1.0,
+        state: &[],
+    };
+    agent.observe(&row).unwrap();
+}
+
+/// An agent after its first block of updates.
+fn learned(spec: &Spec) -> Agent {
+    let (mut agent, mut rng) = (agent(&config(), spec), Rng::new(2));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    for _ in 0..40 {
+        observe(&mut agent, &mut rng);
+        agent.learn(&mut log, &mut watch).unwrap();
+    }
+    agent
+}
+
+fn starts(spec: &Spec) -> Tensor {
+    let mut rng = Rng::new(3);
+    let x: Vec<f64> = (0..9)
+        .flat_map(|_| [1000.0 + 30.0 * rng.normal(), 0.01 * rng.normal(), rng.normal()])
+        .map(|x| f64::from(x as f32))
+        .collect();
+    spec.tensor(&x, (9, OBS)).unwrap()
+}
+
+#[test]
+fn rollouts_on_rows_are_those_of_tensors() {
+    let agent = learned(&Spec::f32());
+    let parts = &agent.parts;
+    let policy = parts.policy(ACTOR).unwrap().frozen();
+    for critic in [parts.critic(CRITIC).unwrap().online.as_ref() as &dyn hstep::value::Critic, {
+        parts.critic(CRITIC).unwrap().target()
+    }] {
+        let hstep = HStep {
+            dynamics: Some(parts.model(MODEL).unwrap().dynamics()),
+            terminal: Terminal::Action { critic, reduce: Reduce::Mean, samples: 1 },
+            horizon: 3,
+            gamma: 0.9,
+            cost: Cost::NONE,
+        };
+        let (s0, noise) = (starts(&Spec::f32()), Noise::key(Rng::new(4).key()));
+        let actions = Actions::Policy(policy.as_ref());
+        let rows = hstep.rollout_forward(&s0, actions, &noise).unwrap();
+        let tensors = hstep.rollout(&s0, actions, &noise).unwrap();
+        let numbers =
+            |ts: &[Tensor]| -> Vec<f64> { ts.iter().flat_map(|t| to_f64(t).unwrap()).collect() };
+        close(&numbers(&rows.states), &numbers(&tensors.states), 1e-5, "states");
+        close(&numbers(&rows.actions), &numbers(&tensors.actions), 1e-4, "actions");
+        let returns = hstep.returns(&s0, actions, &noise, false).unwrap().returns;
+        let want = to_f64(&hstep.score(&tensors).unwrap()).unwrap();
+        close(&returns, &want, 1e-4, "returns");
+    }
+}
+
+#[test]
+fn an_update_is_the_same_through_fused_and_plain_operations() {
+    let after = |spec: &Spec| {
+        let mut agent = agent(&config(), spec);
+        let mut rng = Rng::new(2);
+        let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+        // The last step is the first that learns; bounds and standardisation are on by then.
+        for _ in 0..39 {
+            observe(&mut agent, &mut rng);
+        }
+        agent.hybrid.schedule.updates_per_step = 0;
+        agent.hybrid.schedule.random_steps = 40;
+        observe(&mut agent, &mut rng);
+        agent.learn(&mut log, &mut watch).unwrap();
+        let batch = agent.imagined.sample(16, &mut Rng::new(5), spec).unwrap();
+        for round in 0..2 {
+            agent.gradient_step(&batch, Rng::new(round).key(), &mut log).unwrap();
+        }
+        agent.tensors().unwrap()
+    };
+    let (fused, plain) = (after(&Spec::f64()), after(&Spec::f64().plain()));
+    assert!(fused.keys().eq(plain.keys()));
+    for name in ["critic_bounds.bounds", "observations.mean", "observations_seen"] {
+        assert!(fused.contains_key(name), "{name} of {:?}", fused.keys());
+    }
+    for (name, want) in &plain {
+        let (got, want) = (to_f64(&fused[name]).unwrap(), to_f64(want).unwrap());
+        // Thirty steps of the model's fit and four of the critic lie before.
+        close(&got, &want, 1e-7, name);
+    }
+}
+
+#[test]
+fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
+    let (mut agent, mut rng) = (agent(&config(), &Spec::f64()), Rng::new(2));
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    // The limit is short, so 0.95; five blocks of random steps.
+    assert_eq!(agent.parts.gamma, 0.95);
+    assert_eq!(agent.hybrid.schedule.random_steps, 40);
+    let numbers = |agent: &Agent, name: &str| to_f64(&agent.tensors().unwrap()[name]).unwrap();
+    let alone = LIMIT as u64 / 4;
+    for step in 1..=56u64 {
+        observe(&mut agent, &mut rng);
+        let before = agent.counters.grad_steps;
+        agent.learn(&mut log, &mut watch).unwrap();
+        let updates = agent.counters.grad_steps - before;
+        let want = match step {
+            40 => alone + 2 * 40,
+            48 | 56 => alone + 2 * LIMIT as u64,
+            _ => 0,
+        };
+        assert_eq!(updates, want, "after step {step}");
+        if want > 0 {
+            // Cleared at the fit; at most two rounds of 40 are kept.
+            let rounds = (1 + (want - alone).div_ceil(20)).min(2) as usize;
+            assert_eq!(agent.imagined.len(), 40 * rounds);
+            // Forgotten at the fit: the steps of this block alone.
+            assert_eq!(numbers(&agent, "adam.actor.steps"), [(want - alone) as f64]);
+            assert_eq!(numbers(&agent, "adam.critic.steps"), [want as f64]);
+            assert_eq!(
+                agent.parts.critic(CRITIC).unwrap().online.bounds().unwrap().get().unwrap(),
+                { (log.get("q_low").unwrap(), log.get("q_high").unwrap()) }
+            );
+        }
+    }
+    // What is standardised follows what was seen, up to the newest block.
+    let mean = numbers(&agent, "observations.mean");
+    assert!((mean[0] - 1000.0).abs() < 20.0 && mean[1].abs() < 0.01, "{mean:?}");
+    assert_eq!(numbers(&agent, "observations_seen")[0], 56.0);
+}
+
+#[test]
+fn rows_that_die_are_made_up_for() {
+    let mut mortal = config();
+    mortal.schedule.block.as_mut().unwrap().critic_share = 0.0;
+    let known = Known {
+        reward: None,
+        // Half of all steps end, by the third coordinate.
+        continuation: Some(Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
+            Ok(next.narrow(1, 2, 1)?.squeeze(1)?.le(0.0)?.to_dtype(next.dtype())?)
+        })),
+    };
+    for (fill, enough) in [(Some(true), true), (None, false)] {
+        mortal.imagine.fill = fill;
+        let hybrid = mortal.compose().unwrap();
+        let mut agent =
+            Agent::new(hybrid, &info(), known.clone(), &Rng::new(1), &Spec::f32()).unwrap();
+        let (mut log, mut watch, mut rng) = (Log::default(), Stopwatch::default(), Rng::new(2));
+        agent.hybrid.schedule.updates_per_step = 0;
+        agent.hybrid.schedule.block.as_mut().unwrap().critic_share = 0.125;
+        for _ in 0..40 {
+            observe(&mut agent, &mut rng);
+            agent.learn(&mut log, &mut watch).unwrap();
+        }
+        assert_eq!(agent.imagined.len() >= 40, enough, "{} rows", agent.imagined.len());
+    }
+}
+
+/// Stops after so many steps.
+struct StopAt<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAt<'_> {
+    fn step(&mut self, progress: &Progress) {
+        if progress.counters.env_steps == self.0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_within_a_block_goes_on_byte_for_byte() {
+    let run = |stops: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.schedule.block.as_mut().unwrap().steps = Some(40);
+        config.schedule.block.as_mut().unwrap().random = 1;
+        let open = || {
+            let run = RunConfig {
+                steps: 170,
+                eval: EvalConfig { every: 35, episodes: 1, ..EvalConfig::default() },
+                ..RunConfig::default()
+            };
+            let make: EnvFactory = Arc::new(|| native::make("pendulum"));
+            let hybrid = config.compose().unwrap();
+            Trainer::open(run, hybrid, make, folder.path(), "id", &Spec::f32()).unwrap()
+        };
+        for at in stops {
+            let stop = AtomicBool::new(false);
+            let outcome = open().run(&stop, &mut StopAt(*at, &stop)).unwrap();
+            assert_eq!(outcome, Outcome::Interrupted);
+        }
+        let mut trainer = open();
+        assert_eq!(trainer.run(&AtomicBool::new(false), &mut ()).unwrap(), Outcome::Done);
+        let tensors = trainer.agent().tensors().unwrap();
+        let tensors: Vec<(String, Vec<f64>)> =
+            tensors.into_iter().map(|(name, t)| (name, to_f64(&t).unwrap())).collect();
+        (std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap(), tensors)
+    };
+    let (metrics, tensors) = run(&[]);
+    let (again, same) = run(&[25, 93, 120]);
+    assert_eq!(metrics, again);
+    assert!(tensors == same);
+}
