@@ -161,6 +161,7 @@ pub mod files;
 pub mod forward;
 mod hash;
 mod json;
+pub mod kinds;
 pub mod learner;
 pub mod limits;
 pub mod log;

@@ -24,6 +24,7 @@ fn in_blocks(table: &toml::Table) -> bool {
 fn tiny(entry: &Entry) -> toml::Table {
     let mut table = entry.preset(None).unwrap();
     let plans_alone = !table.contains_key("actor");
+    let shares = table.contains_key("rollout");
     if in_blocks(&table) {
         config::set(&mut table, &format!("loop.block.steps={BLOCK}")).unwrap();
     }
@@ -47,7 +48,9 @@ fn tiny(entry: &Entry) -> toml::Table {
     set("model.max_epochs", "2");
     set("imagine.starts", "30");
     set("imagine.horizon", "2");
-    set("improve.starts", "8");
+    if !shares {
+        set("improve.starts", "8");
+    }
     set("value.hidden", "[8]");
     set("planner.samples.count", "8");
     if plans_alone {

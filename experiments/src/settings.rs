@@ -26,6 +26,8 @@ pub struct Settings {
     /// What the run is, apart from its algorithm.
     pub run: RunConfig,
     entry: Entry,
+    /// The algorithm that a file's own composition changes.
+    base: Option<String>,
     algorithm: Table,
 }
 
@@ -38,13 +40,14 @@ impl Settings {
     pub fn layered(mut layers: Table) -> Result<Self> {
         let run = section(&mut layers, "run")?;
         let named = run_config(&run)?;
-        let (entry, preset) = presets::find(&named.algo)?;
+        let base = base(&mut layers)?;
+        let (entry, preset) = presets::find(base.as_ref().unwrap_or(&named.algo))?;
         let mut algorithm = preset.layers(entry, &named.env)?;
         let mut defaults = config::to_table(&RunConfig::default())?;
         config::merge(&mut defaults, section(&mut algorithm, "run")?);
         config::merge(&mut defaults, run);
         config::merge(&mut algorithm, layers);
-        Self::exact(&defaults, entry, &algorithm)
+        Self::exact(&defaults, entry, base, &algorithm)
     }
 
     /// The settings of a resolved `config.toml`, with nothing laid below it.
@@ -53,26 +56,31 @@ impl Settings {
     /// As [`Settings::layered`].
     pub fn resolved(mut table: Table) -> Result<Self> {
         let run = section(&mut table, "run")?;
-        let (entry, _) = presets::find(&run_config(&run)?.algo)?;
-        Self::exact(&run, entry, &table)
+        let base = base(&mut table)?;
+        let (entry, _) = presets::find(base.as_ref().unwrap_or(&run_config(&run)?.algo))?;
+        Self::exact(&run, entry, base, &table)
     }
 
-    fn exact(run: &Table, entry: Entry, algorithm: &Table) -> Result<Self> {
+    fn exact(run: &Table, entry: Entry, base: Option<String>, algorithm: &Table) -> Result<Self> {
         let run = run_config(run)?;
         run.validate()?;
         known_environment(&run.env)?;
         let algorithm = entry.resolve(algorithm)?;
-        let settings = Self { run, entry, algorithm };
+        let settings = Self { run, entry, base, algorithm };
         settings.hybrid()?;
         Ok(settings)
     }
 
-    /// Everything written out: what `config.toml` holds.
+    /// Everything written out: what `config.toml` holds. What was added later and means what was
+    /// before is left out, so that the folders of older runs keep their names.
     ///
     /// # Errors
     /// [`Error::Config`] when a setting cannot be written as TOML.
     pub fn table(&self) -> Result<Table> {
-        let mut table = self.algorithm.clone();
+        let mut table = self.entry.identity(&self.algorithm)?;
+        if let Some(base) = &self.base {
+            table.insert("base".into(), Value::String(base.clone()));
+        }
         table.insert("run".into(), Value::Table(config::to_table(&self.run)?));
         Ok(table)
     }
@@ -134,7 +142,10 @@ impl Settings {
     }
 
     fn hybrid(&self) -> Result<Hybrid> {
-        let hybrid = self.entry.build(&self.algorithm)?;
+        let mut hybrid = self.entry.build(&self.algorithm)?;
+        if self.base.is_some() {
+            hybrid.name.clone_from(&self.run.algo);
+        }
         match self.run.model {
             ModelChoice::Learned => Ok(hybrid),
             ModelChoice::Oracle => {
@@ -142,6 +153,18 @@ impl Settings {
                 let model = env::model(name, &Spec::f32()).map_err(|e| in_run("model", e))?;
                 hybrid.with_given_model(format!("true {name}"), model)
             }
+        }
+    }
+}
+
+/// Takes `base = "maac"` out of the layers: the algorithm that they change into one of their own.
+fn base(layers: &mut Table) -> Result<Option<String>> {
+    match layers.remove("base") {
+        None => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name)),
+        Some(other) => {
+            let problem = format!("expected the name of an algorithm, got {other}");
+            Err(Error::config("base", problem))
         }
     }
 }
@@ -168,5 +191,78 @@ fn in_run(key: &str, error: Error) -> Error {
     match error {
         Error::Config { problem, .. } => Error::config(format!("run.{key}"), problem),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn folders(root: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(root).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders(&path, found);
+            }
+            if path.join("config.toml").is_file() {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_configurations_of_committed_runs_keep_their_names() {
+        let mut all = Vec::new();
+        folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../figures/data"), &mut all);
+        assert!(all.len() > 100, "{}", all.len());
+        for folder in all {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+            let table: Table = text.parse().unwrap();
+            let settings =
+                Settings::resolved(table.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let now = settings.table().unwrap();
+            let differs = config::first_difference(&table, &now, &[]);
+            assert!(differs.is_none(), "{name}: {}", differs.unwrap());
+            let (hash, identity) = (name.rsplit('-').next().unwrap(), settings.identity().unwrap());
+            assert_eq!(identity, hash, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_composition_of_ones_own_stands_in_its_configuration() {
+        let text = "base = 'maac'\nrun = { algo = 'mine', env = 'pendulum' }\n\
+                    behave = { kind = 'plan', start = 'mode', horizon = 4 }\n\
+                    planner = { kind = 'mppi' }\nimagine.kind = 'none'";
+        let settings = Settings::layered(text.parse().unwrap()).unwrap();
+        let [name, _, behave, imagine, improve, _] = settings.hybrid().unwrap().row();
+        assert_eq!((name.as_str(), imagine.as_str()), ("mine", "none"));
+        assert!(
+            behave.starts_with("MPPI") && improve.starts_with("pathwise"),
+            "{behave} {improve}"
+        );
+        let table = settings.table().unwrap();
+        // Another kind takes the settings of the one before with it.
+        assert_eq!(table["imagine"].to_string(), "{ kind = \"none\" }");
+        let again = Settings::resolved(table.clone()).unwrap();
+        assert_eq!(again.table().unwrap(), table);
+        assert_eq!(again.identity().unwrap(), settings.identity().unwrap());
+
+        let refused = |text: &str| match Settings::layered(text.parse().unwrap()) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{text} is taken"),
+        };
+        let run = "run = { algo = 'mine', env = 'pendulum' }\n";
+        let message = refused(&format!("base = 'mac'\n{run}"));
+        assert!(message.contains("did you mean `maac`"), "{message}");
+        let message = refused(&format!("base = 'maac'\n{run}behave.kind = 'plann'"));
+        assert!(message.contains("`behave.kind`: `plann` is not a choice"), "{message}");
+        let message = refused(&format!("base = 'maac'\n{run}behave.kind = 'plan'"));
+        assert!(message.contains("`planner`: something is made of it"), "{message}");
+        let message =
+            refused(&format!("base = 'maac'\n{run}imagine = {{ kind = 'none', starts = 3 }}"));
+        assert!(message.contains("`imagine.starts`: unknown key"), "{message}");
     }
 }

@@ -279,6 +279,20 @@ impl Builder {
         self
     }
 
+    /// The composition so far.
+    pub(crate) fn hybrid_mut(&mut self) -> &mut Hybrid {
+        &mut self.hybrid
+    }
+
+    /// Improve and target as the tables of a row have them.
+    pub(crate) fn uses(
+        self,
+        improve: Option<Box<dyn Improve>>,
+        target: Option<Box<dyn Target>>,
+    ) -> Self {
+        Self { improve, target, ..self }
+    }
+
     /// How the policy is changed.
     #[must_use]
     pub fn improve(mut self, kind: impl Improve + 'static) -> Self {
@@ -411,4 +425,27 @@ fn check_order(h: &Hybrid) -> Result<()> {
         left.extend(step.leaves());
     }
     Ok(())
+}
+
+/// The table of the four uses, one row a composition, columns padded.
+#[must_use]
+pub fn table(rows: &[[String; 6]]) -> String {
+    let head = ["algorithm", "dynamics", "behave", "imagine", "improve", "target"];
+    let head = head.map(String::from);
+    let all: Vec<&[String; 6]> = std::iter::once(&head).chain(rows).collect();
+    let width = |c: usize| all.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for (i, row) in all.iter().enumerate() {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+        if i == 0 {
+            let rules: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
+            text.push_str(&rules.join("  "));
+            text.push('\n');
+        }
+    }
+    text
 }

@@ -1,80 +1,57 @@
-//! The algorithms: one file a row of the table, each a composition of parts and four uses.
+//! The algorithms: one table a row, each a composition of parts and four uses.
 //!
-//! The bare name of an algorithm is its paper's reading; `-paper` and `-code` name the presets.
-//! Presets are TOML laid over the defaults, so a config file or `key=value` can change any of it.
+//! `NAME.toml` holds what differs from the neutral defaults of the parts and uses, each line with its
+//! tag: `paper`, `code` or `ours`. The bare name of an algorithm is its paper's reading; `-paper` and
+//! `-code` name the presets, which are laid over it. A config file or `key=value` can change any of it,
+//! and a word `kind` swaps what a slot holds ([`Kinds`]).
 
-mod demorl;
-mod dhmbpo;
-mod maac;
-mod mbpo;
-mod mopac;
-mod mppi_mbrl;
-mod pets;
-mod reinforce;
-mod sac;
-mod steve;
+mod compose;
 
-pub use demorl::DemorlConfig;
-pub use dhmbpo::{DhmbpoConfig, PairConfig, RolloutConfig};
-pub use maac::MaacConfig;
-pub use mbpo::MbpoConfig;
-pub use mopac::MopacConfig;
-pub use mppi_mbrl::MppiMbrlConfig;
-pub use pets::PetsConfig;
-pub use reinforce::ReinforceConfig;
-pub use sac::SacConfig;
-pub use steve::{SteveSacConfig, SteveTarget};
+pub use crate::agent::table;
 
-use serde::{Serialize, de::DeserializeOwned};
-use toml::Table;
+use serde::Deserialize;
+use toml::{Table, Value};
 
-use crate::agent::Hybrid;
+use crate::agent::{Builder, Hybrid};
 use crate::config;
 use crate::error::{Error, Result};
+use crate::kinds::Kinds;
 
-/// An algorithm: a config with the paper's defaults, and how it becomes a composition.
-pub trait Algorithm: Serialize + DeserializeOwned + Default {
-    /// The bare name, for example `maac`.
-    const NAME: &'static str;
-    /// Authors, year, title.
-    const CITATION: &'static str;
-    /// Presets by suffix, TOML laid over the defaults. `paper` is always there, empty if need be.
-    const PRESETS: &'static [(&'static str, &'static str)];
-
-    /// The composition.
-    ///
-    /// # Errors
-    /// [`Error::Config`] or [`Error::Composition`] for settings that do not fit.
-    fn compose(&self) -> Result<Hybrid>;
-}
-
-/// An algorithm as the command line sees it.
-#[derive(Clone, Copy)]
+/// An algorithm as the command line sees it: a table, and presets that are laid over it.
+#[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// The bare name.
+    /// The bare name, for example `maac`.
     pub name: &'static str,
-    /// Authors, year, title.
-    pub citation: &'static str,
+    text: &'static str,
     presets: &'static [(&'static str, &'static str)],
-    defaults: fn() -> Result<Table>,
-    build: fn(&Table) -> Result<Hybrid>,
-    resolve: fn(&Table) -> Result<Table>,
 }
+
+/// What a row says of itself in its section `row`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// As the table of algorithms prints it.
+    pub title: String,
+    /// Authors, year, title.
+    pub citation: String,
+    /// Settings that its older configurations do not have.
+    #[serde(default)]
+    later: Vec<String>,
+}
+
+/// Settings that no older configuration has.
+const LATER: [&str; 8] = [
+    "actor.kind",
+    "critic.kind",
+    "value.kind",
+    "model.kind",
+    "planner.kind",
+    "behave.kind",
+    "imagine.kind",
+    "improve.kind",
+];
 
 impl Entry {
-    /// The entry of an algorithm; a person's own algorithm makes one the same way.
-    #[must_use]
-    pub fn of<A: Algorithm>() -> Self {
-        Self {
-            name: A::NAME,
-            citation: A::CITATION,
-            presets: A::PRESETS,
-            defaults: || config::to_table(&A::default()),
-            build: |table| config::parse::<A>(table)?.compose(),
-            resolve: |table| config::to_table(&config::parse::<A>(table)?),
-        }
-    }
-
     /// The names of its presets: `maac-paper`, `maac-code`, ...
     pub fn preset_names(&self) -> impl Iterator<Item = String> + use<> {
         let name = self.name;
@@ -93,18 +70,40 @@ impl Entry {
             let problem = format!("unknown preset `{suffix}`; there are {}", names.join(", "));
             return Err(Error::config("algo", problem));
         };
-        let mut table = (self.defaults)()?;
-        let layer = text.parse::<Table>().map_err(|e| Error::config("algo", e.to_string()))?;
-        config::merge(&mut table, layer);
-        Ok(table)
+        let mut table = self.parsed(self.text)?;
+        table.remove("row");
+        config::merge(&mut table, self.parsed(text)?);
+        self.resolve(&table)
     }
 
-    /// The composition of a resolved table.
+    fn parsed(&self, text: &str) -> Result<Table> {
+        text.parse().map_err(|e| Error::config(self.name, format!("this is no TOML: {e}")))
+    }
+
+    /// Its title and citation.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a row that says nothing of itself.
+    pub fn about(&self) -> Result<About> {
+        let row = self.parsed(self.text)?.remove("row").unwrap_or(Value::Boolean(false));
+        row.try_into().map_err(|e| Error::config(format!("{}: row", self.name), e.to_string()))
+    }
+
+    /// The composition of a table.
     ///
     /// # Errors
     /// [`Error::Config`] or [`Error::Composition`].
     pub fn build(&self, table: &Table) -> Result<Hybrid> {
-        (self.build)(table)
+        self.builder(table, &Kinds::stock())?.build()
+    }
+
+    /// The builder of a table, for a slot to be swapped in Rust; `kinds` is what its words can mean.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit.
+    pub fn builder(&self, table: &Table, kinds: &Kinds) -> Result<Builder> {
+        let About { title, citation, .. } = self.about()?;
+        compose::builder(&title, &citation, kinds, table)
     }
 
     /// The table with every default written out, once it is known to be valid.
@@ -112,25 +111,64 @@ impl Entry {
     /// # Errors
     /// [`Error::Config`].
     pub fn resolve(&self, table: &Table) -> Result<Table> {
-        (self.resolve)(table)
+        compose::resolve(&Kinds::stock(), table)
+    }
+
+    /// What of a resolved table tells one run from another: without the settings that were added
+    /// later and mean what was before, so that the folders of older runs keep their names.
+    ///
+    /// # Errors
+    /// As [`Entry::preset`].
+    pub fn identity(&self, resolved: &Table) -> Result<Table> {
+        let usual = config::flat(&self.preset(None)?, &[]);
+        let own_later = self.about()?.later;
+        let later: Vec<&str> = own_later.iter().map(String::as_str).chain(LATER).collect();
+        let before = config::flat(resolved, &later);
+        let mut own = Table::new();
+        for (key, value) in config::flat(resolved, &[]) {
+            if before.contains_key(&key) || usual.get(&key) != Some(&value) {
+                config::insert(&mut own, &key, value)?;
+            }
+        }
+        Ok(own)
     }
 }
+
+/// The row of a name, with the presets besides the paper's, which is the row itself.
+macro_rules! row {
+    ($name:literal, $($preset:expr),*) => {
+        Entry {
+            name: $name,
+            text: include_str!(concat!($name, ".toml")),
+            presets: &[("paper", ""), $($preset),*],
+        }
+    };
+}
+
+/// The preset of a file.
+macro_rules! code {
+    ($name:literal) => {
+        ("code", include_str!(concat!("presets/", $name, "-code.toml")))
+    };
+}
+
+static ROWS: [Entry; 10] = [
+    row!("sac", ("code", "")),
+    row!("reinforce",),
+    row!("mbpo", code!("mbpo")),
+    row!("steve", code!("steve")),
+    row!("maac", code!("maac")),
+    row!("mopac", code!("mopac")),
+    row!("demorl", code!("demorl"), ("literal", "planner.weights = \"literal\"")),
+    row!("dhmbpo",),
+    row!("pets", ("code", "model.max_epochs = 5")),
+    row!("mppi-mbrl", code!("mppi-mbrl")),
+];
 
 /// Every algorithm, in the order of the table.
 #[must_use]
 pub fn registry() -> Vec<Entry> {
-    vec![
-        Entry::of::<SacConfig>(),
-        Entry::of::<ReinforceConfig>(),
-        Entry::of::<MbpoConfig>(),
-        Entry::of::<SteveSacConfig>(),
-        Entry::of::<MaacConfig>(),
-        Entry::of::<MopacConfig>(),
-        Entry::of::<DemorlConfig>(),
-        Entry::of::<DhmbpoConfig>(),
-        Entry::of::<PetsConfig>(),
-        Entry::of::<MppiMbrlConfig>(),
-    ]
+    ROWS.to_vec()
 }
 
 /// Finds `maac`, `maac-code`, ...: the entry and the preset's suffix.
@@ -157,27 +195,4 @@ pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
     let known: Vec<_> = entries.iter().map(|e| e.name).collect();
     let problem = format!("unknown algorithm `{name}`{hint} (known: {})", known.join(", "));
     Err(Error::config("algo", problem))
-}
-
-/// The table of the four uses, one row a composition, columns padded.
-#[must_use]
-pub fn table(rows: &[[String; 6]]) -> String {
-    let head = ["algorithm", "dynamics", "behave", "imagine", "improve", "target"];
-    let head = head.map(String::from);
-    let all: Vec<&[String; 6]> = std::iter::once(&head).chain(rows).collect();
-    let width = |c: usize| all.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut text = String::new();
-    for (i, row) in all.iter().enumerate() {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-        if i == 0 {
-            let rules: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
-            text.push_str(&rules.join("  "));
-            text.push('\n');
-        }
-    }
-    text
 }

@@ -69,6 +69,11 @@ pub trait Behave: Send {
         Ok(())
     }
 
+    /// The discount by which it plans, where it does.
+    fn gamma(&self) -> Option<f64> {
+        None
+    }
+
     /// Normalised actions for observations `[B,O]`.
     ///
     /// # Errors
@@ -178,6 +183,10 @@ impl Behave for PlanFirst {
     fn needs(&self) -> Needs {
         let policy = matches!(self.config.start, PlanStart::Mode | PlanStart::Sample);
         Needs { policy, model: true, ..self.config.terminal.needs() }
+    }
+
+    fn gamma(&self) -> Option<f64> {
+        Some(self.config.gamma)
     }
 
     fn validate(&self) -> Result<()> {

@@ -354,8 +354,6 @@ pub enum TargetKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetConfig {
-    /// Which kind.
-    pub kind: TargetKind,
     /// Settings of `td0`.
     pub td0: Td0Config,
     /// Settings of `steve`.
@@ -371,8 +369,8 @@ impl TargetConfig {
 
     /// The target.
     #[must_use]
-    pub fn build(&self) -> Box<dyn Target> {
-        match self.kind {
+    pub fn build(&self, kind: TargetKind) -> Box<dyn Target> {
+        match kind {
             TargetKind::Td0 => Box::new(Td0(if self.td0.min { Reduce::Min } else { Reduce::Mean })),
             TargetKind::Steve => Box::new(Steve(self.steve.clone())),
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Tensor;
-use hstep::agent::LoopConfig;
-use hstep::algo::{self, Algorithm, DhmbpoConfig};
+use hstep::agent::Hybrid;
+use hstep::algo;
 use hstep::config;
 use hstep::env::{EnvInfo, Known, native};
 use hstep::learner::Agent;
@@ -24,20 +24,29 @@ const ACT: usize = 2;
 /// The time limit, and so the length of a block.
 const LIMIT: usize = 8;
 
-/// Everything small, everything on.
-fn config() -> DhmbpoConfig {
+/// Everything small, everything on, and what `more` sets.
+fn composed(more: &[&str]) -> Hybrid {
     let row = algo::find("dhmbpo").unwrap().0;
-    let mut config: DhmbpoConfig = config::parse(&row.preset(None).unwrap()).unwrap();
-    config.schedule = LoopConfig { random_steps: 20, batch: 16, ..config.schedule };
-    config.schedule.updates_per_step = 2;
-    (config.actor.hidden, config.critic.hidden) = (vec![6, 5], vec![7]);
-    config.critic.members = 3;
-    config.model.hidden = vec![9];
-    (config.model.members, config.model.elites, config.model.max_steps) = (3, 3, Some(30));
-    (config.imagine.starts, config.imagine.retain_rounds) = (10, 2);
-    config.imagine.horizon = hstep::schedule::Schedule::Constant(4.0);
-    config.rollout.horizon = 2;
-    config
+    let mut table = row.preset(None).unwrap();
+    let small = [
+        "loop.random_steps=20",
+        "loop.batch=16",
+        "loop.updates_per_step=2",
+        "actor.hidden=[6, 5]",
+        "critic.hidden=[7]",
+        "critic.members=3",
+        "model.hidden=[9]",
+        "model.members=3",
+        "model.elites=3",
+        "model.max_steps=30",
+        "imagine.starts=10",
+        "imagine.retain_rounds=2",
+        "imagine.horizon=4",
+        "rollout.horizon=2",
+    ];
+    config::set_all(&mut table, &small).unwrap();
+    config::set_all(&mut table, more).unwrap();
+    row.build(&row.resolve(&table).unwrap()).unwrap()
 }
 
 fn info() -> EnvInfo {
@@ -50,9 +59,8 @@ fn info() -> EnvInfo {
     }
 }
 
-fn agent(config: &DhmbpoConfig, spec: &Spec) -> Agent {
-    let hybrid = config.compose().unwrap();
-    Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), spec).unwrap()
+fn agent(spec: &Spec) -> Agent {
+    Agent::new(composed(&[]), &info(), Known::default(), &Rng::new(1), spec).unwrap()
 }
 
 /// A step in units of very different size.
@@ -74,7 +82,7 @@ fn observe(agent: &mut Agent, rng: &mut Rng) {
 
 /// An agent after its first block of updates.
 fn learned(spec: &Spec) -> Agent {
-    let (mut agent, mut rng) = (agent(&config(), spec), Rng::new(2));
+    let (mut agent, mut rng) = (agent(spec), Rng::new(2));
     let (mut log, mut watch) = (Log::default(), Stopwatch::default());
     for _ in 0..40 {
         observe(&mut agent, &mut rng);
@@ -124,7 +132,7 @@ fn rollouts_on_rows_are_those_of_tensors() {
 #[test]
 fn an_update_is_the_same_through_fused_and_plain_operations() {
     let after = |spec: &Spec| {
-        let mut agent = agent(&config(), spec);
+        let mut agent = agent(spec);
         let mut rng = Rng::new(2);
         let (mut log, mut watch) = (Log::default(), Stopwatch::default());
         // The last step is the first that learns; bounds and standardisation are on by then.
@@ -155,7 +163,7 @@ fn an_update_is_the_same_through_fused_and_plain_operations() {
 
 #[test]
 fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
-    let (mut agent, mut rng) = (agent(&config(), &Spec::f64()), Rng::new(2));
+    let (mut agent, mut rng) = (agent(&Spec::f64()), Rng::new(2));
     let (mut log, mut watch) = (Log::default(), Stopwatch::default());
     // The limit is short, so 0.95; five blocks of random steps.
     assert_eq!(agent.parts.gamma, 0.95);
@@ -194,8 +202,6 @@ fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
 
 #[test]
 fn rows_that_die_are_made_up_for() {
-    let mut mortal = config();
-    mortal.schedule.block.as_mut().unwrap().critic_share = 0.0;
     let known = Known {
         reward: None,
         // Half of all steps end, by the third coordinate.
@@ -203,14 +209,11 @@ fn rows_that_die_are_made_up_for() {
             Ok(next.narrow(1, 2, 1)?.squeeze(1)?.le(0.0)?.to_dtype(next.dtype())?)
         })),
     };
-    for (fill, enough) in [(Some(true), true), (None, false)] {
-        mortal.imagine.fill = fill;
-        let hybrid = mortal.compose().unwrap();
+    for (fill, enough) in [("imagine.fill=true", true), ("imagine.fill=false", false)] {
+        let hybrid = composed(&["loop.block.critic_share=0.125", "loop.updates_per_step=0", fill]);
         let mut agent =
             Agent::new(hybrid, &info(), known.clone(), &Rng::new(1), &Spec::f32()).unwrap();
         let (mut log, mut watch, mut rng) = (Log::default(), Stopwatch::default(), Rng::new(2));
-        agent.hybrid.schedule.updates_per_step = 0;
-        agent.hybrid.schedule.block.as_mut().unwrap().critic_share = 0.125;
         for _ in 0..40 {
             observe(&mut agent, &mut rng);
             agent.learn(&mut log, &mut watch).unwrap();
@@ -234,9 +237,6 @@ impl Observer for StopAt<'_> {
 fn a_run_that_is_interrupted_within_a_block_goes_on_byte_for_byte() {
     let run = |stops: &[u64]| {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = config();
-        config.schedule.block.as_mut().unwrap().steps = Some(40);
-        config.schedule.block.as_mut().unwrap().random = 1;
         let open = || {
             let run = RunConfig {
                 steps: 170,
@@ -244,7 +244,7 @@ fn a_run_that_is_interrupted_within_a_block_goes_on_byte_for_byte() {
                 ..RunConfig::default()
             };
             let make: EnvFactory = Arc::new(|| native::make("pendulum"));
-            let hybrid = config.compose().unwrap();
+            let hybrid = composed(&["loop.block.steps=40", "loop.block.random=1"]);
             Trainer::open(run, hybrid, make, folder.path(), "id", &Spec::f32()).unwrap()
         };
         for at in stops {

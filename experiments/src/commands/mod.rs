@@ -99,7 +99,7 @@ fn list(args: &List) -> Result<()> {
                     "{:<10} {} ({})",
                     entry.name,
                     names.join(", "),
-                    entry.citation
+                    entry.about()?.citation
                 ));
             }
             crate::output::write(format_args!("{}", algo::table(&rows)))?;

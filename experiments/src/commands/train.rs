@@ -61,8 +61,13 @@ fn layers(args: &Train) -> Result<Table> {
     let from_file = args.what.ends_with(".toml");
     let mut layers = if from_file { config::read(&args.what)? } else { Table::new() };
     config::set_all(&mut layers, &args.settings)?;
+    let named = layers.get("run").is_some_and(|run| run.get("algo").is_some());
     if !from_file {
         config::set(&mut layers, &format!("run.algo={}", text(&args.what)))?;
+    } else if layers.contains_key("base") && !named {
+        // A composition of one's own is called as its file.
+        let stem = Path::new(&args.what).file_stem().unwrap_or_default().to_string_lossy();
+        config::set(&mut layers, &format!("run.algo={}", text(&stem)))?;
     }
     if let Some(env) = &args.env {
         config::set(&mut layers, &format!("run.env={}", text(env)))?;

@@ -1,0 +1,381 @@
+//! What a slot of a composition can hold, by name: the stock kinds, and a person's own.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::config;
+use crate::dynamics::{EnsembleConfig, Model};
+use crate::error::{Error, Result};
+use crate::parts::{CriticPart, Make, PolicyPart, ValuePart};
+use crate::planner::{
+    Cem, CemConfig, Gradient, GradientConfig, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig,
+    Planner,
+};
+use crate::policy::ActorConfig;
+use crate::suggest::nearest;
+use crate::uses::{
+    Behave, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets, Imagine, Improve,
+    ImprovePolicy, Mve, MveConfig, NoImagination, Pathwise, PathwiseConfig, PathwiseShared,
+    PlanConfig, PlanFirst, Planned, PlannedConfig, PolicySample, RegressCritic, RegressValue,
+    RollOut, ScoreFunction, ScoreFunctionConfig, Step, Target, TargetConfig, TargetKind,
+};
+use crate::value::CriticConfig;
+
+/// The rest of the composition, as far as a kind is made of it.
+pub struct Within<'a> {
+    /// The kinds that there are.
+    pub kinds: &'a Kinds,
+    /// The whole table.
+    pub table: &'a Table,
+}
+
+impl Within<'_> {
+    /// What the slot `name` holds; `None` for one that the table leaves out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit.
+    pub(crate) fn slot<T: ?Sized>(&self, name: &str, slot: &Slot<T>) -> Result<Option<Box<T>>> {
+        match section(self.table, name)? {
+            Some(own) => Ok(Some(slot.build(name, own, self)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn needed<T: ?Sized>(&self, name: &str, slot: &Slot<T>) -> Result<Box<T>> {
+        let missing = || Error::config(name, "something is made of it: add this table");
+        self.slot(name, slot)?.ok_or_else(missing)
+    }
+
+    /// The planner.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none.
+    pub fn planner(&self) -> Result<Box<dyn Planner>> {
+        self.needed("planner", &self.kinds.planner)
+    }
+
+    /// How the policy is changed.
+    ///
+    /// # Errors
+    /// As [`Within::planner`].
+    pub fn improve(&self) -> Result<Box<dyn Improve>> {
+        self.needed("improve", &self.kinds.improve)
+    }
+
+    /// What the critic regresses on.
+    ///
+    /// # Errors
+    /// As [`Within::planner`].
+    pub fn target(&self) -> Result<Box<dyn Target>> {
+        self.needed("target", &self.kinds.target)
+    }
+
+    /// Model steps of the shared rollout that the table `name` sets.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none.
+    pub fn horizon(&self, name: &str) -> Result<usize> {
+        let mut own = section(self.table, name)?.cloned().unwrap_or_default();
+        own.remove("kind");
+        Ok(parse::<RolloutConfig>(name, &own)?.horizon)
+    }
+}
+
+/// The table `name` of a composition.
+pub(crate) fn section<'a>(table: &'a Table, name: &str) -> Result<Option<&'a Table>> {
+    match table.get(name) {
+        None => Ok(None),
+        Some(Value::Table(own)) => Ok(Some(own)),
+        Some(other) => {
+            let problem = format!("expected a table such as [{name}], got {}", other.type_str());
+            Err(Error::config(name, problem))
+        }
+    }
+}
+
+/// [`config::parse`] of the table `name`, which stands before the key of an error.
+pub(crate) fn parse<T: Serialize + DeserializeOwned + Default>(
+    name: &str,
+    own: &Table,
+) -> Result<T> {
+    config::parse(own).map_err(|error| match error {
+        Error::Config { key, problem } => {
+            let unknown = "unknown key; did you mean `";
+            let problem = problem.replace(unknown, &format!("{unknown}{name}."));
+            let key = if key == "(whole)" { name.to_string() } else { format!("{name}.{key}") };
+            Error::Config { key, problem }
+        }
+        other => other,
+    })
+}
+
+/// One thing that a slot can hold: its settings, and how it is made of them.
+pub trait Kind {
+    /// Settings, in serde's words; their defaults are neutral.
+    type Config: Serialize + DeserializeOwned + Default;
+    /// What it is: `dyn Behave`, `dyn Target`, ...
+    type Slot: ?Sized;
+    /// The word that chooses it: `kind = "..."`.
+    const NAME: &'static str;
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings out of range.
+    fn build(config: Self::Config, within: &Within) -> Result<Box<Self::Slot>>;
+}
+
+struct Choice<T: ?Sized> {
+    name: &'static str,
+    resolve: fn(&str, &Table) -> Result<Table>,
+    build: fn(&str, &Table, &Within) -> Result<Box<T>>,
+}
+
+/// The kinds of one slot; the first is taken where none is named.
+pub struct Slot<T: ?Sized>(Vec<Choice<T>>);
+
+impl<T: ?Sized> Slot<T> {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a kind; one of the same name is replaced.
+    pub fn add<K: Kind<Slot = T>>(&mut self) {
+        self.0.retain(|choice| choice.name != K::NAME);
+        self.0.push(Choice {
+            name: K::NAME,
+            resolve: |name, own| config::to_table(&parse::<K::Config>(name, own)?),
+            build: |name, own, within| K::build(parse::<K::Config>(name, own)?, within),
+        });
+    }
+
+    fn with<K: Kind<Slot = T>>(mut self) -> Self {
+        self.add::<K>();
+        self
+    }
+
+    /// The words that choose.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.iter().map(|choice| choice.name)
+    }
+
+    /// The kind that a table asks for, and the table without the word.
+    fn choose(&self, name: &str, own: &Table) -> Result<(&Choice<T>, Table)> {
+        let mut own = own.clone();
+        let key = format!("{name}.kind");
+        let word = match own.remove("kind") {
+            None => self.0.first().map_or("", |choice| choice.name).to_string(),
+            Some(Value::String(word)) => word,
+            Some(other) => {
+                let problem = format!("expected the name of a kind, got {}", other.type_str());
+                return Err(Error::config(key, problem));
+            }
+        };
+        if let Some(choice) = self.0.iter().find(|choice| choice.name == word) {
+            return Ok((choice, own));
+        }
+        let problem = match nearest(&word, self.names()) {
+            Some(near) => format!("`{word}` is not a choice here; did you mean `{near}`?"),
+            None => {
+                let all: Vec<_> = self.names().collect();
+                format!("`{word}` is not a choice here; choose from {}", all.join(", "))
+            }
+        };
+        Err(Error::config(key, problem))
+    }
+
+    pub(crate) fn resolve(&self, name: &str, own: &Table) -> Result<Table> {
+        let (choice, own) = self.choose(name, own)?;
+        let mut table = (choice.resolve)(name, &own)?;
+        table.insert("kind".into(), Value::String(choice.name.into()));
+        Ok(table)
+    }
+
+    pub(crate) fn build(&self, name: &str, own: &Table, within: &Within) -> Result<Box<T>> {
+        let (choice, own) = self.choose(name, own)?;
+        (choice.build)(name, &own, within)
+    }
+
+    /// Whether a table's settings are those of its kind.
+    pub(crate) fn is_default(&self, name: &str, own: &Table) -> Result<bool> {
+        let (choice, own) = self.choose(name, own)?;
+        Ok((choice.resolve)(name, &own)? == (choice.resolve)(name, &Table::new())?)
+    }
+}
+
+/// What the slots of a composition can hold. Nothing is global: a person's own kinds are added to a
+/// value of this type, which is handed on.
+pub struct Kinds {
+    /// Policies.
+    pub policy: Slot<dyn Make<PolicyPart>>,
+    /// Action values.
+    pub critic: Slot<dyn Make<CriticPart>>,
+    /// State values.
+    pub value: Slot<dyn Make<ValuePart>>,
+    /// Models.
+    pub model: Slot<dyn Make<Box<dyn Model>>>,
+    /// Planners.
+    pub planner: Slot<dyn Planner>,
+    /// Ways of acting.
+    pub behave: Slot<dyn Behave>,
+    /// Ways of adding data.
+    pub imagine: Slot<dyn Imagine>,
+    /// Ways of changing the policy.
+    pub improve: Slot<dyn Improve>,
+    /// What a critic regresses on.
+    pub target: Slot<dyn Target>,
+    /// Steps of an update.
+    pub step: Slot<dyn Step>,
+}
+
+/// Declares a kind: its name, its settings, and what it is made of them.
+macro_rules! kind {
+    ($ty:ident: $slot:ty, $name:literal, $config:ty, |$c:pat_param, $w:pat_param| $make:expr) => {
+        struct $ty;
+        impl Kind for $ty {
+            type Config = $config;
+            type Slot = $slot;
+            const NAME: &'static str = $name;
+            fn build($c: $config, $w: &Within) -> Result<Box<$slot>> {
+                Ok(Box::new($make))
+            }
+        }
+    };
+}
+
+kind!(GaussianKind: dyn Make<PolicyPart>, "squashed-gaussian", ActorConfig, |c, _| c);
+kind!(QKind: dyn Make<CriticPart>, "q", CriticConfig, |c, _| c);
+kind!(VKind: dyn Make<ValuePart>, "v", CriticConfig, |c, _| c);
+kind!(EnsembleKind: dyn Make<Box<dyn Model>>, "ensemble", EnsembleConfig, |c, _| c);
+kind!(MppiKind: dyn Planner, "mppi", MppiConfig, |c, _| Mppi::new(c));
+kind!(CemKind: dyn Planner, "cem", CemConfig, |c, _| Cem::new(c));
+kind!(MirrorKind: dyn Planner, "mirror-descent", MirrorDescentConfig, |c, _| MirrorDescent::new(c));
+kind!(GradientKind: dyn Planner, "gradient", GradientConfig, |c, _| Gradient::new(c));
+kind!(PolicyKind: dyn Behave, "policy", Nothing, |_, _| PolicySample);
+kind!(PlanKind: dyn Behave, "plan", PlanConfig, |c, w| PlanFirst { config: c, planner: w.planner()? });
+kind!(NoneKind: dyn Imagine, "none", Nothing, |_, _| NoImagination);
+kind!(BranchedKind: dyn Imagine, "branched", BranchedConfig, |c, _| Branched(c));
+kind!(PlannedKind: dyn Imagine, "planned", PlannedConfig, |c, w| {
+    Planned { config: c, planner: w.planner()? }
+});
+kind!(PathwiseKind: dyn Improve, "pathwise", PathwiseConfig, |c, _| Pathwise(c));
+kind!(ScoreKind: dyn Improve, "score-function", ScoreFunctionConfig, |c, _| ScoreFunction(c));
+kind!(SharedKind: dyn Improve, "shared", Shared, |Shared { rollout }, w| {
+    PathwiseShared { horizon: w.horizon(&rollout)?, rollout }
+});
+kind!(RolloutKind: dyn Step, "rollout", RolloutConfig, |c, _| {
+    RollOut { name: "rollout".into(), horizon: c.horizon }
+});
+kind!(BoundsKind: dyn Step, "bounds", Shared, |Shared { rollout }, _| BoundValues { rollout });
+kind!(RegressQ: dyn Step, "q", Nothing, |_, w| RegressCritic(w.target()?));
+kind!(RegressV: dyn Step, "v", Nothing, |_, _| RegressValue);
+kind!(ImproveStep: dyn Step, "policy", Nothing, |_, w| ImprovePolicy(w.improve()?));
+kind!(AlphaStep: dyn Step, "alpha", Nothing, |_, _| FollowEntropy);
+kind!(FollowStep: dyn Step, "follow", Nothing, |_, _| FollowTargets);
+
+/// The targets of one table: their settings stand side by side.
+macro_rules! target {
+    ($ty:ident, $name:literal, $kind:ident) => {
+        struct $ty;
+        impl Kind for $ty {
+            type Config = TargetConfig;
+            type Slot = dyn Target;
+            const NAME: &'static str = $name;
+            fn build(config: TargetConfig, _: &Within) -> Result<Box<dyn Target>> {
+                config.validate()?;
+                Ok(config.build(TargetKind::$kind))
+            }
+        }
+    };
+}
+
+target!(Td0Target, "td0", Td0);
+target!(SteveTarget, "steve", Steve);
+kind!(MveTarget: dyn Target, "mve", MveSettings, |c, w| {
+    let horizon = w.horizon(&c.mve.rollout)?;
+    Mve { config: MveConfig { horizon, pair: c.mve.pair }, rollout: c.mve.rollout }
+});
+
+/// No settings.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Settings of what scores a shared rollout.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Shared {
+    /// The table of the rollout.
+    rollout: String,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { rollout: "rollout".into() }
+    }
+}
+
+/// Settings of a shared rollout.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RolloutConfig {
+    /// Model steps.
+    horizon: usize,
+}
+
+impl Default for RolloutConfig {
+    fn default() -> Self {
+        Self { horizon: 5 }
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MveSettings {
+    mve: MveOf,
+}
+
+/// Settings of [`Mve`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MveOf {
+    /// The table of the rollout.
+    rollout: String,
+    /// Whether the last state is worth the lower of a random pair of critics; of all otherwise.
+    pair: bool,
+}
+
+impl Default for MveOf {
+    fn default() -> Self {
+        Self { rollout: "rollout".into(), pair: true }
+    }
+}
+
+impl Kinds {
+    /// The kinds of the library.
+    #[must_use]
+    pub fn stock() -> Self {
+        let step = Slot::new().with::<RolloutKind>().with::<BoundsKind>().with::<RegressQ>();
+        Self {
+            policy: Slot::new().with::<GaussianKind>(),
+            critic: Slot::new().with::<QKind>(),
+            value: Slot::new().with::<VKind>(),
+            model: Slot::new().with::<EnsembleKind>(),
+            planner: Slot::new()
+                .with::<MppiKind>()
+                .with::<CemKind>()
+                .with::<MirrorKind>()
+                .with::<GradientKind>(),
+            behave: Slot::new().with::<PolicyKind>().with::<PlanKind>(),
+            imagine: Slot::new().with::<NoneKind>().with::<BranchedKind>().with::<PlannedKind>(),
+            improve: Slot::new().with::<PathwiseKind>().with::<ScoreKind>().with::<SharedKind>(),
+            target: Slot::new().with::<Td0Target>().with::<SteveTarget>().with::<MveTarget>(),
+            step: step
+                .with::<RegressV>()
+                .with::<ImproveStep>()
+                .with::<AlphaStep>()
+                .with::<FollowStep>(),
+        }
+    }
+}
