@@ -149,7 +149,6 @@ struct AddingAnAlgorithm;
 
 pub mod agent;
 pub mod algo;
-pub mod bounds;
 pub mod check;
 pub mod checkpoint;
 pub mod config;

@@ -1,7 +1,6 @@
 //! The integration tests of the library, in one binary: candle is linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod bounds;
 mod critic_bias;
 mod ensemble;
 mod envs;
