@@ -155,7 +155,10 @@ pub mod config;
 pub mod dynamics;
 pub mod env;
 mod error;
+#[cfg(feature = "fault-injection")]
 pub mod fault;
+#[cfg(not(feature = "fault-injection"))]
+mod fault;
 pub mod files;
 pub mod forward;
 mod hash;

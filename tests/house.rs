@@ -93,7 +93,29 @@ fn every_direct_dependency_earns_its_line() {
     }
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The features of hstep where `edges` are followed from `package`.
+fn features(package: &str, edges: &str) -> String {
+    let out = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--package", package, "--edges", edges])
+        .args(["--depth", "1", "--prefix", "none", "--format", "{p} {f}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines().find(|line| line.starts_with("hstep v")).unwrap().to_owned()
+}
+
+#[test]
+fn only_tests_can_abort_a_run() {
+    for package in ["hstep", "hstep-experiments"] {
+        let (built, tested) = (features(package, "normal"), features(package, "normal,dev"));
+        assert!(!built.contains("fault-injection"), "{package} as it is built: {built}");
+        assert!(tested.contains("fault-injection"), "{package} as it is tested: {tested}");
+    }
+}
+
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
