@@ -13,7 +13,13 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::suggest::nearest;
+
+pub use crate::suggest::nearest;
+
+/// Range checks of values, with the key in the message.
+pub mod check {
+    pub use crate::check::{at_least, count, fraction, hidden, not_negative, positive};
+}
 
 /// Reads a TOML file into a table.
 ///

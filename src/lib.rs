@@ -149,7 +149,7 @@ struct AddingAnAlgorithm;
 
 pub mod agent;
 pub mod algo;
-pub mod check;
+mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod dynamics;
@@ -180,7 +180,7 @@ pub mod rng;
 pub mod schedule;
 pub mod shape;
 pub mod stats;
-pub mod suggest;
+mod suggest;
 pub mod train;
 pub mod uses;
 pub mod value;

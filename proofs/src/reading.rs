@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::errors::{l1_error, tv_error};
 use super::mdp::{Kernel, Mdp};
 use super::number::Number;
-use hstep::suggest::nearest;
+use hstep::config::nearest;
 use hstep::{Error, Result};
 
 /// The norm in which two transition distributions are compared.

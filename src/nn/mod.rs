@@ -30,7 +30,6 @@ mod stack;
 mod store;
 pub(crate) mod tile;
 
-pub use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use fused::Grad;

@@ -1,6 +1,6 @@
 //! The statements, by name.
 
-use hstep::suggest::nearest;
+use hstep::config::nearest;
 use hstep::{Error, Result};
 
 /// One lemma, theorem or equation.
