@@ -163,6 +163,7 @@ pub mod files;
 pub mod forward;
 mod hash;
 mod json;
+mod known;
 pub mod learner;
 pub mod limits;
 pub mod log;

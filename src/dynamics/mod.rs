@@ -9,6 +9,7 @@ mod ensemble_step;
 mod fit;
 mod loss;
 mod model;
+mod native;
 mod normaliser;
 pub mod simulated;
 
@@ -18,6 +19,7 @@ pub use ensemble_config::{EnsembleConfig, Target};
 pub use ensemble_model::EnsembleModel;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
 pub use model::{Fitted, Given, Model};
+pub use native::native_model;
 pub use normaliser::Normaliser;
 pub use simulated::{FnDynamics, SimulatedDynamics};
 
