@@ -18,6 +18,7 @@ mod objective;
 mod planner;
 mod pool;
 mod rliable;
+mod rooms;
 mod store;
 mod table;
 mod uses;
