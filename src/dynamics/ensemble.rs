@@ -6,9 +6,9 @@ use std::ops::Deref;
 use candle_core::Tensor;
 
 use super::{Dynamics, EnsembleConfig, EnsembleModel, StepNoise, Transition, ensemble_model};
+use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::forward::RowDynamics;
-use crate::known::Known;
 use crate::nn::{Adam, AdamConfig, Stack};
 use crate::rng::Rng;
 use crate::shape::Spec;

@@ -11,9 +11,9 @@ use candle_core::{D, Tensor};
 
 use super::ensemble_rows::EnsembleRows;
 use super::{Dynamics, EnsembleConfig, Member, Normaliser, StepNoise, Target, Transition};
+use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::forward::RowDynamics;
-use crate::known::Known;
 use crate::nn::{Params, Stack, StackConfig, softplus};
 use crate::rng::Rng;
 use crate::shape::{Ops, Spec};

@@ -81,7 +81,7 @@ fn plain_nll(
 mod tests {
     use super::*;
     use crate::dynamics::EnsembleConfig;
-    use crate::known::Known;
+    use crate::env::Known;
     use crate::rng::Rng;
     use crate::shape::{Spec, scalar, to_f64};
 

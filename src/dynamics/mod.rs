@@ -6,10 +6,10 @@ mod ensemble_config;
 mod ensemble_model;
 mod ensemble_rows;
 mod ensemble_step;
+mod equations;
 mod fit;
 mod loss;
 mod model;
-mod native;
 mod normaliser;
 pub mod simulated;
 
@@ -17,9 +17,9 @@ pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
 pub use ensemble::Ensemble;
 pub use ensemble_config::{EnsembleConfig, Target};
 pub use ensemble_model::EnsembleModel;
+pub use equations::native_model;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
 pub use model::{Fitted, Given, Model};
-pub use native::native_model;
 pub use normaliser::Normaliser;
 pub use simulated::{FnDynamics, SimulatedDynamics};
 

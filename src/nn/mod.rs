@@ -30,6 +30,7 @@ mod stack;
 mod store;
 pub(crate) mod tile;
 
+pub(crate) use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use fused::Grad;

@@ -12,7 +12,7 @@ use candle_core::{DType, Tensor};
 
 use super::{Actions, HStep, Members, Noise, Rollout, Terminal};
 use crate::error::{Error, Result};
-use crate::pool;
+use crate::nn::pool;
 use crate::shape::{Ops, to_f64};
 use engine::{Engine, Found, Keep};
 use numbers::Numbers;
