@@ -149,19 +149,22 @@ struct AddingAnAlgorithm;
 
 pub mod agent;
 pub mod algo;
-pub mod bounds;
-pub mod check;
+mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod dynamics;
 pub mod env;
 mod error;
+#[cfg(feature = "fault-injection")]
 pub mod fault;
+#[cfg(not(feature = "fault-injection"))]
+mod fault;
 pub mod files;
 pub mod forward;
 mod hash;
 mod json;
 pub mod kinds;
+mod known;
 pub mod learner;
 pub mod limits;
 pub mod log;
@@ -179,7 +182,7 @@ pub mod rng;
 pub mod schedule;
 pub mod shape;
 pub mod stats;
-pub mod suggest;
+mod suggest;
 pub mod train;
 pub mod uses;
 pub mod value;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -93,7 +93,29 @@ fn every_direct_dependency_earns_its_line() {
     }
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The features of hstep where `edges` are followed from `package`.
+fn features(package: &str, edges: &str) -> String {
+    let out = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--package", package, "--edges", edges])
+        .args(["--depth", "1", "--prefix", "none", "--format", "{p} {f}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines().find(|line| line.starts_with("hstep v")).unwrap().to_owned()
+}
+
+#[test]
+fn only_tests_can_abort_a_run() {
+    for package in ["hstep", "hstep-experiments"] {
+        let (built, tested) = (features(package, "normal"), features(package, "normal,dev"));
+        assert!(!built.contains("fault-injection"), "{package} as it is built: {built}");
+        assert!(tested.contains("fault-injection"), "{package} as it is tested: {tested}");
+    }
+}
+
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -107,7 +129,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn no_file_outgrows_its_purpose() {
     let mut files = Vec::new();
-    for folder in ["src", "experiments/src", "tests"] {
+    for folder in ["src", "proofs", "experiments/src", "tests"] {
         sources(&root().join(folder), &mut files);
     }
     assert!(files.len() > 50);
@@ -117,24 +139,6 @@ fn no_file_outgrows_its_purpose() {
         assert!(lines <= 500, "{}: {lines} lines", file.display());
     }
 }
-
-/// Rooms and those above them that they were untied from: none of their files names one again.
-const UNTIED: [(&str, &str); 1] = [("planner", "env")];
-
-#[test]
-fn what_was_untied_stays_untied() {
-    for (room, above) in UNTIED {
-        let mut files = Vec::new();
-        sources(&root().join("src").join(room), &mut files);
-        assert!(!files.is_empty(), "{room}");
-        for file in files {
-            let text = std::fs::read_to_string(&file).unwrap();
-            let upward = format!("crate::{above}::");
-            assert!(!text.contains(&upward), "{} imports {upward}", file.display());
-        }
-    }
-}
-
 /// A row is a table: what it sets, and where each number is from.
 #[test]
 fn every_setting_of_a_row_has_its_tag() {

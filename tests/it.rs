@@ -1,7 +1,6 @@
 //! The integration tests of the library, in one binary: candle is linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod bounds;
 mod critic_bias;
 mod ensemble;
 mod envs;
@@ -19,6 +18,7 @@ mod objective;
 mod planner;
 mod pool;
 mod rliable;
+mod rooms;
 mod store;
 mod table;
 mod uses;

@@ -37,6 +37,7 @@ fn module(binary: &str, modules: &[&str]) -> Option<String> {
     let folder = match binary {
         "lib" => "src",
         "it" => "tests",
+        "bounds" => "proofs/tests",
         "cli" => "tests/cli",
         _ => return None,
     };

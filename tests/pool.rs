@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hstep::nn::pool;
+use hstep::pool;
 
 /// The sum of the squares below `n`, a task each.
 fn squares(n: u64) -> u64 {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::seeds::Seeds;
 use crate::test_plan::Kind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hstep::bounds::check::EVALUATIONS;
-use hstep::bounds::reading::{Norm, Play, RewardRange};
 use hstep::shape::Precision;
+use hstep_proofs::check::EVALUATIONS;
+use hstep_proofs::reading::{Norm, Play, RewardRange};
 
 /// Differentiable model-based reinforcement learning: one H-step objective, four uses.
 ///

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &cli::Cli) -> anyhow::Result<()> {
     if let Some(n) = threads(cli)? {
-        hstep::nn::pool::set_threads(n)?;
+        hstep::pool::set_threads(n)?;
     }
     let stop = signals::listen(cli.command.as_ref().is_none_or(cli::Command::saves))?;
     commands::run(cli, &stop)

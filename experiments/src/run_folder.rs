@@ -254,7 +254,7 @@ impl Meta {
             dependencies: dependencies(),
             simulated_by: simulated_by.clone(),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
-            threads: hstep::nn::pool::threads(),
+            threads: hstep::pool::threads(),
             host: host.map(|h| h.trim().to_owned()),
             command_line: std::iter::once("hstep".to_owned()).chain(arguments).collect(),
             started_unix_seconds: SystemTime::now()

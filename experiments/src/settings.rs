@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hstep::agent::Hybrid;
 use hstep::algo::Entry;
+use hstep::dynamics::native_model;
 use hstep::env;
 #[cfg(unix)]
 use hstep::env::gymnasium;
@@ -150,7 +151,7 @@ impl Settings {
             ModelChoice::Learned => Ok(hybrid),
             ModelChoice::Oracle => {
                 let name = &self.run.env;
-                let model = env::model(name, &Spec::f32()).map_err(|e| in_run("model", e))?;
+                let model = native_model(name, &Spec::f32()).map_err(|e| in_run("model", e))?;
                 hybrid.with_given_model(format!("true {name}"), model)
             }
         }

@@ -1,4 +1,4 @@
-//! What tells one resolved configuration from another: its hash, and the first difference.
+//! What tells resolved configurations apart: a hash that names a run, and the first difference.
 
 use std::collections::BTreeMap;
 
@@ -83,33 +83,4 @@ fn leaves(table: &Table) -> BTreeMap<String, Value> {
     let mut out = BTreeMap::new();
     walk(table, "", &mut out);
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_ignores_order_and_what_is_left_out_and_nothing_else() {
-        let a: Table = "x = 1\n[t]\ny = 2.5\nsteps = 3".parse().unwrap();
-        let b: Table = "t = { steps = 9, y = 2.5 }\nx = 1".parse().unwrap();
-        assert_eq!(hash8(&a, &["t.steps"]), hash8(&b, &["t.steps"]));
-        assert_ne!(hash8(&a, &[]), hash8(&b, &[]));
-        assert_eq!(hash8(&a, &[]).len(), 8);
-        // FNV-1a of the text "x = 1\n", computed by a separate script: folder names must not drift.
-        let one: Table = "x = 1".parse().unwrap();
-        assert_eq!(hash8(&one, &[]), "78a1ef16");
-    }
-
-    #[test]
-    fn the_first_difference_names_key_and_both_values() {
-        let a: Table = "x = 1\nsteps = 1\n[t]\ny = 2.5".parse().unwrap();
-        let b: Table = "x = 1\nsteps = 2\n[t]\ny = 3.5".parse().unwrap();
-        let d = first_difference(&a, &b, &["steps"]).unwrap();
-        assert_eq!(d.to_string(), "`t.y`: 2.5 against 3.5");
-        assert_eq!(first_difference(&a, &a, &[]), None);
-        assert_eq!(first_difference(&a, &b, &["steps", "t"]), None);
-        let c: Table = "x = 1\n[t]\ny = 2.5".parse().unwrap();
-        assert_eq!(first_difference(&a, &c, &[]).unwrap().right, None);
-    }
 }

@@ -13,22 +13,13 @@ pub mod native;
 mod registry;
 pub mod scene;
 
-pub use registry::{check, info, make, model, names, simulator};
+pub use crate::known::{ContinuationFn, Known, RewardFn};
+pub use registry::{check, info, make, names, simulator};
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use candle_core::Tensor;
 
 use crate::error::{ANSWER, Error, Result};
 use crate::rng::Rng;
-
-/// A reward `r(s, a, s')` in tensor operations: observation `[B,O]`, normalised action `[B,A]`,
-/// next observation `[B,O]` to `[B]`.
-pub type RewardFn = Arc<dyn Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
-
-/// Continuation of `(s, a, s')`: the shapes of [`RewardFn`]; 1 goes on, 0 has terminated. `[B]`.
-pub type ContinuationFn = RewardFn;
 
 /// What never changes about an environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,16 +111,6 @@ pub struct Step {
     /// The episode was cut, by the clock or because the simulation failed: the state still has a
     /// value.
     pub truncated: bool,
-}
-
-/// What is known about an environment beside its samples; both may be used inside models.
-#[derive(Clone, Default)]
-pub struct Known {
-    /// The reward function, where it can be written down.
-    pub reward: Option<RewardFn>,
-    /// The continuation function; `None` where episodes never terminate, or nobody knows when. Inside a
-    /// learned model they then never do.
-    pub continuation: Option<ContinuationFn>,
 }
 
 /// An environment with continuous observations and actions.

@@ -1,9 +1,7 @@
 //! Every environment by its name: the native ones, those on MuJoCo, and `gym:ID` in Python.
 
 use super::{Env, EnvInfo, Simulator, native};
-use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
-use crate::shape::Spec;
 use crate::suggest::nearest;
 
 #[cfg(feature = "mujoco")]
@@ -109,20 +107,4 @@ pub fn simulator(name: &str) -> Result<Box<dyn Simulator>> {
         return Ok(Box::new(mujoco::Mujoco::named(task.name)?));
     }
     native::simulator(name)
-}
-
-/// The true dynamics of an environment as a differentiable model on observations.
-///
-/// # Errors
-/// As [`check`]; [`Error::Config`] for an environment that is not native.
-pub fn model(name: &str, spec: &Spec) -> Result<Box<dyn Dynamics>> {
-    check(name)?;
-    if native::names().contains(&name) {
-        return native::model(name, spec);
-    }
-    let problem = format!(
-        "`{name}` has no differentiable equations; expected a native environment: {}",
-        native::names().join(", ")
-    );
-    Err(Error::config("env", problem))
 }

@@ -12,8 +12,8 @@ use super::fused::with_slices;
 use super::fused::{Grad, Numbers};
 use super::kernel::{self, AdamStep, Pair, Real};
 use super::params::{Params, check_finite};
-use super::pool;
 use crate::error::{Error, Result};
+use crate::pool;
 use crate::shape::{Ops, Spec, to_f64};
 
 /// The numbers of [`Adam`].

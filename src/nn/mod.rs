@@ -31,7 +31,7 @@ mod stack;
 mod store;
 pub(crate) mod tile;
 
-pub use crate::pool;
+pub(crate) use crate::pool;
 pub use activation::Activation;
 pub use adam::{Adam, AdamConfig};
 pub use fused::Grad;

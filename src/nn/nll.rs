@@ -12,8 +12,9 @@ use super::fused::pass::Net;
 use super::fused::{Grad, Numbers, slice, with_slices};
 use super::kernel::{self, Nll, Real};
 use super::scratch::Scratch;
-use super::{Params, Stack, pool};
+use super::{Params, Stack};
 use crate::error::Result;
+use crate::pool;
 
 /// Numbers above which the members are shared among threads.
 const PARALLEL_FROM: usize = 50_000;

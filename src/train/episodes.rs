@@ -2,14 +2,17 @@
 //! the other where environments are dear.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::EnvFactory;
 use crate::env::{Env, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::Spec;
+
+/// Makes fresh environments: one to train in, more to evaluate in.
+pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
 
 /// The episodes of an evaluation that are still running.
 pub(super) struct Episodes {

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::EnvFactory;
-use super::episodes::Episodes;
+use super::episodes::{EnvFactory, Episodes};
 use crate::env::Env;
 use crate::error::Result;
 use crate::learner::Agent;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::{EnvFactory, RunConfig};
+use super::episodes::EnvFactory;
+use super::run::RunConfig;
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Tensors};
 use crate::env::Env;
@@ -64,6 +65,9 @@ pub fn by_part(tensors: Tensors) -> BTreeMap<String, Tensors> {
     }
     parts
 }
+
+/// The state of a checkpoint that says what repairs dropped.
+pub(super) const LOST: &str = "lost";
 
 /// The state of a checkpoint that says what its environment was simulated by.
 pub(super) const VERSIONS: &str = "env_versions";

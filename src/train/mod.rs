@@ -15,8 +15,9 @@ mod run;
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
 use columns::{columns, eval_failure_column, failure_column, timing_columns};
+pub use episodes::EnvFactory;
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
-use folder::{VERSIONS, check_versions, load, take};
+use folder::{LOST, VERSIONS, check_versions, load, take};
 pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use repair::{Keep, Repaired, repair};
@@ -25,7 +26,6 @@ pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,9 +45,6 @@ use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
 
-/// Makes fresh environments: one to train in, more to evaluate in.
-pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
-
 /// The running episode, beside the simulator's own state.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Episode {
@@ -57,8 +54,6 @@ struct Episode {
     simulator: Option<Vec<f64>>,
 }
 
-/// The state of a checkpoint that says what repairs dropped.
-const LOST: &str = "lost";
 /// Environment steps between rows of the metrics where nothing is evaluated.
 const ROWS_EVERY: u64 = 1_000;
 

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::episodes::Episodes;
-use super::{EnvFactory, EvalConfig};
+use super::episodes::{EnvFactory, Episodes};
+use super::evaluate::EvalConfig;
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::LOST;
-use super::folder::{checkpoint_folder, lock};
+use super::folder::{LOST, checkpoint_folder, lock};
 use crate::checkpoint::{CheckpointDir, Snapshot};
 use crate::error::{Error, Result};
 use crate::json::{from_json, json};

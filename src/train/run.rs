@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::EvalConfig;
+use super::evaluate::EvalConfig;
 use crate::error::Result;
 use crate::learner::Counters;
 use crate::limits;

@@ -125,6 +125,7 @@ fn what_cannot_be_drawn_is_refused() {
 }
 
 /// A run on a MuJoCo task, of hardly any training.
+#[cfg(feature = "mujoco")]
 fn cheetah(root: &Path) -> std::path::PathBuf {
     crate::ready::ready();
     let mut train = hstep(&["train", "sac", "--env", "HalfCheetah-v4", "--steps", "1", "--out"]);
@@ -133,6 +134,7 @@ fn cheetah(root: &Path) -> std::path::PathBuf {
     list(&root.join("train")).pop().unwrap()
 }
 
+#[cfg(feature = "mujoco")]
 #[test]
 fn a_mujoco_task_is_drawn_and_painted() {
     let root = tempfile::tempdir().unwrap();

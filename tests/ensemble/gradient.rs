@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, Member, NoiseKind, StepNoise};
 use hstep::env::Known;
-use hstep::nn::{Activation, pool};
+use hstep::nn::Activation;
+use hstep::pool;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 

@@ -1,6 +1,7 @@
 //! The contract of every native environment: clock, ends, errors, save and restore, rewards.
 
 use hstep::Error;
+use hstep::dynamics::native_model;
 use hstep::env::native::{self, CartpoleSwingup, MountainCar, Native, Physics};
 use hstep::env::{Env, Simulator};
 use hstep::rng::Rng;
@@ -20,7 +21,7 @@ fn names_are_known_and_typos_are_answered_with_the_nearest() {
     for name in native::names() {
         assert_eq!(native::make(name).unwrap().info().name, *name);
         assert_eq!(
-            native::model(name, &hstep::shape::Spec::f32()).unwrap().state_dim(),
+            native_model(name, &hstep::shape::Spec::f32()).unwrap().state_dim(),
             native::make(name).unwrap().info().obs_dim
         );
     }

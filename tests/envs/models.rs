@@ -1,7 +1,7 @@
 //! Every native environment's tensor form against its `f64` form, and against finite differences.
 
 use candle_core::{Tensor, Var};
-use hstep::dynamics::{Dynamics, StepNoise};
+use hstep::dynamics::{Dynamics, StepNoise, native_model};
 use hstep::env::Env;
 use hstep::env::native::{
     self, Acrobot, CartpoleSwingup, DoubleIntegrator, Leg2R, Model, MountainCar, Native, Pendulum,
@@ -106,7 +106,7 @@ fn the_goal_needs_position_and_velocity() {
 #[test]
 fn the_rounded_car_is_its_model_to_single_precision() {
     let (mut car, mut rng) = (Native::new(MountainCar::default()), Rng::new(0));
-    let model = native::model("mountain-car", &Spec::f64()).unwrap();
+    let model = native_model("mountain-car", &Spec::f64()).unwrap();
     let mut obs = car.reset(&mut rng).unwrap();
     for _ in 0..300 {
         let action = [2.0 * rng.uniform() - 1.0];
@@ -120,7 +120,7 @@ fn the_rounded_car_is_its_model_to_single_precision() {
 #[test]
 fn a_batch_is_its_rows() {
     for name in native::names() {
-        let model = native::model(name, &Spec::f64()).unwrap();
+        let model = native_model(name, &Spec::f64()).unwrap();
         let (mut env, mut rng) = (native::simulator(name).unwrap(), Rng::new(3));
         let obs: Vec<Vec<f64>> = (0..5).map(|_| env.reset(&mut rng).unwrap()).collect();
         let dim = model.action_dim();
@@ -144,7 +144,7 @@ fn a_batch_is_its_rows() {
 
 #[test]
 fn models_refuse_other_shapes_by_name() {
-    let model = native::model("pendulum", &Spec::f32()).unwrap();
+    let model = native_model("pendulum", &Spec::f32()).unwrap();
     let step = |s: (usize, usize), a: (usize, usize)| {
         let zeros = |shape| Spec::f32().zeros(shape).unwrap();
         model.step(&zeros(s), &zeros(a), &StepNoise::default())
@@ -223,7 +223,7 @@ fn points(name: &str, rng: &mut Rng) -> Vec<f64> {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     for name in native::names() {
-        let model = native::model(name, &Spec::f64()).unwrap();
+        let model = native_model(name, &Spec::f64()).unwrap();
         let mut rng = Rng::new(21);
         for _ in 0..40 {
             let s = points(name, &mut rng);
@@ -242,7 +242,7 @@ fn gradients_are_those_of_finite_differences() {
 fn clipped_quantities_have_the_gradient_of_the_clip() {
     // An action outside the range moves nothing; on the range's edge it still does (saturated tanh).
     for name in native::names() {
-        let model = native::model(name, &Spec::f64()).unwrap();
+        let model = native_model(name, &Spec::f64()).unwrap();
         let s = points(name, &mut Rng::new(8));
         for i in 0..model.action_dim() {
             let action_gradient = |x: f64| {
@@ -256,13 +256,13 @@ fn clipped_quantities_have_the_gradient_of_the_clip() {
         }
     }
     // A pendulum at its greatest speed: torque changes the cost, but no longer the motion.
-    let model = native::model("pendulum", &Spec::f64()).unwrap();
+    let model = native_model("pendulum", &Spec::f64()).unwrap();
     let s = [0f64.cos(), 1f64.sin(), 8.0];
     let (autodiff, differences) = gradients(&*model, &s, &[0.5]);
     assert!(close(&autodiff, &differences, 1e-7), "{autodiff:?} {differences:?}");
     assert!((autodiff[3] + 0.7 * 0.001 * 2.0 * 0.5 * 4.0).abs() < 1e-12);
     // A car against the left wall: its next velocity is 0 whatever it does.
-    let model = native::model("mountain-car", &Spec::f64()).unwrap();
+    let model = native_model("mountain-car", &Spec::f64()).unwrap();
     let (autodiff, differences) = gradients(&*model, &[-1.19, -0.06], &[0.5]);
     assert!(close(&autodiff, &differences, 1e-9), "{autodiff:?} {differences:?}");
     assert_eq!(autodiff[..2], [0.0, 0.0]);
@@ -272,7 +272,7 @@ fn clipped_quantities_have_the_gradient_of_the_clip() {
 fn the_pathwise_gradient_holds_over_many_steps() {
     // The sum of rewards over 15 steps with one action held, in that action.
     for name in ["cartpole-swingup", "acrobot", "reacher-2", "leg-2r"] {
-        let model = native::model(name, &Spec::f64()).unwrap();
+        let model = native_model(name, &Spec::f64()).unwrap();
         let mut env = native::simulator(name).unwrap();
         let start = row(&env.reset(&mut Rng::new(0)).unwrap(), &Spec::f64());
         let total = |a: &Tensor| {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use hstep::Error;
 use hstep::dynamics::simulated::{FnDynamics, SimulatedDynamics};
-use hstep::dynamics::{Dynamics, StepNoise, Transition};
+use hstep::dynamics::{Dynamics, StepNoise, Transition, native_model};
 use hstep::env::native::{self, MountainCar, Native, Pendulum};
 use hstep::env::{Env, Simulator};
 use hstep::rng::Rng;
@@ -24,7 +24,7 @@ fn the_oracle_is_its_simulator_and_agrees_with_the_model() {
         "leg-2r",
         "stand-in",
     ] {
-        let (oracle, model) = (oracle(name), native::model(name, &Spec::f64()).unwrap());
+        let (oracle, model) = (oracle(name), native_model(name, &Spec::f64()).unwrap());
         let mut rng = Rng::new(4);
         let mut envs: Vec<_> = (0..3).map(|_| native::simulator(name).unwrap()).collect();
         let mut saved = Vec::new();

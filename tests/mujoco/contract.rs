@@ -22,7 +22,10 @@ fn names_are_known_without_a_library_and_typos_are_answered_with_the_nearest() {
     assert!(matches!(&error, Error::Config { key, .. } if key == "env"));
     assert!(error.to_string().contains("did you mean `HalfCheetah-v4`"), "{error}");
     assert!(Mujoco::named("pendulum").err().unwrap().to_string().contains("known: HalfCheetah"));
-    let error = env::model("Hopper-v4", &hstep::shape::Spec::f32()).err().unwrap().to_string();
+    let error = hstep::dynamics::native_model("Hopper-v4", &hstep::shape::Spec::f32())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("no differentiable equations") && error.contains("pendulum"), "{error}");
 }
 

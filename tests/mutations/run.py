@@ -32,6 +32,7 @@ ROOT = HERE.parent.parent
 BINARIES = {
     "lib": (["--workspace", "--lib"], ".", "src"),
     "it": (["--workspace", "--test", "it"], ".", "tests"),
+    "bounds": (["--workspace", "--test", "bounds"], "proofs", "proofs/tests"),
     "cli": (["--workspace", "--test", "cli"], "experiments", "tests/cli"),
 }
 # hstep itself is rebuilt for every mutation: quickly rather than well. Its dependencies are not.
@@ -130,7 +131,7 @@ class Workplace:
         copy_tree(self.tree)
         seed_target(target)
         # The tests carry the path of the tree they were compiled in: never take them over.
-        for name in ("src/lib.rs", "tests/it.rs", "tests/cli.rs"):
+        for name in ("src/lib.rs", "tests/it.rs", "proofs/tests/bounds.rs", "tests/cli.rs"):
             (self.tree / name).touch()
         self.cargo = ["cargo", "test", "--release", "--locked", "--no-run", "--message-format=json"]
         self.cargo += QUICK + (["--jobs", str(jobs)] if jobs else [])

@@ -172,7 +172,7 @@ fn a_large_batch_is_the_same_on_any_number_of_threads() {
         [to_f64(&action).unwrap(), to_f64(&log_prob).unwrap()]
     };
     let all = both();
-    assert_eq!(all, hstep::nn::pool::serially(both));
+    assert_eq!(all, hstep::pool::serially(both));
     let tail = |x: &Tensor| x.narrow(0, 10_000, 7).unwrap();
     let (action, log_prob) = sample_raw(&tail(&raw), BOUNDS, &tail(&eps), &spec).unwrap();
     assert_eq!(to_f64(&action).unwrap(), all[0][60_000..]);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use hstep::dynamics::{Dynamics, Ensemble, EnsembleConfig, StepNoise, Transition};
 use hstep::env::{Known, RewardFn};
-use hstep::nn::{Activation, pool};
+use hstep::nn::Activation;
 use hstep::objective::{
     Actions, Cost, Entropy, HStep, Members, Noise, Normals, Reduce, Rollout, Terminal,
 };
 use hstep::policy::{ActorConfig, Linear, SquashedGaussian};
+use hstep::pool;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::value::{CriticConfig, FnCritic, FnValue, QNet, VNet};

@@ -1,12 +1,12 @@
 //! Start states do not see each other, whatever is planned at once and on however many threads.
 
 use candle_core::Tensor;
-use hstep::nn::pool;
 use hstep::objective::{Cost, HStep, Terminal};
 use hstep::planner::{
     Base, Cem, CemConfig, MemberChoice, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig, Plan,
     Planner, Problem, SamplesConfig, Utility,
 };
+use hstep::pool;
 use hstep::rng::Rng;
 use hstep::shape::Spec;
 

@@ -4,10 +4,11 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use anyhow::Result;
+use hstep::Error;
+use hstep::config::check;
 use hstep::env::{self, Simulator};
-use hstep::nn::pool;
+use hstep::pool;
 use hstep::rng::Rng;
-use hstep::{Error, check};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::WINDOW;

@@ -6,7 +6,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use hstep::nn::pool;
+use hstep::pool;
 
 use super::work::ActorStep;
 use super::workload::Sizes;

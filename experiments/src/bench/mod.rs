@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use hstep::Error;
-use hstep::nn::pool;
+use hstep::pool;
 use hstep::shape::Precision;
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,7 +1,7 @@
 //! The nine workloads: their names and sizes, and how much arithmetic each needs.
 
+use hstep::config::nearest;
 use hstep::shape::{Precision, Spec};
-use hstep::suggest::nearest;
 use hstep::{Error, Result};
 
 /// Observations and actions, as in HalfCheetah.

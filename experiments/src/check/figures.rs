@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use hstep::bounds::check::{Report, Searched};
 use hstep::config::hash8;
 use hstep::{Error, Result};
+use hstep_proofs::check::{Report, Searched};
 use toml::Table;
 
 use super::words;

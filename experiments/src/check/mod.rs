@@ -6,9 +6,9 @@ mod words;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use hstep::bounds::check::{FINITE, Options, Report, STATEMENTS, check, find, measure};
-use hstep::bounds::file::{self, MAX_BYTES};
 use hstep::files;
+use hstep_proofs::check::{FINITE, Options, Report, STATEMENTS, check, find, measure};
+use hstep_proofs::file::{self, MAX_BYTES};
 use serde_json::Value;
 
 use crate::cli::Check;

@@ -1,9 +1,9 @@
 //! Reports in words.
 
 use hstep::Result;
-use hstep::bounds::attack::Certificate;
-use hstep::bounds::check::{Example, Report, ratio};
-use hstep::bounds::{Number as _, Rational};
+use hstep_proofs::attack::Certificate;
+use hstep_proofs::check::{Example, Report, ratio};
+use hstep_proofs::{Number as _, Rational};
 use serde_json::Value;
 
 use crate::output::say;

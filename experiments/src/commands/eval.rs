@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use hstep::config::check;
 use hstep::learner::Agent;
 use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate, model_bias};
 use hstep::uses::Needs;
-use hstep::{Error, check, config, limits};
+use hstep::{Error, config, limits};
 use toml::Table;
 
 use crate::cli::Eval;

@@ -11,7 +11,7 @@ pub mod train;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use hstep::{Error, algo, bounds, config, env};
+use hstep::{Error, algo, config, env};
 use toml::{Table, Value};
 
 use crate::bench;
@@ -121,7 +121,7 @@ fn list(args: &List) -> Result<()> {
             say!("{:<20}any of Python's Gymnasium, for example gym:Pendulum-v1", "gym:ID")?;
         }
         Listed::Bounds => {
-            for s in bounds::check::STATEMENTS {
+            for s in hstep_proofs::check::STATEMENTS {
                 say!("{:<20}{}, {}: {}", s.name, s.paper, s.equation, s.about)?;
             }
         }

@@ -10,8 +10,9 @@ mod markdown;
 mod names;
 mod summary;
 
+use hstep::config::check;
 use hstep::stats::mean;
-use hstep::{Error, Result, check};
+use hstep::{Error, Result};
 
 pub use curve::{Band, Points, between, line};
 pub use markdown::{Markdown, interval};

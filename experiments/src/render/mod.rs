@@ -16,8 +16,9 @@ mod title;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use hstep::config::check;
 use hstep::train::EvalConfig;
-use hstep::{Error, check, limits};
+use hstep::{Error, limits};
 
 use crate::cli::{Format, Render};
 use crate::commands::eval::failed;

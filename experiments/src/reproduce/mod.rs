@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exit::Interrupted;
 
-use hstep::suggest::nearest;
+use hstep::config::nearest;
 use hstep::{Error, Result};
 use toml::Table;
 

@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Result;
-use hstep::{Error, check};
+use hstep::Error;
+use hstep::config::check;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Sweep;

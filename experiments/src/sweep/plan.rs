@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use hstep::config::check;
 use hstep::rng::Rng;
-use hstep::{Error, Result, check, config};
+use hstep::{Error, Result, config};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 

@@ -1,8 +1,8 @@
 //! Environments in plain Rust, each also as a differentiable model.
 //!
 //! A file here is one [`Physics`]: its equations once in `f64` and once in tensor operations.
-//! [`Native`] makes an environment of it (episodes, clock, save and restore), [`Model`] makes
-//! [`crate::dynamics::Dynamics`] of it (batches, gradients); a test holds the two against each other.
+//! [`Native`] makes an environment of it (episodes, clock, save and restore), [`Model`] a
+//! differentiable model (batches, gradients); a test holds the two against each other.
 
 mod acrobot;
 mod cartpole_swingup;
@@ -21,10 +21,8 @@ use candle_core::Tensor;
 
 use super::scene::Scene;
 use super::{Env, EnvInfo, Simulator};
-use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::shape::Spec;
 use crate::suggest::nearest;
 
 pub use acrobot::Acrobot;
@@ -108,20 +106,26 @@ pub fn names() -> &'static [&'static str] {
     &NAMES
 }
 
-fn build(name: &str, spec: &Spec) -> Result<(Box<dyn Simulator>, Box<dyn Dynamics>)> {
-    fn both<P: Physics>(physics: &P, spec: &Spec) -> (Box<dyn Simulator>, Box<dyn Dynamics>) {
-        let model = Model::new(physics.clone(), spec.clone());
-        (Box::new(Native::new(physics.clone())), Box::new(model))
-    }
+/// What is made of the equations of an environment, whichever they are.
+pub(crate) trait ForPhysics {
+    /// What comes of it.
+    type Made;
+
+    /// Makes it.
+    fn make<P: Physics>(self, physics: P) -> Self::Made;
+}
+
+/// Makes something of the equations of a native environment by name.
+pub(crate) fn for_physics<F: ForPhysics>(name: &str, maker: F) -> Result<F::Made> {
     match name {
-        "pendulum" => Ok(both(&Pendulum, spec)),
-        "mountain-car" => Ok(both(&MountainCar::default(), spec)),
-        "cartpole-swingup" => Ok(both(&CartpoleSwingup, spec)),
-        "double-integrator" => Ok(both(&DoubleIntegrator::default(), spec)),
-        "acrobot" => Ok(both(&Acrobot, spec)),
-        "reacher-2" => Ok(both(&Reacher2, spec)),
-        "leg-2r" => Ok(both(&Leg2R, spec)),
-        "stand-in" => Ok(both(&StandIn::default(), spec)),
+        "pendulum" => Ok(maker.make(Pendulum)),
+        "mountain-car" => Ok(maker.make(MountainCar::default())),
+        "cartpole-swingup" => Ok(maker.make(CartpoleSwingup)),
+        "double-integrator" => Ok(maker.make(DoubleIntegrator::default())),
+        "acrobot" => Ok(maker.make(Acrobot)),
+        "reacher-2" => Ok(maker.make(Reacher2)),
+        "leg-2r" => Ok(maker.make(Leg2R)),
+        "stand-in" => Ok(maker.make(StandIn::default())),
         _ => {
             let hint = nearest(name, NAMES).unwrap_or_default();
             let known = NAMES.join(", ");
@@ -146,13 +150,12 @@ pub fn make(name: &str) -> Result<Box<dyn Env>> {
 /// # Errors
 /// As [`make`].
 pub fn simulator(name: &str) -> Result<Box<dyn Simulator>> {
-    Ok(build(name, &Spec::f64())?.0)
-}
-
-/// The true dynamics of a native environment as a differentiable [`Model`] on observations.
-///
-/// # Errors
-/// As [`make`].
-pub fn model(name: &str, spec: &Spec) -> Result<Box<dyn Dynamics>> {
-    Ok(build(name, spec)?.1)
+    struct Boxed;
+    impl ForPhysics for Boxed {
+        type Made = Box<dyn Simulator>;
+        fn make<P: Physics>(self, physics: P) -> Self::Made {
+            Box::new(Native::new(physics))
+        }
+    }
+    for_physics(name, Boxed)
 }

@@ -1,14 +1,13 @@
-//! [`Model`]: a [`Physics`] as differentiable dynamics on observations.
+//! [`Model`]: a [`Physics`] as a differentiable model on observations.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::{Physics, ops};
-use crate::dynamics::{Dynamics, StepNoise, Transition};
-use crate::env::{EnvInfo, Known};
+use crate::env::{ContinuationFn, EnvInfo, Known};
 use crate::error::Result;
-use crate::shape::{Spec, rows};
+use crate::shape::{Spec, exact, rows};
 
 /// The true dynamics in tensor operations: the state is the observation, gradients are pathwise.
 ///
@@ -42,13 +41,27 @@ impl<P: Physics> Model<P> {
         &self.info
     }
 
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// One step from observations `[B,O]` with normalised actions `[B,A]`: the next observations
+    /// `[B,O]`, the rewards `[B]` and the continuation `[B]`.
+    pub(crate) fn advance(&self, state: &Tensor, action: &Tensor) -> Result<[Tensor; 3]> {
+        self.check(state, action)?;
+        let units = self.units(action)?;
+        let next = self.physics.next(state, &units)?;
+        let reward = self.reward(state, &units, &next)?;
+        let cont = self.continuation(&next)?;
+        Ok([next, reward, cont])
+    }
+
     /// Reward and continuation as functions of observations and normalised actions, in the number
     /// type of what they are given.
     #[must_use]
     pub fn known(&self) -> Known {
         let (model, again) = (self.clone(), self.clone());
-        let continuation: crate::env::ContinuationFn =
-            Arc::new(move |_, _, next| again.continuation(next));
+        let continuation: ContinuationFn = Arc::new(move |_, _, next| again.continuation(next));
         Known {
             reward: Some(Arc::new(move |obs, action, next| {
                 model.check(obs, action)?;
@@ -86,29 +99,6 @@ impl<P: Physics> Model<P> {
 
     fn check(&self, obs: &Tensor, action: &Tensor) -> Result<()> {
         let b = rows(obs, self.info.obs_dim, "observation of a native model")?;
-        crate::shape::exact(action, &[b, self.info.action_dim()], "action of a native model")
-    }
-}
-
-impl<P: Physics> Dynamics for Model<P> {
-    fn state_dim(&self) -> usize {
-        self.info.obs_dim
-    }
-
-    fn action_dim(&self) -> usize {
-        self.info.action_dim()
-    }
-
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn step(&self, state: &Tensor, action: &Tensor, _noise: &StepNoise) -> Result<Transition> {
-        self.check(state, action)?;
-        let units = self.units(action)?;
-        let next = self.physics.next(state, &units)?;
-        let reward = self.reward(state, &units, &next)?;
-        let cont = self.continuation(&next)?;
-        Ok(Transition { next, reward, cont })
+        exact(action, &[b, self.info.action_dim()], "action of a native model")
     }
 }

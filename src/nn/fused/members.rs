@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 use super::super::kernel::{self, Real};
-use super::super::pool;
 use super::super::scratch::Scratch;
 use super::pass::{Net, Tape, Wanted, cut};
 use super::product;
 use super::rows::Block;
+use crate::pool;
 
 /// Rows of one member that are one task.
 #[derive(Debug, Clone)]

@@ -1,12 +1,13 @@
 //! A dense stack over raw slices: forward, and backward from what the forward pass kept.
 
+use super::super::Activation;
 use super::super::kernel::{self, After, Real};
 use super::super::scratch::Scratch;
 use super::super::stack::StackConfig;
 use super::super::tile::Packed;
-use super::super::{Activation, pool};
 use super::product::{self, Below};
 use super::rows::{Block, Rows};
+use crate::pool;
 
 /// Multiply-adds below which starting threads costs more than it gains.
 const PARALLEL_FROM: usize = 2_000_000;

@@ -15,11 +15,12 @@ mod x86;
 
 use candle_core::DType;
 
+use super::Stack;
 use super::fused::pass::Net;
 use super::kernel::After;
 use super::scratch::Scratch;
-use super::{Stack, pool};
 use crate::error::Result;
+use crate::pool;
 use crate::shape::Precision;
 
 /// Sixteen pairs of bfloat16 numbers, aligned to a cache line.

@@ -1,6 +1,7 @@
 //! Who is compared with whom.
 
-use hstep::{Error, Result, check, config as layers};
+use hstep::config::check;
+use hstep::{Error, Result, config as layers};
 use toml::{Table, Value};
 
 use crate::settings::Settings;

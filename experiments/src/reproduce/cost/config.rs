@@ -1,6 +1,7 @@
 //! What `hstep reproduce cost` takes as `key=value`.
 
-use hstep::{Error, Result, check};
+use hstep::config::check;
+use hstep::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::super::Effort;

@@ -10,7 +10,7 @@ mod points;
 
 use std::time::Instant;
 
-use hstep::nn::pool;
+use hstep::pool;
 use toml::Table;
 
 use self::config::Config;

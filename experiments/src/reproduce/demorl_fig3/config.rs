@@ -1,6 +1,7 @@
 //! What `hstep reproduce demorl-fig3` takes as `key=value`, and who is compared by it.
 
-use hstep::{Result, check};
+use hstep::Result;
+use hstep::config::check;
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Effort;

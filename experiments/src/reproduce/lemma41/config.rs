@@ -1,6 +1,7 @@
 //! What `hstep reproduce maac-lemma-4.1` takes as `key=value`.
 
-use hstep::{Error, Result, check};
+use hstep::config::check;
+use hstep::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Systems, policies and models of the check of Lemma 4.1. Everything is `ours`.

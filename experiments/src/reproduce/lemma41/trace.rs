@@ -2,13 +2,13 @@
 //! ask for, measured along both trajectories.
 
 use candle_core::Tensor;
-use hstep::bounds::maac::{Constants, PrintedLemma, Step};
 use hstep::dynamics::{FnDynamics, StepNoise, Transition};
 use hstep::lqr::Matrix;
 use hstep::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
 use hstep::shape::Spec;
 use hstep::value::FnCritic;
 use hstep::{Error, Result};
+use hstep_proofs::maac::{Constants, PrintedLemma, Step};
 
 use super::config::Config;
 use super::models::{Critic, Kind, Model, true_q};

@@ -1,6 +1,7 @@
 //! What `hstep reproduce maac-fig4` takes as `key=value`, and who is compared by it.
 
-use hstep::{Error, Result, check};
+use hstep::config::check;
+use hstep::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Effort;

@@ -1,6 +1,7 @@
 //! What `hstep reproduce maac-table1` takes as `key=value`, and who is trained for it.
 
-use hstep::{Result, check};
+use hstep::Result;
+use hstep::config::check;
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Effort;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hstep::{Result, check};
+use hstep::Result;
+use hstep::config::check;
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Effort;

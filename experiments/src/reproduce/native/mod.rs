@@ -2,9 +2,10 @@
 
 mod config;
 
+use hstep::Result;
+use hstep::config::check;
 use hstep::rng::Rng;
 use hstep::stats::{bootstrap_difference, mean, mean_height};
-use hstep::{Result, check};
 
 pub use self::config::Config;
 use super::Effort;

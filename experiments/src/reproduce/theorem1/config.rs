@@ -1,6 +1,7 @@
 //! What `hstep reproduce mopac-theorem-1` takes as `key=value`.
 
-use hstep::{Error, Result, check};
+use hstep::config::check;
+use hstep::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A training run on finite worlds. Everything is `ours`.

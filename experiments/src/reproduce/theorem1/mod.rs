@@ -5,12 +5,12 @@ mod config;
 mod worlds;
 
 use hstep::Result;
-use hstep::bounds::errors::span;
-use hstep::bounds::mopac::Theorem1;
-use hstep::bounds::problem::{Favour, Problem};
-use hstep::bounds::reading::{Play, Reading};
 use hstep::rng::Rng;
 use hstep::stats::mean;
+use hstep_proofs::errors::span;
+use hstep_proofs::mopac::Theorem1;
+use hstep_proofs::problem::{Favour, Problem};
+use hstep_proofs::reading::{Play, Reading};
 use toml::Table;
 
 use self::config::Config;

@@ -1,8 +1,8 @@
 //! Two finite worlds, and what is learned of them from data.
 
 use hstep::Result;
-use hstep::bounds::mdp::{Kernel, Mdp};
 use hstep::rng::Rng;
+use hstep_proofs::mdp::{Kernel, Mdp};
 
 use super::config::Config;
 
@@ -216,7 +216,7 @@ mod tests {
         let mut learner = Learner::new(&mdp, Rng::new(0));
         (0..200_000).for_each(|_| learner.step(&config));
         let model = learner.model().unwrap();
-        let error = hstep::bounds::errors::tv_error(&model, mdp.transition());
+        let error = hstep_proofs::errors::tv_error(&model, mdp.transition());
         // About 1,400 samples a pair: errors of some 1/sqrt(1,400) a probability.
         assert!(error < 0.08, "{error}");
         let (optimal, _) = mdp.optimal();
