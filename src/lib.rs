@@ -115,8 +115,9 @@
 //! [`parts::Parts`] is what is learned: policy, critic, value, temperature, model. A composition
 //! ([`agent::Hybrid`]) with parts, replay buffers and random streams is an agent
 //! ([`learner::Agent`]); [`train::Trainer`] runs it in an environment ([`env::Env`]), evaluates it,
-//! writes its metrics and checkpoints, and resumes it. [`algo::Algorithm`] ties a composition to a
-//! config struct, so that files and `key=value` can change any of it ([`mod@config`]).
+//! writes its metrics and checkpoints, and resumes it. A composition is also a table ([`algo`]), so
+//! that files and `key=value` can change any of it ([`mod@config`]), and what a slot can hold has a
+//! name ([`kinds`]).
 //!
 //! # Shapes
 //!

@@ -55,6 +55,8 @@ pub enum Command {
     Reproduce(Reproduce),
     /// Check a bound of the papers: as printed, as it holds, and a search against both.
     Check(Check),
+    /// Print every setting of an algorithm, on an environment: its value, and where it is from.
+    Show(Train),
     /// List what there is.
     List(List),
     /// Measure how fast the parts of training run on this machine.
@@ -86,7 +88,7 @@ pub struct Memory {
 }
 
 /// `hstep train ALGO --env ENV [key=value ...]` or `hstep train FILE.toml [key=value ...]`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Train {
     /// An algorithm (see `hstep list algos`) or a configuration file ending in `.toml`.
     #[arg(value_name = "ALGO|FILE.toml")]
@@ -106,6 +108,9 @@ pub struct Train {
     /// The root of the run folders; HSTEP_RUNS or `runs` when left out.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Print the resolved configuration as TOML, and train nothing.
+    #[arg(long)]
+    pub print_config: bool,
     /// Settings, for example `improve.horizon=5`.
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,

@@ -1,6 +1,7 @@
 //! From layers of settings to a run: algorithm defaults (the paper's), the preset of its name, the
 //! preset of a native environment, a file, `key=value`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,6 +87,39 @@ impl Settings {
         Ok(table)
     }
 
+    /// Every setting of the algorithm and of the run, and which layer each has its value from.
+    ///
+    /// # Errors
+    /// As [`Settings::layered`].
+    pub fn explained(&self) -> Result<Vec<Explained>> {
+        let name = self.base.as_ref().unwrap_or(&self.run.algo);
+        let (entry, preset) = presets::find(name)?;
+        let row = entry.preset(None)?;
+        let bare = row.iter().map(|(key, value)| {
+            let kind = value.get("kind").map(|kind| ("kind".to_string(), kind.clone()));
+            let own = value.as_table().map(|_| Value::Table(kind.into_iter().collect()));
+            (key.clone(), own.unwrap_or_else(|| value.clone()))
+        });
+        let mut task = preset.layers(entry, &self.run.env)?;
+        let run = section(&mut task, "run")?;
+        let layers = [
+            ("default", entry.resolve(&bare.collect())?),
+            ("row", row),
+            ("preset", entry.resolve(&task)?),
+            ("given", self.algorithm.clone()),
+        ];
+        let layers = layers.map(|(layer, table)| (layer, config::flat(&table, &[])));
+        let mut runs = config::to_table(&RunConfig::default())?;
+        let usual = config::flat(&runs, &[]);
+        config::merge(&mut runs, run);
+        let own = config::flat(&config::to_table(&self.run)?, &[]);
+        let run_layers = [("default", usual), ("preset", config::flat(&runs, &[])), ("given", own)];
+        let tags = tags(entry.text);
+        let mut all = explain("", &layers, &tags);
+        all.extend(explain("run.", &run_layers, &BTreeMap::new()));
+        Ok(all)
+    }
+
     /// The hash of everything that matters for what is computed.
     ///
     /// # Errors
@@ -156,6 +190,50 @@ impl Settings {
             }
         }
     }
+}
+
+/// A setting, and where its value is from.
+pub struct Explained {
+    /// The dotted key.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// `default` (of the part or use), `row` (the algorithm's), `preset` (of its name and of the
+    /// environment), or `given` (file and command line).
+    pub layer: &'static str,
+    /// Where the row's number is from.
+    pub tag: String,
+}
+
+/// The settings of the last layer, each with the lowest layer from which on it has its value.
+fn explain(
+    prefix: &str,
+    layers: &[(&'static str, BTreeMap<String, Value>)],
+    tags: &BTreeMap<String, String>,
+) -> Vec<Explained> {
+    let Some((_, last)) = layers.last() else { return Vec::new() };
+    let with_layer = |(key, value): (&String, &Value)| {
+        let from = layers.iter().rev().take_while(|(_, table)| table.get(key) == Some(value));
+        let layer = from.last().map_or("given", |(layer, _)| *layer);
+        let tag = tags.get(key).filter(|_| layer == "row").cloned().unwrap_or_default();
+        Explained { key: format!("{prefix}{key}"), value: value.clone(), layer, tag }
+    };
+    last.iter().map(with_layer).collect()
+}
+
+/// The source of each of a row's own settings, by dotted key: `paper`, `code` or `ours`, and a word more.
+fn tags(row: &str) -> BTreeMap<String, String> {
+    let (mut tags, mut section) = (BTreeMap::new(), String::new());
+    for line in row.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
+            section = format!("{}.", name.0);
+        } else if let (Some((key, _)), Some((_, tag))) =
+            (line.split_once(" = "), line.split_once(" # "))
+        {
+            tags.insert(format!("{section}{key}"), tag.to_string());
+        }
+    }
+    tags
 }
 
 /// Takes `base = "maac"` out of the layers: the algorithm that they change into one of their own.

@@ -22,7 +22,8 @@ use crate::kinds::Kinds;
 pub struct Entry {
     /// The bare name, for example `maac`.
     pub name: &'static str,
-    text: &'static str,
+    /// Its table, each line with its tag.
+    pub text: &'static str,
     presets: &'static [(&'static str, &'static str)],
 }
 

@@ -31,6 +31,24 @@ fn help_shows_the_exit_codes_and_lists_go_to_stdout() {
     for code in ["0  success", "2  wrong", "75  interrupted", "70  a fault"] {
         assert!(text.contains(code), "{code} is not in\n{text}");
     }
+    let shown = run(&["show", "maac", "--env", "pendulum", "improve.samples=2"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let line = |key: &str| {
+        let found = shown.lines().find(|line| line.split_whitespace().next() == Some(key));
+        found
+            .unwrap_or_else(|| panic!("no {key} in\n{shown}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(line("gamma")[1..], ["0.99", "row", "code"]);
+    assert_eq!(line("loop.updates_per_step")[1..], ["5", "preset"]);
+    assert_eq!(line("improve.samples")[1..], ["2", "given"]);
+    assert_eq!(line("critic.tau")[1..], ["0.005", "default"]);
+    assert_eq!(line("run.eval.every")[1..], ["500", "preset"]);
+    let printed = run(&["train", "maac", "--env", "pendulum", "--print-config"]);
+    let printed: toml::Table = String::from_utf8(printed.stdout).unwrap().parse().unwrap();
+    assert_eq!(printed["loop"]["updates_per_step"].as_integer(), Some(5));
+
     let list = run(&["-v", "list", "figures"]);
     assert!(String::from_utf8(list.stdout).unwrap().starts_with("maac-fig3"));
 }

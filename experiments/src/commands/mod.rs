@@ -37,6 +37,7 @@ pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         Some(Command::Compare(args)) => crate::compare::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),
+        Some(Command::Show(args)) => train::show(args),
         Some(Command::List(args)) => list(args),
         Some(Command::Bench(args)) => bench::run(args),
         #[cfg(feature = "mujoco")]

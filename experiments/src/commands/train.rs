@@ -11,13 +11,17 @@ use toml::{Table, Value};
 
 use crate::cli::{Resume, Train};
 use crate::exit::{Interrupted, SomeFailed};
-use crate::output::say;
+use crate::output::{self, say};
 use crate::progress;
 use crate::run_folder::{self, Identity, Marker, RunFolder};
 use crate::settings::Settings;
 
 pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let layers = layers(args)?;
+    if args.print_config {
+        let table = Settings::layered(layers)?.table()?;
+        return Ok(output::write(format_args!("{table}"))?);
+    }
     let root = run_folder::root(args.out.as_deref());
     let Some(seeds) = &args.seeds else {
         return seed(&Settings::layered(layers)?, &root, stop, quiet);
@@ -48,6 +52,22 @@ pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
     }
     let problem = format!("seeds {} of {} failed", failed.join(", "), all.len());
     Err(SomeFailed(problem).into())
+}
+
+/// Prints every setting, its value, its layer and its source.
+pub fn show(args: &Train) -> Result<()> {
+    let pendulum = Train { env: args.env.clone().or(Some("pendulum".into())), ..args.clone() };
+    let from_file = args.what.ends_with(".toml");
+    let settings = Settings::layered(layers(if from_file { args } else { &pendulum })?)?;
+    let all = settings.explained()?;
+    let rows = all.iter().map(|s| (s.key.as_str(), s.value.to_string(), s.layer, s.tag.as_str()));
+    let rows: Vec<_> = rows.collect();
+    let longest = |len: &dyn Fn(usize) -> usize| (0..rows.len()).map(len).max().unwrap_or(0);
+    let (key, value) = (longest(&|i| rows[i].0.len()), longest(&|i| rows[i].1.len()).min(40));
+    for (name, number, layer, tag) in &rows {
+        say!("{}", format!("{name:key$}  {number:value$}  {layer:7}  {tag}").trim_end())?;
+    }
+    Ok(())
 }
 
 fn seed(settings: &Settings, root: &Path, stop: &AtomicBool, quiet: bool) -> Result<()> {
