@@ -11,9 +11,14 @@
 //! **Noise is an input**: with [`Noise`] fixed, `J_H` is a deterministic function of the policy's
 //! parameters, the actions and the start state, and differentiable in all three. The parts behind
 //! [`Dynamics`], [`crate::value::Value`] and [`Critic`] are frozen by contract and get no gradient.
+//!
+//! There is one loop over the horizon, over tensors. Without gradients ([`HStep::returns`],
+//! [`HStep::rollout_forward`]) blocks of rows go through the same loop, over parts that answer with
+//! plain arithmetic on rows (`rows.rs`).
 
 mod forward;
 mod inputs;
+mod rows;
 
 pub use forward::Returns;
 pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
@@ -27,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::policy::ActionSample;
 use crate::shape::{self, Spec};
 use crate::value::Critic;
+use inputs::Rows;
 
 /// What a rollout visited. A row that terminated stays in the last state it lived in, with zero
 /// reward: the state that it died in may be infinite, and masking what comes of it would protect
@@ -110,6 +116,15 @@ fn add(sum: Option<Tensor>, discount: f64, term: Tensor) -> Result<Tensor> {
     })
 }
 
+/// What the rows of a rollout are given beside their start states.
+struct Given<'a> {
+    actions: Actions<'a>,
+    noise: &'a Noise,
+    /// Which rows of the batch, and so of its noise, they are.
+    rows: Rows<'a>,
+    spec: &'a Spec,
+}
+
 /// The H-step objective: its dynamics, its terminal value, its horizon.
 #[derive(Clone, Copy)]
 pub struct HStep<'a> {
@@ -152,7 +167,12 @@ impl<'a> HStep<'a> {
     /// [`Error::Shape`] for start states, actions or noise that do not fit; [`Error::Config`] when
     /// `H > 0` without dynamics.
     pub fn rollout(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Rollout> {
-        let (b, spec) = self.check(s0, actions)?;
+        let (b, spec) = self.check(s0, actions, noise)?;
+        self.roll(s0, &Given { actions, noise, rows: Rows::All(b), spec: &spec })
+    }
+
+    /// The one loop over the horizon, from states `s0` of the rows given.
+    fn roll(&self, s0: &Tensor, given: &Given) -> Result<Rollout> {
         let h = self.horizon;
         let last = usize::from(self.terminal.needs_action());
         let mut out = Rollout {
@@ -169,10 +189,11 @@ impl<'a> HStep<'a> {
         };
         for t in 0..h + last {
             let state = out.states[t].clone();
-            let taken = self.act(t, t, b, &out, actions, noise, &spec)?;
+            let taken = self.act(t, t, &out, given)?;
             let cost = self.cost_of(t, &out, &taken)?;
             if let (Some(dynamics), true) = (self.dynamics, t < h) {
-                let step = dynamics.step(&state, &taken.action, &noise.step(t, b, dynamics)?)?;
+                let noise = given.noise.step(t, given.rows, dynamics)?;
+                let step = dynamics.step(&state, &taken.action, &noise)?;
                 let alive = out.alive[t].clone();
                 let cont = living(&step.cont.detach(), alive.as_ref())?;
                 let ends = shape::to_f64(&cont)?.contains(&0.0);
@@ -189,7 +210,7 @@ impl<'a> HStep<'a> {
         }
         if let Terminal::Action { samples, .. } = self.terminal {
             for extra in 1..samples.max(1) {
-                let taken = self.act(h, h + extra, b, &out, actions, noise, &spec)?;
+                let taken = self.act(h, h + extra, &out, given)?;
                 let cost = self.cost_of(h, &out, &taken)?;
                 out.more.push((taken.action, cost));
             }
@@ -326,41 +347,32 @@ impl<'a> HStep<'a> {
     }
 
     /// The action at `s_t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
-    #[allow(clippy::too_many_arguments)]
-    fn act(
-        &self,
-        t: usize,
-        draw: usize,
-        b: usize,
-        rollout: &Rollout,
-        actions: Actions,
-        noise: &Noise,
-        spec: &Spec,
-    ) -> Result<ActionSample> {
-        let given = |sequence: &Tensor| -> Result<Tensor> {
+    fn act(&self, t: usize, draw: usize, rollout: &Rollout, given: &Given) -> Result<ActionSample> {
+        let &Given { actions, noise, rows, spec } = given;
+        let of_step = |sequence: &Tensor| -> Result<Tensor> {
             Ok(sequence.narrow(1, t, 1)?.squeeze(1)?.contiguous()?)
         };
         match actions {
             Actions::Policy(policy) => {
                 let obs = self.observed(rollout, t)?;
-                policy.sample(&obs, &noise.policy(draw, b, policy.action_dim(), spec)?)
+                policy.sample(&obs, &noise.policy(draw, rows, policy.action_dim(), spec)?)
             }
             Actions::Open(sequence) => {
-                Ok(ActionSample { action: given(sequence)?, log_prob: spec.zeros(b)? })
+                Ok(ActionSample { action: of_step(sequence)?, log_prob: spec.zeros(rows.len())? })
             }
             Actions::Perturbed { policy, delta, limit } => {
                 let obs = &self.observed(rollout, t)?;
                 let base = match noise.policy {
                     Normals::Zero => policy.mode(obs)?,
                     _ => {
-                        let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
+                        let eps = noise.policy(draw, rows, policy.action_dim(), spec)?;
                         policy.sample(obs, &eps)?.action
                     }
                 };
-                let action = (base + given(delta)?)?.clamp(-limit, limit)?;
+                let action = (base + of_step(delta)?)?.clamp(-limit, limit)?;
                 let log_prob = match self.cost.pays(t) {
                     true => policy.log_prob(obs, &action)?,
-                    false => spec.zeros(b)?,
+                    false => spec.zeros(rows.len())?,
                 };
                 Ok(ActionSample { log_prob, action })
             }
@@ -383,7 +395,7 @@ impl<'a> HStep<'a> {
     }
 
     /// Checks the arguments of a rollout; gives `B` and the number type.
-    fn check(&self, s0: &Tensor, actions: Actions) -> Result<(usize, Spec)> {
+    fn check(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<(usize, Spec)> {
         let spec = match self.dynamics {
             Some(dynamics) => dynamics.spec().clone(),
             None if self.horizon == 0 => {
@@ -403,8 +415,8 @@ impl<'a> HStep<'a> {
             None => s0.dim(D::Minus1)?,
         };
         let b = shape::rows(s0, width, "start states of a rollout")?;
-        if let Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } = actions {
-            let n = self.decisions();
+        let n = self.decisions();
+        if let Some(sequence) = actions.sequence() {
             let fits =
                 sequence.dims().len() == 3 && sequence.dims()[0] == b && sequence.dims()[1] >= n;
             if !fits {
@@ -412,6 +424,11 @@ impl<'a> HStep<'a> {
                 return Err(Error::shape("action sequence", expected, sequence.dims()));
             }
         }
+        let more = match self.terminal {
+            Terminal::Action { samples, .. } => samples.saturating_sub(1),
+            _ => 0,
+        };
+        noise.check(b, (self.horizon, n + more), self.dynamics, actions.policy())?;
         Ok((b, spec))
     }
 

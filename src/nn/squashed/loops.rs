@@ -45,21 +45,60 @@ vectorised! {
     /// `action` from the mean to `tanh(u)`, `std` from its logarithm to itself, and the log-density of
     /// each element.
     fn sample<T: Real>(action: &mut [T], std: &mut [T], eps: &[T], density: &mut [T]) {
-        let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
-        let normaliser = T::from_f64(0.5 * TAU.ln());
-        let ln_two = T::from_f64(LN_2);
-        let zero = T::default();
-        for (((action, std), eps), density) in action.iter_mut().zip(std).zip(eps).zip(density) {
+        for (((action, std), eps), of) in action.iter_mut().zip(std).zip(eps).zip(density) {
             let log_std = *std;
             *std = log_std.exp();
             let u = *action + *std * *eps;
-            let size = if u < zero { zero - u } else { u };
-            // ln(1 - tanh(u)^2), which is even in u.
-            let slope = two * (ln_two - size - (zero - two * size).exp().ln_1p_unit());
-            *density = zero - half * *eps * *eps - log_std - normaliser - slope;
+            *of = self::density(u, *eps, log_std);
             *action = u.tanh();
         }
     }
+}
+
+/// Log-densities of a block of given actions, clipped to plus and minus `edge`; shapes as in
+/// [`super::fused`].
+pub(super) fn given(
+    raw: &[f32],
+    action: &[f32],
+    bounds: (f32, f32),
+    edge: f32,
+    log_prob: &mut [f32],
+) {
+    let a = action.len() / log_prob.len().max(1);
+    let (mut mean, mut log_std) = (Vec::new(), Vec::new());
+    for raw in raw.chunks_exact(2 * a) {
+        mean.extend_from_slice(&raw[..a]);
+        log_std.extend(raw[a..].iter().map(|raw| clip(*raw, bounds)));
+    }
+    let inverse = |action: &f32| {
+        let action = clip(*action, (-edge, edge));
+        0.5 * ((1.0 + action).ln() - (1.0 - action).ln())
+    };
+    let mut density: Vec<f32> = action.iter().map(inverse).collect();
+    densities(&mut density, &mean, &log_std);
+    for (log_prob, density) in log_prob.iter_mut().zip(density.chunks_exact(a)) {
+        *log_prob = density.iter().sum();
+    }
+}
+
+vectorised! {
+    /// From what is squashed to its log-density, an element each.
+    fn densities<T: Real>(u: &mut [T], mean: &[T], log_std: &[T]) {
+        for ((u, mean), log_std) in u.iter_mut().zip(mean).zip(log_std) {
+            let z = (*u - *mean) * (T::default() - *log_std).exp();
+            *u = density(*u, z, *log_std);
+        }
+    }
+}
+
+/// The log-density of `tanh(u)` where `u` has standardised value `z`.
+#[inline(always)]
+fn density<T: Real>(u: T, z: T, log_std: T) -> T {
+    let (half, two, zero) = (T::from_f64(0.5), T::from_f64(2.0), T::default());
+    let size = if u < zero { zero - u } else { u };
+    // ln(1 - tanh(u)^2), which is even in u.
+    let slope = two * (T::from_f64(LN_2) - size - (zero - two * size).exp().ln_1p_unit());
+    zero - half * z * z - log_std - T::from_f64(0.5 * TAU.ln()) - slope
 }
 
 vectorised! {
