@@ -3,8 +3,6 @@
 //! Equal to the rollouts through tensors but for rounding (1e-5 relative), for any blocking and
 //! number of threads bit for bit. Where a part has no form on rows, tensors take over.
 
-use std::cell::OnceCell;
-
 use candle_core::{DType, Tensor};
 
 use super::inputs::Rows;
@@ -14,10 +12,11 @@ use crate::error::Result;
 use crate::nn::pool;
 use crate::shape::{Ops, to_f64};
 
-/// Rows of one member that are one task: the weights are read from the second cache that often.
-const OWN_ROWS: usize = 64;
-/// Rows of a task whose members change from step to step, at most: several members share them.
-const MIXED_ROWS: usize = 512;
+/// Rows of a task, at least (fewer are too many calls for their arithmetic) and at most (their
+/// activations stay in the second cache); of several members, when they change from step to step.
+const ROWS: (usize, usize) = (64, 256);
+/// See [`ROWS`].
+const MIXED_ROWS: (usize, usize) = (128, 512);
 
 /// `J_H` of every row, and what was done.
 #[derive(Debug, Clone)]
@@ -36,18 +35,19 @@ fn tasks(b: usize, n: usize, members: &Members) -> Vec<Vec<u32>> {
         let n = rows.len().div_ceil(most);
         (0..n).map(|i| rows[i * rows.len() / n..(i + 1) * rows.len() / n].to_vec()).collect()
     };
+    // Every thread has something to do.
+    let own = (b / 8).clamp(ROWS.0, ROWS.1);
     match members {
         Members::Pinned(members) if n > 1 => {
             let member = |row: &u32| (members[*row as usize] * n as f64) as usize;
             order.sort_by_key(member);
             let of_members = order.chunk_by(|i, j| member(i) == member(j));
-            of_members.flat_map(|own| cut(own, OWN_ROWS)).collect()
+            of_members.flat_map(|rows| cut(rows, own)).collect()
         }
-        // Every thread has something to do, and every member still has some rows of a task.
         Members::Key(_) | Members::Tensor(_) if n > 1 => {
-            cut(&order, (b / 4).clamp(2 * OWN_ROWS, MIXED_ROWS))
+            cut(&order, (b / 4).clamp(MIXED_ROWS.0, MIXED_ROWS.1))
         }
-        _ => cut(&order, OWN_ROWS),
+        _ => cut(&order, own),
     }
 }
 
@@ -61,48 +61,6 @@ fn joined(tasks: &[Vec<u32>], found: &[Tensor]) -> Result<Tensor> {
     let mut places = vec![0u32; order.len()];
     order.iter().zip(0..).for_each(|(row, place)| places[*row as usize] = place);
     Ok(whole.index_select(&Tensor::from_vec(places, order.len(), whole.device())?, 0)?)
-}
-
-impl Rollout {
-    /// Rollouts of the tasks' rows as one of the batch.
-    fn joined(tasks: &[Vec<u32>], found: &[Self]) -> Result<Self> {
-        let some = |pick: &dyn Fn(&Self) -> Option<Tensor>| -> Result<Option<Tensor>> {
-            let all: Option<Vec<Tensor>> = found.iter().map(pick).collect();
-            all.map(|all| joined(tasks, &all)).transpose()
-        };
-        let count = |pick: fn(&Self) -> usize| found.first().map_or(0, pick);
-        let steps = |pick: fn(&Self) -> &Vec<Tensor>| -> Result<Vec<Tensor>> {
-            let of_step = |t: usize| {
-                let all: Vec<Tensor> = found.iter().map(|found| pick(found)[t].clone()).collect();
-                joined(tasks, &all)
-            };
-            (0..found.first().map_or(0, |first| pick(first).len())).map(of_step).collect()
-        };
-        let (states, cont) = (steps(|found| &found.states)?, steps(|found| &found.cont)?);
-        let alive = |t: usize| {
-            let all_live = found.iter().all(|found| found.alive[t].is_none());
-            (!all_live).then(|| cont[t - 1].clone())
-        };
-        let mut more = Vec::new();
-        for i in 0..count(|found| found.more.len()) {
-            let all: Vec<Tensor> = found.iter().map(|found| found.more[i].0.clone()).collect();
-            more.push((joined(tasks, &all)?, some(&|found| found.more[i].1.clone())?));
-        }
-        Ok(Self {
-            next: steps(|found| &found.next)?,
-            actions: steps(|found| &found.actions)?,
-            rewards: steps(|found| &found.rewards)?,
-            log_probs: steps(|found| &found.log_probs)?,
-            costs: (0..count(|found| found.costs.len()))
-                .map(|t| some(&|found| found.costs[t].clone()))
-                .collect::<Result<_>>()?,
-            alive: (0..states.len()).map(alive).collect(),
-            more,
-            observations: vec![OnceCell::new(); states.len()],
-            states,
-            cont,
-        })
-    }
 }
 
 impl HStep<'_> {
@@ -145,7 +103,7 @@ impl HStep<'_> {
     /// As [`HStep::rollout`].
     pub fn rollout_forward(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Rollout> {
         match self.on_rows(s0, actions, noise, |_, rollout| Ok(rollout))? {
-            Some((tasks, found)) => Rollout::joined(&tasks, &found),
+            Some((tasks, found)) => Rollout::joined(&found, &|parts| joined(&tasks, parts)),
             None => self.rollout(s0, actions, noise),
         }
     }

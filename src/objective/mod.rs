@@ -67,22 +67,51 @@ pub struct Rollout {
 
 impl Rollout {
     /// The same numbers without their graph.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        let all = |ts: &[Tensor]| ts.iter().map(Tensor::detach).collect::<Vec<_>>();
-        let some = |t: &Option<Tensor>| t.as_ref().map(Tensor::detach);
-        Self {
-            states: all(&self.states),
-            next: all(&self.next),
-            actions: all(&self.actions),
-            rewards: all(&self.rewards),
-            cont: self.cont.clone(),
-            log_probs: all(&self.log_probs),
-            costs: self.costs.iter().map(some).collect(),
-            alive: self.alive.clone(),
-            more: self.more.iter().map(|(action, cost)| (action.detach(), some(cost))).collect(),
-            observations: vec![OnceCell::new(); self.states.len()],
-        }
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] from candle.
+    pub fn detached(&self) -> Result<Self> {
+        Self::joined(std::slice::from_ref(self), &|one| Ok(one[0].detach()))
+    }
+
+    /// Rollouts of other rows, but the same steps, as one; `join` puts what they have of each tensor
+    /// together.
+    fn joined(all: &[Self], join: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Result<Self> {
+        let Some(first) = all.first() else {
+            return Err(Error::shape("rollouts to join", "one or more", 0));
+        };
+        let one = |pick: &dyn Fn(&Self) -> &Tensor| -> Result<Tensor> {
+            join(&all.iter().map(|rollout| pick(rollout).clone()).collect::<Vec<_>>())
+        };
+        let some = |pick: &dyn Fn(&Self) -> &Option<Tensor>| -> Result<Option<Tensor>> {
+            let of: Option<Vec<Tensor>> = all.iter().map(|rollout| pick(rollout).clone()).collect();
+            of.map(|of| join(&of)).transpose()
+        };
+        let steps = |pick: fn(&Self) -> &[Tensor]| -> Result<Vec<Tensor>> {
+            (0..pick(first).len()).map(|t| one(&|rollout| &pick(rollout)[t])).collect()
+        };
+        let cont = steps(|rollout| &rollout.cont)?;
+        // Where some rows have died, those live that the step before left alive.
+        let alive = |t: usize| {
+            let died = all.iter().any(|rollout| rollout.alive[t].is_some());
+            died.then(|| cont[t - 1].clone())
+        };
+        Ok(Self {
+            states: steps(|rollout| &rollout.states)?,
+            next: steps(|rollout| &rollout.next)?,
+            actions: steps(|rollout| &rollout.actions)?,
+            rewards: steps(|rollout| &rollout.rewards)?,
+            log_probs: steps(|rollout| &rollout.log_probs)?,
+            costs: (0..first.costs.len())
+                .map(|t| some(&|rollout| &rollout.costs[t]))
+                .collect::<Result<_>>()?,
+            alive: (0..first.alive.len()).map(alive).collect(),
+            more: (0..first.more.len())
+                .map(|i| Ok((one(&|r| &r.more[i].0)?, some(&|r| &r.more[i].1)?)))
+                .collect::<Result<_>>()?,
+            observations: vec![OnceCell::new(); first.states.len()],
+            cont,
+        })
     }
 
     /// Number of steps `H`.
@@ -153,6 +182,15 @@ impl<'a> HStep<'a> {
         self.horizon + usize::from(self.terminal.needs_action())
     }
 
+    /// Draws of a policy in a rollout: one a step, and those at `s_H`.
+    pub(crate) fn draws(&self) -> usize {
+        self.horizon
+            + match self.terminal {
+                Terminal::Action { samples, .. } => samples.max(1),
+                _ => 0,
+            }
+    }
+
     /// `J_H(s_0)` a row, `[B]`: [`HStep::rollout`], then [`HStep::score`].
     ///
     /// # Errors
@@ -208,12 +246,10 @@ impl<'a> HStep<'a> {
             out.log_probs.push(taken.log_prob);
             out.costs.push(cost);
         }
-        if let Terminal::Action { samples, .. } = self.terminal {
-            for extra in 1..samples.max(1) {
-                let taken = self.act(h, h + extra, &out, given)?;
-                let cost = self.cost_of(h, &out, &taken)?;
-                out.more.push((taken.action, cost));
-            }
+        for draw in h + last..self.draws() {
+            let taken = self.act(h, draw, &out, given)?;
+            let cost = self.cost_of(h, &out, &taken)?;
+            out.more.push((taken.action, cost));
         }
         Ok(out)
     }
@@ -271,6 +307,11 @@ impl<'a> HStep<'a> {
     }
 
     /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h` for h = 0..H; no tensor for the empty sum.
+    ///
+    /// That equal runs have equal bytes rests on the order of additions, with and without a graph:
+    /// `g_t = r_t - c_t`, `J_h = (((g_0 + gamma g_1) + gamma^2 g_2) + ..) + gamma^h worth`, where the
+    /// worth is `Q - c_h`; Q and costs of several last actions are added in the order of their draws,
+    /// then multiplied by one over their number; gamma^t is a running product in `f64`.
     fn running(&self, rollout: &Rollout) -> Result<Vec<(Option<Tensor>, f64)>> {
         let mut all = vec![(None, 1.0)];
         let (mut sum, mut discount) = (None, 1.0);
@@ -424,11 +465,7 @@ impl<'a> HStep<'a> {
                 return Err(Error::shape("action sequence", expected, sequence.dims()));
             }
         }
-        let more = match self.terminal {
-            Terminal::Action { samples, .. } => samples.saturating_sub(1),
-            _ => 0,
-        };
-        noise.check(b, (self.horizon, n + more), self.dynamics, actions.policy())?;
+        noise.check(b, (self.horizon, self.draws()), self.dynamics, actions.policy())?;
         Ok((b, spec))
     }
 
