@@ -128,7 +128,7 @@ impl HStep<'_> {
             let rows = Rows::These(rows);
             let own = sequence.as_ref().map(|sequence| rows.of(sequence)).transpose()?;
             let actions = forms.actions(actions, own.as_ref());
-            let given = Given { actions, noise, rows, spec: &spec };
+            let given = Given::new(actions, noise, rows, &spec)?;
             found(&objective, objective.roll(&rows.of(&s0)?, &given)?)
         };
         let tasks = tasks(b, forms.members(), &noise.member);

@@ -18,108 +18,24 @@
 
 mod forward;
 mod inputs;
+mod rollout;
 mod rows;
 
 pub use forward::Returns;
 pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
+pub use rollout::Rollout;
 
 use std::cell::OnceCell;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
+use crate::nn::ops::with_slices;
 use crate::policy::ActionSample;
 use crate::shape::{self, Spec};
 use crate::value::Critic;
 use inputs::Rows;
-
-/// What a rollout visited. A row that terminated stays in the last state it lived in, with zero
-/// reward: the state that it died in may be infinite, and masking what comes of it would protect
-/// the value, not the gradient.
-#[derive(Debug, Clone)]
-pub struct Rollout {
-    /// `s_0..s_H`, the states gone on from, `H + 1` tensors `[B,S]`.
-    pub states: Vec<Tensor>,
-    /// Where the steps led, `H` tensors `[B,S]`: as `states` from `s_1` on, but for the state in
-    /// which a row dies, which stands here.
-    pub next: Vec<Tensor>,
-    /// The actions taken, `[B,A]` each: `H`, and one more where the terminal takes an action.
-    pub actions: Vec<Tensor>,
-    /// Rewards `r_0..r_{H-1}`, `[B]` each, zero once a row is dead.
-    pub rewards: Vec<Tensor>,
-    /// Continuation `cont_0..cont_{H-1}`, `[B]` each, 0 or 1.
-    pub cont: Vec<Tensor>,
-    /// `log pi(a_t|s_t)`, `[B]` each, one an action; zeros where actions were given, and for
-    /// perturbed actions that pay no cost.
-    pub log_probs: Vec<Tensor>,
-    /// Costs `c_t`, `[B]` each, one an action; `None` where the step does not pay.
-    pub costs: Vec<Option<Tensor>>,
-    /// Whether a row lives at step t: the product of `cont` before it. `H + 1` tensors `[B]`;
-    /// `None` stands for "all rows live".
-    pub alive: Vec<Option<Tensor>>,
-    /// More actions at `s_H` with their costs, where the terminal averages over several.
-    pub more: Vec<(Tensor, Option<Tensor>)>,
-    /// What was observed of `states`: to observe a simulator's state is to restore it, so it is done
-    /// once, and where somebody looks.
-    observations: Vec<OnceCell<Tensor>>,
-}
-
-impl Rollout {
-    /// The same numbers without their graph.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] from candle.
-    pub fn detached(&self) -> Result<Self> {
-        Self::joined(std::slice::from_ref(self), &|one| Ok(one[0].detach()))
-    }
-
-    /// Rollouts of other rows, but the same steps, as one; `join` puts what they have of each tensor
-    /// together.
-    fn joined(all: &[Self], join: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Result<Self> {
-        let Some(first) = all.first() else {
-            return Err(Error::shape("rollouts to join", "one or more", 0));
-        };
-        let one = |pick: &dyn Fn(&Self) -> &Tensor| -> Result<Tensor> {
-            join(&all.iter().map(|rollout| pick(rollout).clone()).collect::<Vec<_>>())
-        };
-        let some = |pick: &dyn Fn(&Self) -> &Option<Tensor>| -> Result<Option<Tensor>> {
-            let of: Option<Vec<Tensor>> = all.iter().map(|rollout| pick(rollout).clone()).collect();
-            of.map(|of| join(&of)).transpose()
-        };
-        let steps = |pick: fn(&Self) -> &[Tensor]| -> Result<Vec<Tensor>> {
-            (0..pick(first).len()).map(|t| one(&|rollout| &pick(rollout)[t])).collect()
-        };
-        let cont = steps(|rollout| &rollout.cont)?;
-        // Where some rows have died, those live that the step before left alive.
-        let alive = |t: usize| {
-            let died = all.iter().any(|rollout| rollout.alive[t].is_some());
-            died.then(|| cont[t - 1].clone())
-        };
-        Ok(Self {
-            states: steps(|rollout| &rollout.states)?,
-            next: steps(|rollout| &rollout.next)?,
-            actions: steps(|rollout| &rollout.actions)?,
-            rewards: steps(|rollout| &rollout.rewards)?,
-            log_probs: steps(|rollout| &rollout.log_probs)?,
-            costs: (0..first.costs.len())
-                .map(|t| some(&|rollout| &rollout.costs[t]))
-                .collect::<Result<_>>()?,
-            alive: (0..first.alive.len()).map(alive).collect(),
-            more: (0..first.more.len())
-                .map(|i| Ok((one(&|r| &r.more[i].0)?, some(&|r| &r.more[i].1)?)))
-                .collect::<Result<_>>()?,
-            observations: vec![OnceCell::new(); first.states.len()],
-            cont,
-        })
-    }
-
-    /// Number of steps `H`.
-    #[must_use]
-    pub fn horizon(&self) -> usize {
-        self.rewards.len()
-    }
-}
 
 /// Zero where a row is dead, `x` elsewhere; `where` rather than a product, since `0 x NaN` is NaN.
 pub(crate) fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
@@ -152,6 +68,22 @@ struct Given<'a> {
     /// Which rows of the batch, and so of its noise, they are.
     rows: Rows<'a>,
     spec: &'a Spec,
+    /// The log-probability of what is given, `[rows]`.
+    zeros: Tensor,
+}
+
+impl<'a> Given<'a> {
+    fn new(actions: Actions<'a>, noise: &'a Noise, rows: Rows<'a>, spec: &'a Spec) -> Result<Self> {
+        Ok(Self { actions, noise, rows, spec, zeros: spec.zeros(rows.len())? })
+    }
+}
+
+/// Whether any of `[B]` is zero.
+fn any_zero(x: &Tensor) -> Result<bool> {
+    if x.dtype() == DType::F32 && x.device().is_cpu() {
+        return Ok(with_slices([&x.contiguous()?], |[x]: [&[f32]; 1]| x.contains(&0.0))?);
+    }
+    Ok(shape::to_f64(x)?.contains(&0.0))
 }
 
 /// The H-step objective: its dynamics, its terminal value, its horizon.
@@ -206,7 +138,7 @@ impl<'a> HStep<'a> {
     /// `H > 0` without dynamics.
     pub fn rollout(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Rollout> {
         let (b, spec) = self.check(s0, actions, noise)?;
-        self.roll(s0, &Given { actions, noise, rows: Rows::All(b), spec: &spec })
+        self.roll(s0, &Given::new(actions, noise, Rows::All(b), &spec)?)
     }
 
     /// The one loop over the horizon, from states `s0` of the rows given.
@@ -234,7 +166,7 @@ impl<'a> HStep<'a> {
                 let step = dynamics.step(&state, &taken.action, &noise)?;
                 let alive = out.alive[t].clone();
                 let cont = living(&step.cont.detach(), alive.as_ref())?;
-                let ends = shape::to_f64(&cont)?.contains(&0.0);
+                let ends = any_zero(&cont)?;
                 let next = going_on(step.next, &state, alive.as_ref())?;
                 out.states.push(going_on(next.clone(), &state, ends.then_some(&cont))?);
                 out.next.push(next);
@@ -389,7 +321,7 @@ impl<'a> HStep<'a> {
 
     /// The action at `s_t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
     fn act(&self, t: usize, draw: usize, rollout: &Rollout, given: &Given) -> Result<ActionSample> {
-        let &Given { actions, noise, rows, spec } = given;
+        let &Given { actions, noise, rows, spec, ref zeros } = given;
         let of_step = |sequence: &Tensor| -> Result<Tensor> {
             Ok(sequence.narrow(1, t, 1)?.squeeze(1)?.contiguous()?)
         };
@@ -399,7 +331,7 @@ impl<'a> HStep<'a> {
                 policy.sample(&obs, &noise.policy(draw, rows, policy.action_dim(), spec)?)
             }
             Actions::Open(sequence) => {
-                Ok(ActionSample { action: of_step(sequence)?, log_prob: spec.zeros(rows.len())? })
+                Ok(ActionSample { action: of_step(sequence)?, log_prob: zeros.clone() })
             }
             Actions::Perturbed { policy, delta, limit } => {
                 let obs = &self.observed(rollout, t)?;
@@ -413,7 +345,7 @@ impl<'a> HStep<'a> {
                 let action = (base + of_step(delta)?)?.clamp(-limit, limit)?;
                 let log_prob = match self.cost.pays(t) {
                     true => policy.log_prob(obs, &action)?,
-                    false => spec.zeros(rows.len())?,
+                    false => zeros.clone(),
                 };
                 Ok(ActionSample { log_prob, action })
             }
