@@ -27,9 +27,12 @@ pub struct Returns {
     pub actions: Option<Vec<f64>>,
 }
 
-/// The rows of every task, with members of `n` chosen by `members`: of one member where each row
+/// The rows of every task.
+type Tasks = Vec<Vec<u32>>;
+
+/// The tasks of `b` rows, with members of `n` chosen by `members`: of one member where each row
 /// keeps its own, else as they come. What a row becomes does not depend on it.
-fn tasks(b: usize, n: usize, members: &Members) -> Vec<Vec<u32>> {
+fn tasks(b: usize, n: usize, members: &Members) -> Tasks {
     let mut order: Vec<u32> = (0..b as u32).collect();
     let cut = |rows: &[u32], most: usize| -> Vec<Vec<u32>> {
         let n = rows.len().div_ceil(most);
@@ -116,7 +119,7 @@ impl HStep<'_> {
         actions: Actions,
         noise: &Noise,
         found: impl Fn(&HStep, Rollout) -> Result<T> + Sync + Send,
-    ) -> Result<Option<(Vec<Vec<u32>>, Vec<T>)>> {
+    ) -> Result<Option<(Tasks, Vec<T>)>> {
         let (b, spec) = self.check(s0, actions, noise)?;
         if spec.ops != Ops::Fused || !spec.device.is_cpu() || spec.dtype != DType::F32 || b == 0 {
             return Ok(None);
