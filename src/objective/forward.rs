@@ -45,13 +45,7 @@ fn tasks(b: usize, n: usize, members: &Members) -> Tasks {
             let member = |row: &u32| (members[*row as usize] * n as f64) as usize;
             order.sort_by_key(member);
             let of_members = order.chunk_by(|i, j| member(i) == member(j));
-            // Large tasks go first, small ones last, so that no thread waits long at the end.
-            let (mut left, large) = (b, (2 * own).min(ROWS.1));
-            let of_member = |rows: &[u32]| {
-                left -= rows.len();
-                cut(rows, if left > 0 { large } else { own })
-            };
-            of_members.flat_map(of_member).collect()
+            of_members.flat_map(|rows| cut(rows, own)).collect()
         }
         Members::Key(_) | Members::Tensor(_) if n > 1 => {
             cut(&order, (b / 4).clamp(MIXED_ROWS.0, MIXED_ROWS.1))
