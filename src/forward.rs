@@ -18,14 +18,15 @@ pub struct Workspace {
     pub(crate) order: Vec<u32>,
 }
 
-/// Which member of a model takes the steps of some rows.
-#[derive(Debug, Clone, Copy)]
-pub enum RowMembers<'a> {
-    /// The best one.
+/// Which member of a model takes a row's step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Member {
+    /// The best one, for every row.
+    #[default]
     Best,
     /// By a uniform number in `[0,1)` a row.
-    Rows(&'a [f64]),
-    /// The mean over the members, without noise.
+    Rows(Vec<f64>),
+    /// None: the mean of all members' means, without noise.
     Mean,
 }
 
@@ -39,7 +40,7 @@ pub struct StepIn<'a> {
     /// Standard normal numbers `[n,N]`; `None` for zeros.
     pub normal: Option<&'a [f32]>,
     /// Who steps.
-    pub member: RowMembers<'a>,
+    pub member: &'a Member,
 }
 
 /// One step of some rows, row-major: where the results go.
@@ -54,31 +55,41 @@ pub struct StepOut<'a> {
 }
 
 /// Dynamics on rows; the state is the observation.
-pub trait RowDynamics: Sync {
+pub trait RowDynamics: Send + Sync {
     /// The step of [`crate::dynamics::Dynamics::step`].
     ///
     /// # Errors
     /// As there.
     fn step(&self, given: StepIn, out: StepOut, work: &mut Workspace) -> Result<()>;
 
-    /// How many members [`RowMembers::Rows`] chooses among; 1 for dynamics without.
+    /// How many members [`Member::Rows`] chooses among; 1 for dynamics without.
     fn members(&self) -> usize {
         1
     }
 }
 
 /// A policy on rows.
-pub trait RowPolicy: Sync {
+pub trait RowPolicy: Send + Sync {
     /// Length `O` of an observation.
     fn obs_dim(&self) -> usize;
 
     /// Actions `[n,A]` at observations `[n,O]`: samples with the standard normal numbers `eps`
-    /// `[n,A]`, modes without.
-    fn act(&self, obs: &[f32], eps: Option<&[f32]>, action: &mut [f32], work: &mut Workspace);
+    /// `[n,A]`, modes without; and their `log pi(a|s)` `[n]` where it is asked for.
+    fn act(
+        &self,
+        obs: &[f32],
+        eps: Option<&[f32]>,
+        action: &mut [f32],
+        log_prob: Option<&mut [f32]>,
+        work: &mut Workspace,
+    );
+
+    /// `log pi(a|s)` `[n]` of given actions `[n,A]` at observations `[n,O]`.
+    fn log_prob(&self, obs: &[f32], action: &[f32], out: &mut [f32], work: &mut Workspace);
 }
 
 /// A state value on rows.
-pub trait RowValue: Sync {
+pub trait RowValue: Send + Sync {
     /// Length `O` of an observation.
     fn obs_dim(&self) -> usize;
 
@@ -87,7 +98,7 @@ pub trait RowValue: Sync {
 }
 
 /// Action values on rows.
-pub trait RowCritic: Sync {
+pub trait RowCritic: Send + Sync {
     /// Number `E` of members.
     fn members(&self) -> usize;
 

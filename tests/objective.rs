@@ -1,5 +1,7 @@
 //! The objective: finite differences, identities, closed forms, golden values.
 
+#[path = "objective/costs.rs"]
+mod costs;
 #[path = "objective/fixtures.rs"]
 mod fixtures;
 #[path = "objective/forward.rs"]

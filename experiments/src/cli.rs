@@ -396,8 +396,8 @@ pub struct Check {
 #[derive(Debug, Args)]
 pub struct Bench {
     /// a: SAC update; b: model training step; c10k, c100k: branched rollouts; d100, d500, d64: MPPI
-    /// plans; e5, e10: actor step through the model; limit: matrix products alone. All when left
-    /// out. `env` and names of environments: their steps instead.
+    /// plans; e5, e10: actor step through the model. All these when left out. d100-prior: a plan
+    /// with a prior; limit: matrix products alone. `env` and names of environments: their steps instead.
     #[arg(value_name = "WORKLOAD")]
     pub workloads: Vec<String>,
     /// Seconds to measure each workload for.

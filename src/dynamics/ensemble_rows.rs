@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::ensemble_model::{LEAST_STD, Pick};
 use super::{EnsembleModel, NoiseKind, Target};
 use crate::error::{Error, Result};
-use crate::forward::{RowDynamics, RowMembers, StepIn, StepOut, Workspace};
+use crate::forward::{Member, RowDynamics, StepIn, StepOut, Workspace};
 use crate::nn::tile::PackedNet;
 use crate::nn::{exp_half, softplus_values};
 
@@ -201,18 +201,18 @@ impl RowDynamics for EnsembleRows<'_> {
     fn step(&self, given: StepIn, mut out: StepOut, work: &mut Workspace) -> Result<()> {
         let n = out.reward.len();
         let one = match (self.model.pick, given.member) {
-            (Pick::Mean, _) | (Pick::Elites, RowMembers::Mean) => {
+            (Pick::Mean, _) | (Pick::Elites, Member::Mean) => {
                 self.mean(n, &given, &mut out, work);
                 return self.known(n, &given, &mut out);
             }
             (Pick::Member(m), _) => Some(m),
-            (Pick::Elites, RowMembers::Best) => Some(self.elites.first().copied().unwrap_or(0)),
-            (Pick::Elites, RowMembers::Rows(_)) => None,
+            (Pick::Elites, Member::Best) => Some(self.elites.first().copied().unwrap_or(0)),
+            (Pick::Elites, Member::Rows(_)) => None,
         };
         let mut order = std::mem::take(&mut work.order);
         order.clear();
         match (one, given.member) {
-            (None, RowMembers::Rows(u)) => {
+            (None, Member::Rows(u)) => {
                 if u.len() != n {
                     return Err(Error::shape("member noise", format!("[{n}]"), [u.len()]));
                 }

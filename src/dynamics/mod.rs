@@ -24,20 +24,9 @@ pub use simulated::{FnDynamics, SimulatedDynamics};
 use candle_core::Tensor;
 
 use crate::error::Result;
+pub use crate::forward::Member;
 use crate::forward::RowDynamics;
 use crate::shape::Spec;
-
-/// Which member of a model takes a row's step.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub enum Member {
-    /// The best one, for every row.
-    #[default]
-    Best,
-    /// By a uniform number in `[0,1)` a row.
-    Rows(Vec<f64>),
-    /// None: the mean of all members' means, without noise.
-    Mean,
-}
 
 /// The randomness of one model step; the default is the noise-free step (mean of the prediction of
 /// the best member).

@@ -55,6 +55,32 @@ pub(crate) fn act(action: &mut [f32], log_std: &[f32], eps: Option<&[f32]>, boun
     kernel::tanh_all(action);
 }
 
+/// Actions `[n,A]` with their log-densities `[n]` from the raw output `[n,2A]` of a policy's network;
+/// noise and bounds as in [`act`]. Leaves the standard deviations in `std`.
+pub(crate) fn act_densely(
+    raw: &[f32],
+    eps: Option<&[f32]>,
+    (low, high): (f64, f64),
+    action: &mut [f32],
+    log_prob: &mut [f32],
+    std: &mut Vec<f32>,
+) {
+    std.resize(action.len(), 0.0);
+    let zeros = if eps.is_none() { vec![0.0; action.len()] } else { Vec::new() };
+    let bounds = (low as f32, high as f32);
+    loops::forward(raw, eps.unwrap_or(&zeros), bounds, action, std, log_prob);
+}
+
+/// Log-densities `[n]` of given actions `[n,A]` under the raw output `[n,2A]` of a policy's network,
+/// as [`log_prob`] has them.
+pub(crate) fn densities(raw: &[f32], action: &[f32], bounds: (f64, f64), out: &mut [f32]) {
+    let bounds = (bounds.0 as f32, bounds.1 as f32);
+    loops::given(raw, action, bounds, EDGE as f32, out);
+}
+
+/// What actions in `f32` are clipped to before their density is taken.
+const EDGE: f64 = 1.0 - 1e-6;
+
 /// Log-density `[B]` of given actions `[B,A]` under `mean` and `log_std` `[B,A]`.
 ///
 /// Actions are clipped to `[-1 + c, 1 - c]` first (`c` = 1e-6 in `f32`, 1e-12 in `f64`), because the
@@ -65,7 +91,7 @@ pub(crate) fn act(action: &mut [f32], log_std: &[f32], eps: Option<&[f32]>, boun
 pub fn log_prob(mean: &Tensor, log_std: &Tensor, action: &Tensor) -> Result<Tensor> {
     crate::shape::exact(log_std, mean.dims(), "log_std of a squashed Gaussian")?;
     crate::shape::exact(action, mean.dims(), "action of a squashed Gaussian")?;
-    let limit = if action.dtype() == DType::F64 { 1.0 - 1e-12 } else { 1.0 - 1e-6 };
+    let limit = if action.dtype() == DType::F64 { 1.0 - 1e-12 } else { EDGE };
     let inside = action.abs()?.lt(limit)?;
     // A selection, not a clamp: candle's clamp has derivative 1/2 at its edges.
     let edge = (action.sign()?.detach() * limit)?;

@@ -126,6 +126,11 @@ impl Cost<'_> {
         self.steps.pays(t) && self.coefficient != 0.0
     }
 
+    /// Whether any action pays.
+    pub(super) fn is_paid(self) -> bool {
+        self.steps != Entropy::None && self.coefficient != 0.0
+    }
+
     /// SAC's entropy bonus with temperature `alpha`.
     #[must_use]
     pub fn entropy(steps: Entropy, alpha: f64) -> Cost<'static> {
@@ -150,6 +155,24 @@ pub enum Actions<'a> {
         /// The sums are clipped to `[-limit, limit]`; 1 are the bounds of the actions.
         limit: f64,
     },
+}
+
+impl<'a> Actions<'a> {
+    /// Whose actions they are, or are added to.
+    pub(super) fn policy(self) -> Option<&'a dyn Policy> {
+        match self {
+            Actions::Policy(policy) | Actions::Perturbed { policy, .. } => Some(policy),
+            Actions::Open(_) => None,
+        }
+    }
+
+    /// What is given of them.
+    pub(super) fn sequence(self) -> Option<&'a Tensor> {
+        match self {
+            Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } => Some(sequence),
+            Actions::Policy(_) => None,
+        }
+    }
 }
 
 /// The randomness of a rollout, fixed before it starts. The default is none: modes of policies,
@@ -193,27 +216,64 @@ pub enum Members {
     Mean,
 }
 
-impl Normals {
-    /// The numbers of step `t`, `[b,width]`; `None` for zeros.
-    fn at(
-        &self,
-        t: usize,
-        (b, width): (usize, usize),
-        name: &str,
-        spec: &Spec,
-    ) -> Result<Option<Tensor>> {
+/// Which rows of a batch are rolled out together; noise is that of the batch.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// All of so many.
+    All(usize),
+    These(&'a [u32]),
+}
+
+impl Rows<'_> {
+    pub fn len(self) -> usize {
         match self {
-            Normals::Zero => Ok(None),
-            Normals::Tensor(eps) => {
-                let have = eps.dims();
-                if have.len() != 3 || have[0] <= t || have[1..] != [b, width] {
-                    let expected = format!("[n > {t},{b},{width}]");
-                    return Err(Error::shape(format!("{name} noise"), expected, have));
-                }
-                Ok(Some(eps.get(t)?))
+            Rows::All(b) => b,
+            Rows::These(rows) => rows.len(),
+        }
+    }
+
+    fn indices(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).map(|i| match self {
+            Rows::All(_) => i,
+            Rows::These(rows) => rows[i] as usize,
+        })
+    }
+
+    /// These rows of `x` `[B,..]`.
+    pub fn of(self, x: &Tensor) -> Result<Tensor> {
+        let Rows::These(rows) = self else { return Ok(x.clone()) };
+        Ok(x.index_select(&Tensor::from_slice(rows, rows.len(), x.device())?, 0)?)
+    }
+}
+
+impl Normals {
+    /// The numbers of step `t`, `[rows,width]`; `None` for zeros.
+    fn at(&self, t: usize, rows: Rows, width: usize, spec: &Spec) -> Result<Option<Tensor>> {
+        Ok(match (self, rows) {
+            (Normals::Zero, _) => None,
+            (Normals::Tensor(eps), _) => Some(rows.of(&eps.get(t)?)?),
+            (Normals::Key(_), _) if width == 0 => None,
+            (Normals::Key(key), Rows::All(b)) => Some(key.normals(0, b, width, t, spec)?),
+            (Normals::Key(key), Rows::These(_)) => {
+                let mut eps = vec![0f32; rows.len() * width];
+                key.fill_rows(rows.indices(), width, t, &mut eps);
+                let eps = Tensor::from_vec(eps, (rows.len(), width), &spec.device)?;
+                Some(eps.to_dtype(spec.dtype)?)
             }
-            Normals::Key(_) if width == 0 => Ok(None),
-            Normals::Key(key) => Ok(Some(key.normals(0, b, width, t, spec)?)),
+        })
+    }
+
+    /// Checks that there are numbers `[n,b,width]` of `steps` steps.
+    fn check(&self, name: &str, steps: usize, b: usize, width: usize) -> Result<()> {
+        match self {
+            Normals::Tensor(eps) if steps > 0 => match *eps.dims() {
+                [n, rows, w] if n >= steps && rows == b && w == width => Ok(()),
+                ref dims => {
+                    let expected = format!("[n >= {steps},{b},{width}]");
+                    Err(Error::shape(format!("{name} noise"), expected, dims))
+                }
+            },
+            _ => Ok(()),
         }
     }
 }
@@ -241,26 +301,62 @@ impl Noise {
         Self { policy: Normals::Tensor(eps), ..Self::default() }
     }
 
-    pub(super) fn policy(&self, t: usize, b: usize, a: usize, spec: &Spec) -> Result<Tensor> {
-        match self.policy.at(t, (b, a), "policy", spec)? {
-            Some(eps) => Ok(eps),
-            None => spec.zeros((b, a)),
+    /// Checks that there are numbers for a rollout of `b` rows and so many model steps and draws of
+    /// the policy.
+    pub(super) fn check(
+        &self,
+        b: usize,
+        (steps, draws): (usize, usize),
+        dynamics: Option<&dyn Dynamics>,
+        policy: Option<&dyn Policy>,
+    ) -> Result<()> {
+        if let Some(policy) = policy {
+            self.policy.check("policy", draws, b, policy.action_dim())?;
+        }
+        let Some(dynamics) = dynamics.filter(|_| steps > 0) else { return Ok(()) };
+        let (expected, got) = match &self.member {
+            // The mean reads no numbers, and does not mind their shape.
+            Members::Mean if dynamics.has_members() => return Ok(()),
+            Members::Tensor(u) if dynamics.has_members() => {
+                let fits = matches!(*u.dims(), [n, rows] if n >= steps && rows == b);
+                (format!("[{steps},{b}]"), (!fits).then(|| u.dims().to_vec()))
+            }
+            Members::Pinned(u) if dynamics.has_members() => {
+                (format!("[{b}]"), (u.len() != b).then(|| vec![u.len()]))
+            }
+            _ => (String::new(), None),
+        };
+        match got {
+            Some(got) => Err(Error::shape("member noise", expected, got)),
+            None => self.model.check("model", steps, b, dynamics.noise_dim()),
         }
     }
 
-    pub(super) fn step(&self, t: usize, b: usize, dynamics: &dyn Dynamics) -> Result<StepNoise> {
-        let width = dynamics.noise_dim();
+    /// The policy's numbers of draw `t`, `[rows,width]`.
+    pub(super) fn policy(&self, t: usize, rows: Rows, width: usize, spec: &Spec) -> Result<Tensor> {
+        match self.policy.at(t, rows, width, spec)? {
+            Some(eps) => Ok(eps),
+            None => spec.zeros((rows.len(), width)),
+        }
+    }
+
+    /// What step `t` of these rows is given.
+    pub(super) fn step(&self, t: usize, rows: Rows, dynamics: &dyn Dynamics) -> Result<StepNoise> {
         let member = match &self.member {
             _ if !dynamics.has_members() => Member::Best,
             Members::Best => Member::Best,
             Members::Mean => Member::Mean,
-            Members::Tensor(u) => Member::Rows(shape::to_f64(&u.get(t)?)?),
-            Members::Pinned(u) => Member::Rows(u.clone()),
-            Members::Key(key) => Member::Rows(key.uniforms(0, b, t)),
+            Members::Tensor(u) => Member::Rows(shape::to_f64(&rows.of(&u.get(t)?)?)?),
+            Members::Pinned(u) => Member::Rows(rows.indices().map(|row| u[row]).collect()),
+            Members::Key(key) => {
+                let mut u = vec![0.0; rows.len()];
+                key.fill_uniforms(rows.indices(), t, &mut u);
+                Member::Rows(u)
+            }
         };
         let normal = match member {
             Member::Mean => None,
-            _ => self.model.at(t, (b, width), "model", dynamics.spec())?,
+            _ => self.model.at(t, rows, dynamics.noise_dim(), dynamics.spec())?,
         };
         Ok(StepNoise { normal, member })
     }

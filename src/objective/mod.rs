@@ -11,80 +11,31 @@
 //! **Noise is an input**: with [`Noise`] fixed, `J_H` is a deterministic function of the policy's
 //! parameters, the actions and the start state, and differentiable in all three. The parts behind
 //! [`Dynamics`], [`crate::value::Value`] and [`Critic`] are frozen by contract and get no gradient.
+//!
+//! There is one loop over the horizon, over tensors. Without gradients ([`HStep::returns`],
+//! [`HStep::rollout_forward`]) blocks of rows go through the same loop, over parts that answer with
+//! plain arithmetic on rows (`rows.rs`).
 
 mod forward;
 mod inputs;
+mod rollout;
+mod rows;
 
 pub use forward::Returns;
 pub use inputs::{Actions, Cost, Entropy, Members, Noise, Normals, Reduce, Terminal};
+pub use rollout::Rollout;
 
 use std::cell::OnceCell;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
+use crate::nn::ops::with_slices;
 use crate::policy::ActionSample;
 use crate::shape::{self, Spec};
 use crate::value::Critic;
-
-/// What a rollout visited. A row that terminated stays in the last state it lived in, with zero
-/// reward: the state that it died in may be infinite, and masking what comes of it would protect
-/// the value, not the gradient.
-#[derive(Debug, Clone)]
-pub struct Rollout {
-    /// `s_0..s_H`, the states gone on from, `H + 1` tensors `[B,S]`.
-    pub states: Vec<Tensor>,
-    /// Where the steps led, `H` tensors `[B,S]`: as `states` from `s_1` on, but for the state in
-    /// which a row dies, which stands here.
-    pub next: Vec<Tensor>,
-    /// The actions taken, `[B,A]` each: `H`, and one more where the terminal takes an action.
-    pub actions: Vec<Tensor>,
-    /// Rewards `r_0..r_{H-1}`, `[B]` each, zero once a row is dead.
-    pub rewards: Vec<Tensor>,
-    /// Continuation `cont_0..cont_{H-1}`, `[B]` each, 0 or 1.
-    pub cont: Vec<Tensor>,
-    /// `log pi(a_t|s_t)`, `[B]` each, one an action; zeros where actions were given, and for
-    /// perturbed actions that pay no cost.
-    pub log_probs: Vec<Tensor>,
-    /// Costs `c_t`, `[B]` each, one an action; `None` where the step does not pay.
-    pub costs: Vec<Option<Tensor>>,
-    /// Whether a row lives at step t: the product of `cont` before it. `H + 1` tensors `[B]`;
-    /// `None` stands for "all rows live".
-    pub alive: Vec<Option<Tensor>>,
-    /// More actions at `s_H` with their costs, where the terminal averages over several.
-    pub more: Vec<(Tensor, Option<Tensor>)>,
-    /// What was observed of `states`: to observe a simulator's state is to restore it, so it is done
-    /// once, and where somebody looks.
-    observations: Vec<OnceCell<Tensor>>,
-}
-
-impl Rollout {
-    /// The same numbers without their graph.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        let all = |ts: &[Tensor]| ts.iter().map(Tensor::detach).collect::<Vec<_>>();
-        let some = |t: &Option<Tensor>| t.as_ref().map(Tensor::detach);
-        Self {
-            states: all(&self.states),
-            next: all(&self.next),
-            actions: all(&self.actions),
-            rewards: all(&self.rewards),
-            cont: self.cont.clone(),
-            log_probs: all(&self.log_probs),
-            costs: self.costs.iter().map(some).collect(),
-            alive: self.alive.clone(),
-            more: self.more.iter().map(|(action, cost)| (action.detach(), some(cost))).collect(),
-            observations: vec![OnceCell::new(); self.states.len()],
-        }
-    }
-
-    /// Number of steps `H`.
-    #[must_use]
-    pub fn horizon(&self) -> usize {
-        self.rewards.len()
-    }
-}
+use inputs::Rows;
 
 /// Zero where a row is dead, `x` elsewhere; `where` rather than a product, since `0 x NaN` is NaN.
 pub(crate) fn living(x: &Tensor, alive: Option<&Tensor>) -> Result<Tensor> {
@@ -108,6 +59,31 @@ fn add(sum: Option<Tensor>, discount: f64, term: Tensor) -> Result<Tensor> {
         Some(sum) => (sum + term)?,
         None => term,
     })
+}
+
+/// What the rows of a rollout are given beside their start states.
+struct Given<'a> {
+    actions: Actions<'a>,
+    noise: &'a Noise,
+    /// Which rows of the batch, and so of its noise, they are.
+    rows: Rows<'a>,
+    spec: &'a Spec,
+    /// The log-probability of what is given, `[rows]`.
+    zeros: Tensor,
+}
+
+impl<'a> Given<'a> {
+    fn new(actions: Actions<'a>, noise: &'a Noise, rows: Rows<'a>, spec: &'a Spec) -> Result<Self> {
+        Ok(Self { actions, noise, rows, spec, zeros: spec.zeros(rows.len())? })
+    }
+}
+
+/// Whether any of `[B]` is zero.
+fn any_zero(x: &Tensor) -> Result<bool> {
+    if x.dtype() == DType::F32 && x.device().is_cpu() {
+        return Ok(with_slices([&x.contiguous()?], |[x]: [&[f32]; 1]| x.contains(&0.0))?);
+    }
+    Ok(shape::to_f64(x)?.contains(&0.0))
 }
 
 /// The H-step objective: its dynamics, its terminal value, its horizon.
@@ -138,6 +114,15 @@ impl<'a> HStep<'a> {
         self.horizon + usize::from(self.terminal.needs_action())
     }
 
+    /// Draws of a policy in a rollout: one a step, and those at `s_H`.
+    pub(crate) fn draws(&self) -> usize {
+        self.horizon
+            + match self.terminal {
+                Terminal::Action { samples, .. } => samples.max(1),
+                _ => 0,
+            }
+    }
+
     /// `J_H(s_0)` a row, `[B]`: [`HStep::rollout`], then [`HStep::score`].
     ///
     /// # Errors
@@ -152,7 +137,12 @@ impl<'a> HStep<'a> {
     /// [`Error::Shape`] for start states, actions or noise that do not fit; [`Error::Config`] when
     /// `H > 0` without dynamics.
     pub fn rollout(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<Rollout> {
-        let (b, spec) = self.check(s0, actions)?;
+        let (b, spec) = self.check(s0, actions, noise)?;
+        self.roll(s0, &Given::new(actions, noise, Rows::All(b), &spec)?)
+    }
+
+    /// The one loop over the horizon, from states `s0` of the rows given.
+    fn roll(&self, s0: &Tensor, given: &Given) -> Result<Rollout> {
         let h = self.horizon;
         let last = usize::from(self.terminal.needs_action());
         let mut out = Rollout {
@@ -169,13 +159,14 @@ impl<'a> HStep<'a> {
         };
         for t in 0..h + last {
             let state = out.states[t].clone();
-            let taken = self.act(t, t, b, &out, actions, noise, &spec)?;
+            let taken = self.act(t, t, &out, given)?;
             let cost = self.cost_of(t, &out, &taken)?;
             if let (Some(dynamics), true) = (self.dynamics, t < h) {
-                let step = dynamics.step(&state, &taken.action, &noise.step(t, b, dynamics)?)?;
+                let noise = given.noise.step(t, given.rows, dynamics)?;
+                let step = dynamics.step(&state, &taken.action, &noise)?;
                 let alive = out.alive[t].clone();
                 let cont = living(&step.cont.detach(), alive.as_ref())?;
-                let ends = shape::to_f64(&cont)?.contains(&0.0);
+                let ends = any_zero(&cont)?;
                 let next = going_on(step.next, &state, alive.as_ref())?;
                 out.states.push(going_on(next.clone(), &state, ends.then_some(&cont))?);
                 out.next.push(next);
@@ -187,12 +178,10 @@ impl<'a> HStep<'a> {
             out.log_probs.push(taken.log_prob);
             out.costs.push(cost);
         }
-        if let Terminal::Action { samples, .. } = self.terminal {
-            for extra in 1..samples.max(1) {
-                let taken = self.act(h, h + extra, b, &out, actions, noise, &spec)?;
-                let cost = self.cost_of(h, &out, &taken)?;
-                out.more.push((taken.action, cost));
-            }
+        for draw in h + last..self.draws() {
+            let taken = self.act(h, draw, &out, given)?;
+            let cost = self.cost_of(h, &out, &taken)?;
+            out.more.push((taken.action, cost));
         }
         Ok(out)
     }
@@ -250,6 +239,11 @@ impl<'a> HStep<'a> {
     }
 
     /// `sum_{t<h} gamma^t (r_t - c_t)` and `gamma^h` for h = 0..H; no tensor for the empty sum.
+    ///
+    /// That equal runs have equal bytes rests on the order of additions, with and without a graph:
+    /// `g_t = r_t - c_t`, `J_h = (((g_0 + gamma g_1) + gamma^2 g_2) + ..) + gamma^h worth`, where the
+    /// worth is `Q - c_h`; Q and costs of several last actions are added in the order of their draws,
+    /// then multiplied by one over their number; gamma^t is a running product in `f64`.
     fn running(&self, rollout: &Rollout) -> Result<Vec<(Option<Tensor>, f64)>> {
         let mut all = vec![(None, 1.0)];
         let (mut sum, mut discount) = (None, 1.0);
@@ -326,41 +320,32 @@ impl<'a> HStep<'a> {
     }
 
     /// The action at `s_t`; `draw` numbers the noise (several actions may be drawn at `s_H`).
-    #[allow(clippy::too_many_arguments)]
-    fn act(
-        &self,
-        t: usize,
-        draw: usize,
-        b: usize,
-        rollout: &Rollout,
-        actions: Actions,
-        noise: &Noise,
-        spec: &Spec,
-    ) -> Result<ActionSample> {
-        let given = |sequence: &Tensor| -> Result<Tensor> {
+    fn act(&self, t: usize, draw: usize, rollout: &Rollout, given: &Given) -> Result<ActionSample> {
+        let &Given { actions, noise, rows, spec, ref zeros } = given;
+        let of_step = |sequence: &Tensor| -> Result<Tensor> {
             Ok(sequence.narrow(1, t, 1)?.squeeze(1)?.contiguous()?)
         };
         match actions {
             Actions::Policy(policy) => {
                 let obs = self.observed(rollout, t)?;
-                policy.sample(&obs, &noise.policy(draw, b, policy.action_dim(), spec)?)
+                policy.sample(&obs, &noise.policy(draw, rows, policy.action_dim(), spec)?)
             }
             Actions::Open(sequence) => {
-                Ok(ActionSample { action: given(sequence)?, log_prob: spec.zeros(b)? })
+                Ok(ActionSample { action: of_step(sequence)?, log_prob: zeros.clone() })
             }
             Actions::Perturbed { policy, delta, limit } => {
                 let obs = &self.observed(rollout, t)?;
                 let base = match noise.policy {
                     Normals::Zero => policy.mode(obs)?,
                     _ => {
-                        let eps = noise.policy(draw, b, policy.action_dim(), spec)?;
+                        let eps = noise.policy(draw, rows, policy.action_dim(), spec)?;
                         policy.sample(obs, &eps)?.action
                     }
                 };
-                let action = (base + given(delta)?)?.clamp(-limit, limit)?;
+                let action = (base + of_step(delta)?)?.clamp(-limit, limit)?;
                 let log_prob = match self.cost.pays(t) {
                     true => policy.log_prob(obs, &action)?,
-                    false => spec.zeros(b)?,
+                    false => zeros.clone(),
                 };
                 Ok(ActionSample { log_prob, action })
             }
@@ -383,7 +368,7 @@ impl<'a> HStep<'a> {
     }
 
     /// Checks the arguments of a rollout; gives `B` and the number type.
-    fn check(&self, s0: &Tensor, actions: Actions) -> Result<(usize, Spec)> {
+    fn check(&self, s0: &Tensor, actions: Actions, noise: &Noise) -> Result<(usize, Spec)> {
         let spec = match self.dynamics {
             Some(dynamics) => dynamics.spec().clone(),
             None if self.horizon == 0 => {
@@ -403,8 +388,8 @@ impl<'a> HStep<'a> {
             None => s0.dim(D::Minus1)?,
         };
         let b = shape::rows(s0, width, "start states of a rollout")?;
-        if let Actions::Open(sequence) | Actions::Perturbed { delta: sequence, .. } = actions {
-            let n = self.decisions();
+        let n = self.decisions();
+        if let Some(sequence) = actions.sequence() {
             let fits =
                 sequence.dims().len() == 3 && sequence.dims()[0] == b && sequence.dims()[1] >= n;
             if !fits {
@@ -412,6 +397,7 @@ impl<'a> HStep<'a> {
                 return Err(Error::shape("action sequence", expected, sequence.dims()));
             }
         }
+        noise.check(b, (self.horizon, self.draws()), self.dynamics, actions.policy())?;
         Ok((b, spec))
     }
 

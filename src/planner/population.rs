@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Base, Plan, Problem, weights};
 use crate::error::{Error, Result};
-use crate::objective::{Actions, Members, Noise, Normals, Terminal};
+use crate::objective::{Actions, Members, Noise, Normals};
 use crate::policy::Policy;
 use crate::rng::Key;
 use crate::shape::{Spec, to_f64};
@@ -290,10 +290,7 @@ impl Problem<'_> {
         particles: usize,
         key: Key,
     ) -> Result<Normals> {
-        let draws = match self.objective.terminal {
-            Terminal::Action { samples, .. } => self.objective.horizon + samples.max(1),
-            _ => self.objective.horizon,
-        };
+        let draws = self.objective.draws();
         let (rows, a) = (sizes.b * sizes.k * particles, sizes.a);
         let key = key.fork("policy").spread(sizes.k).shared(particles);
         let mut numbers: Vec<f64> = Vec::with_capacity(draws * rows * a);

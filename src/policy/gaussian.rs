@@ -212,27 +212,52 @@ struct GaussianRows {
     softplus: bool,
 }
 
+impl GaussianRows {
+    /// Means and raw log standard deviations `[n,2A]`, in `work.output`.
+    fn raw(&self, obs: &[f32], n: usize, work: &mut Workspace) {
+        let a = self.actions;
+        work.output.resize(2 * n * a, 0.0);
+        let obs = standardised(self.inputs.as_ref(), obs, self.net.input, &mut work.input);
+        self.net.forward(0, n, obs, &mut work.output, &mut work.room);
+        if self.softplus {
+            for head in work.output.chunks_exact_mut(2 * a) {
+                softplus_values(&mut head[a..]);
+                head[a..].iter_mut().for_each(|x| *x = (*x + LEAST as f32).ln());
+            }
+        }
+    }
+}
+
 impl RowPolicy for GaussianRows {
     fn obs_dim(&self) -> usize {
         self.net.input
     }
 
-    fn act(&self, obs: &[f32], eps: Option<&[f32]>, action: &mut [f32], work: &mut Workspace) {
+    fn act(
+        &self,
+        obs: &[f32],
+        eps: Option<&[f32]>,
+        action: &mut [f32],
+        log_prob: Option<&mut [f32]>,
+        work: &mut Workspace,
+    ) {
         let a = self.actions;
-        let n = action.len() / a.max(1);
-        work.output.resize(2 * n * a, 0.0);
-        let obs = standardised(self.inputs.as_ref(), obs, self.net.input, &mut work.input);
-        self.net.forward(0, n, obs, &mut work.output, &mut work.room);
+        self.raw(obs, action.len() / a.max(1), work);
+        if let Some(log_prob) = log_prob {
+            let (raw, std) = (&work.output, &mut work.head);
+            return squashed::act_densely(raw, eps, self.log_std, action, log_prob, std);
+        }
         // Means and log standard deviations apart, so that the costly functions run over long arrays.
         work.head.clear();
         for (head, action) in work.output.chunks_exact(2 * a).zip(action.chunks_exact_mut(a)) {
             action.copy_from_slice(&head[..a]);
             work.head.extend_from_slice(&head[a..]);
         }
-        if self.softplus {
-            softplus_values(&mut work.head);
-            work.head.iter_mut().for_each(|x| *x = (*x + LEAST as f32).ln());
-        }
         squashed::act(action, &work.head, eps, self.log_std);
+    }
+
+    fn log_prob(&self, obs: &[f32], action: &[f32], out: &mut [f32], work: &mut Workspace) {
+        self.raw(obs, out.len(), work);
+        squashed::densities(&work.output, action, self.log_std, out);
     }
 }

@@ -310,7 +310,7 @@ impl Target for Mve {
     fn targets(&self, ask: &Ask) -> Result<Goals> {
         let Ask { parts, key, .. } = *ask;
         // Without its graph: nothing of a target is differentiated.
-        let rollout = shared(ask, &self.rollout)?.detached();
+        let rollout = shared(ask, &self.rollout)?.detached()?;
         let critic = parts.critic(CRITIC)?.target();
         let reduce = if self.config.pair { pair(critic.members(), key) } else { Reduce::Min };
         let hstep = HStep {

@@ -49,9 +49,14 @@ fn the_limit_can_be_measured_alone() {
 }
 
 #[test]
+fn a_plan_with_a_prior_is_measured_by_name() {
+    assert!(bench(&["d100-prior"]).contains("RESULT d100-prior hstep t2 med "));
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     let all = "there is no workload `d1000`; there are: a, b, c10k, c100k, d100, d500, d64, e5, \
-               e10, limit; did you mean `d100`?";
+               e10, d100-prior, limit; did you mean `d100`?";
     refused_with(&["bench", "a", "d1000"], 2, all);
     for seconds in ["0", "-1", "nan", "inf", "1e300"] {
         let words = "`--seconds`: expected a number above 0";

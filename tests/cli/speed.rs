@@ -124,3 +124,15 @@ fn a_report_of_many_runs_does_not_stop_at_one() {
     // Nothing that can be read is an error.
     fails(hstep(&["report"]).args(&runs[5..]), 4, &["no run folder"]);
 }
+
+#[test]
+fn a_part_without_a_form_on_rows_is_named_once() {
+    for (model, said) in [("run.model=learned", 0), ("run.model=oracle", 1)] {
+        let small = Small::new("mbpo").with(model);
+        let out = small.train(300).arg("-v").output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        let text = String::from_utf8(out.stderr).unwrap();
+        let lines = text.lines().filter(|line| line.contains("the dynamics has no form on rows"));
+        assert_eq!(lines.count(), said, "{model}: {text}");
+    }
+}

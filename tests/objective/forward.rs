@@ -18,14 +18,14 @@ use hstep::value::{CriticConfig, FnCritic, FnValue, QNet, VNet};
 use super::fixtures::{ACT, OBS};
 use crate::ensemble::made::arbitrary;
 
-const H: usize = 3;
+pub const H: usize = 3;
 
-fn all(t: &Tensor) -> Vec<f64> {
+pub fn all(t: &Tensor) -> Vec<f64> {
     to_f64(t).unwrap()
 }
 
 /// Rows end where their first coordinate is large; one that is NaN there goes on.
-fn ending() -> Known {
+pub fn ending() -> Known {
     let continuation: RewardFn = Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
         let beyond = next.narrow(1, 0, 1)?.squeeze(1)?.ge(1.0)?;
         Ok((1.0 - beyond.to_dtype(next.dtype())?)?)
@@ -33,7 +33,7 @@ fn ending() -> Known {
     Known { reward: None, continuation: Some(continuation) }
 }
 
-fn model(hidden: &[usize], known: Known, spec: &Spec) -> Ensemble {
+pub fn model(hidden: &[usize], known: Known, spec: &Spec) -> Ensemble {
     let config = EnsembleConfig {
         members: 4,
         elites: 3,
@@ -44,23 +44,23 @@ fn model(hidden: &[usize], known: Known, spec: &Spec) -> Ensemble {
     arbitrary(&config, (OBS, ACT), known, 11, spec)
 }
 
-fn policy(obs: usize, actions: usize, spec: &Spec) -> SquashedGaussian {
+pub fn policy(obs: usize, actions: usize, spec: &Spec) -> SquashedGaussian {
     let config =
         ActorConfig { hidden: vec![6, 5], activation: Activation::Tanh, ..ActorConfig::default() };
     SquashedGaussian::new(&config, obs, actions, &mut Rng::new(12), spec).unwrap()
 }
 
-fn critic(obs: usize, actions: usize, spec: &Spec) -> QNet {
+pub fn critic(obs: usize, actions: usize, spec: &Spec) -> QNet {
     let config = CriticConfig { hidden: vec![9], members: 3, ..CriticConfig::default() };
     QNet::new(&config, obs, actions, &mut Rng::new(13), spec).unwrap()
 }
 
-fn value(obs: usize, spec: &Spec) -> VNet {
+pub fn value(obs: usize, spec: &Spec) -> VNet {
     let config = CriticConfig { hidden: vec![8, 3], ..CriticConfig::default() };
     VNet::new(&config, obs, &mut Rng::new(14), spec).unwrap()
 }
 
-fn over<'a>(model: &'a dyn Dynamics, terminal: Terminal<'a>) -> HStep<'a> {
+pub fn over<'a>(model: &'a dyn Dynamics, terminal: Terminal<'a>) -> HStep<'a> {
     HStep { dynamics: Some(model), terminal, horizon: H, gamma: 0.9, cost: Cost::NONE }
 }
 
@@ -68,7 +68,8 @@ fn over<'a>(model: &'a dyn Dynamics, terminal: Terminal<'a>) -> HStep<'a> {
 fn close(got: &[f64], want: &[f64], what: &str) {
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        let near = (g - w).abs() <= 1e-5 * w.abs().max(1.0) || (g.is_nan() && w.is_nan());
+        let near = (g - w).abs() <= 1e-5 * w.abs().max(1.0) || g == w;
+        let near = near || (g.is_nan() && w.is_nan());
         assert!(near, "{what} [{i}]: {g} against {w}");
     }
 }
@@ -82,7 +83,7 @@ fn close_all(got: &[Tensor], want: &[Tensor], what: &str) {
 }
 
 /// Both forms without gradients against the rollout through tensors, scored.
-fn compare(hstep: &HStep, s0: &Tensor, actions: Actions, noise: &Noise, what: &str) -> Rollout {
+pub fn compare(hstep: &HStep, s0: &Tensor, actions: Actions, noise: &Noise, what: &str) -> Rollout {
     let want = hstep.rollout(s0, actions, noise).unwrap();
     let score = all(&hstep.score(&want).unwrap());
     let found = hstep.returns(s0, actions, noise, true).unwrap();
@@ -106,6 +107,13 @@ fn compare(hstep: &HStep, s0: &Tensor, actions: Actions, noise: &Noise, what: &s
     close_all(&got.cont, &want.cont, &format!("cont, {what}"));
     let more = |r: &Rollout| r.more.iter().map(|(action, _)| action.clone()).collect::<Vec<_>>();
     close_all(&more(&got), &more(&want), &format!("more, {what}"));
+    let costs = |r: &Rollout| -> Vec<Tensor> {
+        r.costs.iter().chain(r.more.iter().map(|(_, cost)| cost)).flatten().cloned().collect()
+    };
+    close_all(&costs(&got), &costs(&want), &format!("costs, {what}"));
+    if hstep.cost.coefficient != 0.0 && hstep.cost.steps != Entropy::None {
+        close_all(&got.log_probs, &want.log_probs, &format!("log-probabilities, {what}"));
+    }
     for (got, want) in got.alive.iter().zip(&want.alive) {
         assert_eq!(got.as_ref().map(all), want.as_ref().map(all), "alive, {what}");
     }
@@ -250,7 +258,8 @@ fn parts_without_a_form_on_rows_go_through_tensors() {
     let noise = Noise::key(rng.key());
     let follow = Actions::Policy(&gaussian);
     let whole = over(&learned, Terminal::State(&v));
-    let costs = HStep { cost: Cost::entropy(Entropy::All, 0.3), ..whole };
+    let prior = Cost { steps: Entropy::All, coefficient: 0.3, prior: Some(&linear) };
+    let near = HStep { cost: prior, ..whole };
     let free = HStep { cost: Cost::entropy(Entropy::All, 0.0), ..whole };
     let at_once = HStep { horizon: 0, ..over(&observing, Terminal::min_q(&q)) };
     let cases = [
@@ -259,7 +268,7 @@ fn parts_without_a_form_on_rows_go_through_tensors() {
         ("critic", over(&learned, Terminal::min_q(&on_actions)), &s0, follow),
         ("dynamics", over(&observing, Terminal::State(&v)), &pairs, follow),
         ("dynamics that are not stepped", at_once, &pairs, follow),
-        ("a cost", costs, &s0, follow),
+        ("a prior", near, &s0, follow),
         ("a cost of nothing", free, &s0, follow),
     ];
     for (what, hstep, s0, actions) in cases {

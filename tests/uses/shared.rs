@@ -76,7 +76,7 @@ fn mve_of_one_step_is_td0_on_the_models_own_transition() {
     let (parts, batch) = (mortal(), batch(9, 32));
     let rollouts = rolled(&parts, &batch, 1);
     let got = to_f64(&goals(&mve(1, false), &parts, &batch, &rollouts).unwrap().y).unwrap();
-    let rollout = rollouts["r"].rollout(&parts).unwrap().detached();
+    let rollout = rollouts["r"].rollout(&parts).unwrap().detached().unwrap();
     // What TD(0) makes of (s_0, a_0, r_0, s_1) with the next action that the rollout drew.
     let critic = parts.critic(CRITIC).unwrap().target();
     let next = HStep::model_free(

@@ -32,7 +32,9 @@ pub fn error(workload: Workload, sizes: &Sizes) -> Result<Option<f64>> {
 fn results(workload: Workload, sizes: &Sizes) -> Result<Option<Tensor>> {
     let (rows, horizon) = match workload {
         Workload::Branch(rows) => (rows, 1),
-        Workload::Plan { samples, starts, horizon } => (samples * starts * sizes.members, horizon),
+        Workload::Plan { samples, starts, horizon, .. } => {
+            (samples * starts * sizes.members, horizon)
+        }
         Workload::Update | Workload::Fit | Workload::Actor(_) => return Ok(None),
     };
     let (spec, mut rng, mut model) = (Spec::f32(), rng().fork("error"), ensemble(sizes)?);

@@ -7,10 +7,10 @@ use hstep::dynamics::{Ensemble, EnsembleConfig};
 use hstep::env::{EnvInfo, Known};
 use hstep::learner::Agent;
 use hstep::log::Log;
-use hstep::objective::{Cost, HStep, Members, Noise, Reduce, Rollout, Terminal};
+use hstep::objective::{Cost, Entropy, HStep, Members, Noise, Reduce, Rollout, Terminal};
 use hstep::parts::{ACTOR, TemperatureConfig};
 use hstep::planner::{Base, MemberChoice, Mppi, MppiConfig, Planner, Problem, SamplesConfig};
-use hstep::policy::ActorConfig;
+use hstep::policy::{ActorConfig, SquashedGaussian};
 use hstep::replay::Batch;
 use hstep::rng::Rng;
 use hstep::shape::Spec;
@@ -31,7 +31,9 @@ pub fn work(workload: Workload, sizes: &Sizes) -> Result<Work> {
         Workload::Update => update(sizes),
         Workload::Fit => fit(sizes),
         Workload::Branch(rows) => branched(rows, sizes),
-        Workload::Plan { samples, starts, horizon } => plan(samples, starts, horizon, sizes),
+        Workload::Plan { samples, starts, horizon, prior } => {
+            plan((samples, starts, horizon), prior, sizes)
+        }
         Workload::Actor(horizon) => {
             let mut actor = ActorStep::new(horizon, sizes)?;
             Ok(Box::new(move || actor.step()))
@@ -140,8 +142,13 @@ fn branched(rows: usize, sizes: &Sizes) -> Result<Work> {
     }))
 }
 
-/// One MPPI plan from each of `starts` states; every candidate goes through every member.
-fn plan(samples: usize, starts: usize, horizon: usize, sizes: &Sizes) -> Result<Work> {
+/// One MPPI plan from each of `starts` states; every candidate goes through every member and, with
+/// a `prior`, pays for what a policy would not do.
+fn plan(
+    (samples, starts, horizon): (usize, usize, usize),
+    prior: bool,
+    sizes: &Sizes,
+) -> Result<Work> {
     let (spec, mut rng, ensemble) = (Spec::f32(), rng().fork("starts"), ensemble(sizes)?);
     let value = VNet::new(&critic(sizes), OBS, &mut rng.fork("value"), &sizes.spec())?;
     let planner = Mppi::new(MppiConfig {
@@ -157,13 +164,17 @@ fn plan(samples: usize, starts: usize, horizon: usize, sizes: &Sizes) -> Result<
         ..MppiConfig::default()
     });
     let s0 = rng.normals((starts, OBS), &spec)?;
+    let actor = ActorConfig { hidden: sizes.hidden().to_vec(), ..ActorConfig::default() };
+    let policy =
+        SquashedGaussian::new(&actor, OBS, ACT, &mut rng.fork("prior"), &sizes.spec())?.frozen();
     Ok(Box::new(move || {
+        let of_prior = Cost { steps: Entropy::All, coefficient: 0.1, prior: Some(&policy) };
         let objective = HStep {
             dynamics: Some(&ensemble),
             terminal: Terminal::State(&value),
             horizon,
             gamma: 1.0,
-            cost: Cost::NONE,
+            cost: if prior { of_prior } else { Cost::NONE },
         };
         let problem = Problem { objective, s0: &s0, base: Base::Zero };
         std::hint::black_box(planner.plan(&problem, rng.key())?);

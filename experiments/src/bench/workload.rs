@@ -1,4 +1,4 @@
-//! The nine workloads: their names and sizes, and how much arithmetic each needs.
+//! The workloads: their names and sizes, and how much arithmetic each needs.
 
 use hstep::config::nearest;
 use hstep::shape::{Precision, Spec};
@@ -66,28 +66,36 @@ pub enum Workload {
         starts: usize,
         /// Model steps.
         horizon: usize,
+        /// Whether candidates pay for what a policy would not do.
+        prior: bool,
     },
     /// One actor step through so many model steps.
     Actor(usize),
 }
 
-/// Every workload by its name.
+/// The workloads that torch and jax have, too, by their names.
 pub const ALL: [(&str, Workload); 9] = [
     ("a", Workload::Update),
     ("b", Workload::Fit),
     ("c10k", Workload::Branch(10_000)),
     ("c100k", Workload::Branch(100_000)),
-    ("d100", Workload::Plan { samples: 100, starts: 1, horizon: PLAN_HORIZON }),
-    ("d500", Workload::Plan { samples: 500, starts: 1, horizon: PLAN_HORIZON }),
-    ("d64", Workload::Plan { samples: 100, starts: 64, horizon: PLAN_HORIZON }),
+    ("d100", Workload::Plan { samples: 100, starts: 1, horizon: PLAN_HORIZON, prior: false }),
+    ("d500", Workload::Plan { samples: 500, starts: 1, horizon: PLAN_HORIZON, prior: false }),
+    ("d64", Workload::Plan { samples: 100, starts: 64, horizon: PLAN_HORIZON, prior: false }),
     ("e5", Workload::Actor(5)),
     ("e10", Workload::Actor(10)),
 ];
 
+/// Measured by name only.
+pub const OWN: [(&str, Workload); 1] = [(
+    "d100-prior",
+    Workload::Plan { samples: 100, starts: 1, horizon: PLAN_HORIZON, prior: true },
+)];
+
 /// What `hstep bench limit` measures alone.
 pub const LIMIT: &str = "limit";
 
-/// The workloads called `names`, with their names; all of them where there is no name.
+/// The workloads called `names`, with their names; [`ALL`] where there is no name.
 ///
 /// # Errors
 /// [`Error::Config`] naming the workloads there are.
@@ -95,10 +103,10 @@ pub fn find(names: &[String]) -> Result<Vec<(&'static str, Workload)>> {
     if names.is_empty() {
         return Ok(ALL.to_vec());
     }
-    let known = || ALL.iter().map(|(name, _)| *name).chain([LIMIT]);
+    let known = || ALL.iter().chain(&OWN).map(|(name, _)| *name).chain([LIMIT]);
     let mut found = Vec::new();
     for name in names.iter().filter(|name| *name != LIMIT) {
-        match ALL.iter().find(|(known, _)| known == name) {
+        match ALL.iter().chain(&OWN).find(|(known, _)| known == name) {
             Some(workload) => found.push(*workload),
             None => {
                 let all = known().collect::<Vec<_>>().join(", ");
@@ -159,8 +167,9 @@ impl Workload {
             Self::Fit => members * rows * (3.0 * member - member_first),
             // One member a row: what the others would say is not needed.
             Self::Branch(_) => policy + member,
-            Self::Plan { samples, horizon, .. } => {
-                samples as f64 * members * (horizon as f64 * member + value)
+            Self::Plan { samples, horizon, prior, .. } => {
+                let step = member + if prior { policy } else { 0.0 };
+                samples as f64 * members * (horizon as f64 * step + value)
             }
             Self::Actor(horizon) => {
                 let h = horizon as f64;
@@ -182,13 +191,13 @@ mod tests {
         let (member, policy) = (131_800.0, 72_960.0);
         assert_eq!(Workload::Branch(10).flops(&Sizes::USUAL), 2.0 * (member + policy));
         let value = 17.0 * 256.0 + 65_536.0 + 256.0;
-        let plan =
-            Workload::Plan { samples: 100, starts: 1, horizon: PLAN_HORIZON }.flops(&Sizes::USUAL);
-        assert_eq!(plan, 2.0 * 700.0 * (15.0 * member + value));
-        assert_eq!(
-            plan,
-            Workload::Plan { samples: 100, starts: 64, horizon: PLAN_HORIZON }.flops(&Sizes::USUAL)
-        );
+        let plan = |starts, prior| {
+            let horizon = PLAN_HORIZON;
+            Workload::Plan { samples: 100, starts, horizon, prior }.flops(&Sizes::USUAL)
+        };
+        assert_eq!(plan(1, false), 2.0 * 700.0 * (15.0 * member + value));
+        assert_eq!(plan(1, false), plan(64, false));
+        assert_eq!(plan(1, true) - plan(1, false), 2.0 * 700.0 * 15.0 * policy);
         assert_eq!(
             Workload::Fit.flops(&Sizes::USUAL),
             2.0 * 7.0 * 256.0 * (3.0 * member - 4_600.0)
@@ -208,7 +217,7 @@ mod tests {
         // 23 x 400 + 3 x 400 x 400 + 400 x 36 multiply-adds, the first layer's not for its inputs.
         let wide = Workload::Fit.flops(&Sizes { model_width: 400, ..usual });
         assert_eq!(wide, 2.0 * 7.0 * 256.0 * (3.0 * 503_600.0 - 9_200.0));
-        let plan = |horizon| Workload::Plan { samples: 100, starts: 1, horizon };
+        let plan = |horizon| Workload::Plan { samples: 100, starts: 1, horizon, prior: false };
         let step = plan(8).flops(&usual) - plan(7).flops(&usual);
         assert_eq!(step, 2.0 * 700.0 * 131_800.0);
         let update = |width| Workload::Update.flops(&Sizes { width, ..usual });

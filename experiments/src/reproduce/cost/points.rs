@@ -79,7 +79,7 @@ impl Point {
             Step::Fit => Workload::Fit,
             Step::Update => Workload::Update,
             Step::Actor => Workload::Actor(horizon),
-            Step::Plan => Workload::Plan { samples: 100, starts: 1, horizon },
+            Step::Plan => Workload::Plan { samples: 100, starts: 1, horizon, prior: false },
         };
         (workload, sizes)
     }
