@@ -88,7 +88,8 @@ pub(crate) fn section<'a>(table: &'a Table, name: &str) -> Result<Option<&'a Tab
         None => Ok(None),
         Some(Value::Table(own)) => Ok(Some(own)),
         Some(other) => {
-            let problem = format!("expected a table such as [{name}], got {}", other.type_str());
+            let got = if other.is_array() { "a list" } else { other.type_str() };
+            let problem = format!("expected a table, such as {{ key = value }}, got {got}");
             Err(Error::config(name, problem))
         }
     }

@@ -23,19 +23,12 @@ struct Head {
 }
 
 /// The tables that every composition knows.
-const SLOTS: [&str; 11] = [
-    "loop",
-    ACTOR,
-    CRITIC,
-    VALUE,
-    "temperature",
-    MODEL,
-    "planner",
-    "behave",
-    "imagine",
-    "improve",
-    "target",
-];
+const SLOTS: &str =
+    "loop actor critic value temperature model planner behave imagine improve target";
+
+fn is_slot(name: &str) -> bool {
+    SLOTS.split(' ').any(|slot| slot == name)
+}
 
 fn head(table: &Table) -> Result<Head> {
     let known = ["gamma", "acts", "learn"];
@@ -49,8 +42,7 @@ pub(super) fn resolve(kinds: &Kinds, table: &Table) -> Result<Table> {
     let steps = head.learn.clone().unwrap_or_default();
     let mut all = config::to_table(&head)?;
     for name in table.keys().filter(|name| !["gamma", "acts", "learn"].contains(&name.as_str())) {
-        let is_step = steps.contains(name) && !SLOTS.contains(&name.as_str());
-        if !SLOTS.contains(&name.as_str()) && !is_step {
+        if !is_slot(name) && !steps.contains(name) {
             return Err(unknown(name, &steps));
         }
         let Some(own) = section(table, name)? else { continue };
@@ -81,10 +73,10 @@ fn of_step(name: &str, own: &Table) -> Table {
 }
 
 fn unknown(name: &str, steps: &[String]) -> Error {
-    let known = SLOTS.into_iter().chain(["gamma", "acts", "learn"]);
+    let known = SLOTS.split(' ').chain(["gamma", "acts", "learn"]);
     let problem = match nearest(name, known.chain(steps.iter().map(String::as_str))) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => format!("unknown key; known here: {}", SLOTS.join(", ")),
+        None => format!("unknown key; known here: {}", SLOTS.replace(' ', ", ")),
     };
     Error::config(name, problem)
 }
@@ -133,7 +125,7 @@ pub(super) fn builder(
             .uses(within.slot("improve", &kinds.improve)?, within.slot("target", &kinds.target)?));
     };
     let step = |name: &String| {
-        let own = section(table, name).ok().flatten().filter(|_| !SLOTS.contains(&name.as_str()));
+        let own = section(table, name).ok().flatten().filter(|_| !is_slot(name));
         let own = of_step(name, &own.cloned().unwrap_or_default());
         kinds.step.build(name, &own, &within).map_err(|error| match error {
             // Without a table of its own, the list is where it stands.

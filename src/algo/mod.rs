@@ -41,16 +41,8 @@ pub struct About {
 }
 
 /// Settings that no older configuration has.
-const LATER: [&str; 8] = [
-    "actor.kind",
-    "critic.kind",
-    "value.kind",
-    "model.kind",
-    "planner.kind",
-    "behave.kind",
-    "imagine.kind",
-    "improve.kind",
-];
+const LATER: &str = "actor.kind critic.kind value.kind model.kind planner.kind behave.kind \
+                     imagine.kind improve.kind";
 
 impl Entry {
     /// The names of its presets: `maac-paper`, `maac-code`, ...
@@ -104,7 +96,7 @@ impl Entry {
     /// [`Error::Config`] for settings that do not fit.
     pub fn builder(&self, table: &Table, kinds: &Kinds) -> Result<Builder> {
         let About { title, citation, .. } = self.about()?;
-        compose::builder(&title, &citation, kinds, table)
+        compose::builder(&title, &citation, kinds, &self.completed(table)?)
     }
 
     /// The table with every default written out, once it is known to be valid.
@@ -112,7 +104,24 @@ impl Entry {
     /// # Errors
     /// [`Error::Config`].
     pub fn resolve(&self, table: &Table) -> Result<Table> {
-        compose::resolve(&Kinds::stock(), table)
+        compose::resolve(&Kinds::stock(), &self.completed(table)?)
+    }
+
+    /// What an older configuration lacks: the words that choose, and tables that were added later.
+    fn completed(&self, table: &Table) -> Result<Table> {
+        let (mut all, mut row) = (table.clone(), self.parsed(self.text)?);
+        row.remove("row");
+        let later = self.about()?.later;
+        for (name, own) in row.iter().filter(|(_, own)| own.is_table()) {
+            match (all.get_mut(name), own.get("kind")) {
+                (None, _) if later.contains(name) => drop(all.insert(name.clone(), own.clone())),
+                (Some(Value::Table(there)), Some(kind)) => {
+                    there.entry("kind").or_insert_with(|| kind.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(all)
     }
 
     /// What of a resolved table tells one run from another: without the settings that were added
@@ -123,7 +132,8 @@ impl Entry {
     pub fn identity(&self, resolved: &Table) -> Result<Table> {
         let usual = config::flat(&self.preset(None)?, &[]);
         let own_later = self.about()?.later;
-        let later: Vec<&str> = own_later.iter().map(String::as_str).chain(LATER).collect();
+        let later: Vec<&str> =
+            own_later.iter().map(String::as_str).chain(LATER.split(' ')).collect();
         let before = config::flat(resolved, &later);
         let mut own = Table::new();
         for (key, value) in config::flat(resolved, &[]) {
@@ -153,7 +163,7 @@ macro_rules! code {
     };
 }
 
-static ROWS: [Entry; 10] = [
+const ROWS: [Entry; 10] = [
     row!("sac", ("code", "")),
     row!("reinforce",),
     row!("mbpo", code!("mbpo")),
@@ -177,7 +187,7 @@ pub fn registry() -> Vec<Entry> {
 /// # Errors
 /// [`Error::Config`] naming the nearest algorithm or preset.
 pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
-    let entries = registry();
+    let entries = ROWS;
     for entry in &entries {
         if name == entry.name {
             return Ok((*entry, None));
@@ -191,9 +201,8 @@ pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
         .iter()
         .flat_map(|e| std::iter::once(e.name.to_string()).chain(e.preset_names()))
         .collect();
-    let nearest = crate::suggest::nearest(name, names.iter().map(String::as_str));
-    let hint = nearest.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-    let known: Vec<_> = entries.iter().map(|e| e.name).collect();
-    let problem = format!("unknown algorithm `{name}`{hint} (known: {})", known.join(", "));
-    Err(Error::config("algo", problem))
+    let near = config::nearest(name, names.iter().map(String::as_str));
+    let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+    let known = entries.map(|e| e.name).join(", ");
+    Err(Error::config("algo", format!("unknown algorithm `{name}`{hint} (known: {known})")))
 }

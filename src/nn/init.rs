@@ -50,8 +50,8 @@ impl Init {
         match self {
             Self::TruncatedNormal | Self::GlorotUniform | Self::Orthogonal => vec![0.0; n],
             Self::HeNormal => {
-                let std = 0.5 / (fan_in as f64).sqrt();
-                (0..n).map(|_| std * rng.normal()).collect()
+                let spread = 0.5 / (fan_in as f64).sqrt();
+                (0..n).map(|_| spread * rng.normal()).collect()
             }
             Self::FanInUniform => {
                 (0..n).map(|_| uniform_within(1.0 / (fan_in as f64).sqrt(), rng)).collect()
