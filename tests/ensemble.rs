@@ -10,7 +10,8 @@ use std::sync::Arc;
 use candle_core::{Tensor, Var};
 use hstep::Error;
 use hstep::dynamics::{
-    Dynamics, Ensemble, EnsembleConfig, FitData, FitReport, Member, StepNoise, Target,
+    Dynamics, Ensemble, EnsembleConfig, FitData, FitReport, Member, NoiseKind, Resample, StepNoise,
+    Target,
 };
 use hstep::env::{Known, RewardFn};
 use hstep::nn::Store;
@@ -94,10 +95,15 @@ fn all(ensemble: &Ensemble) -> Vec<u8> {
 
 #[test]
 fn recovers_a_linear_gaussian_system_and_knows_its_noise() {
-    for normalise_targets in [false, true] {
+    let by_output = (Some(NoiseKind::PerOutput), Some(Resample::Exponential));
+    for (normalise_targets, (noise, resample)) in
+        [(false, (None, None)), (true, (None, None)), (true, by_output)]
+    {
         // The early stop watches means only; patience lets the variances settle too.
         let config = EnsembleConfig {
             normalise_targets,
+            noise,
+            resample,
             lr: 2e-3,
             patience: 25,
             improvement: 0.0,
@@ -414,14 +420,16 @@ fn warm_start_keeps_weights_and_moments() {
     let mut rng = Rng::new(4);
     let data = linear_gaussian(300, &mut rng);
     for warm_start in [true, false] {
-        let config = EnsembleConfig { warm_start, max_steps: Some(5), ..small() };
+        let config =
+            EnsembleConfig { warm_start, first_max_steps: Some(6), max_steps: Some(5), ..small() };
         let mut e =
             Ensemble::new(&config, 2, 1, Known::default(), &mut Rng::new(1), &Spec::f32()).unwrap();
         assert!(!e.is_fitted());
         let first = e.fit(&data.view(), &mut rng).unwrap();
         let second = e.fit(&data.view(), &mut rng).unwrap();
         assert!(e.is_fitted());
-        assert_eq!(e.adam_steps(), if warm_start { 10 } else { 5 });
+        assert_eq!((first.steps, second.steps), (6, 5));
+        assert_eq!(e.adam_steps(), if warm_start { 11 } else { 5 });
         assert_eq!(second.train_loss < 0.9 * first.train_loss, warm_start, "{first:?} {second:?}");
     }
 }

@@ -81,6 +81,9 @@ pub struct EnsembleConfig {
     pub max_epochs: Option<usize>,
     /// Most gradient steps a fit; unlimited (ours).
     pub max_steps: Option<usize>,
+    /// Most gradient steps of the first fit; `None` is as of every fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_max_steps: Option<usize>,
     /// Mean and variance (`true`, paper), or means trained on squared error; what `noise` says goes
     /// first.
     pub probabilistic: bool,
@@ -120,6 +123,7 @@ impl Default for EnsembleConfig {
             improvement: 0.01,
             max_epochs: None,
             max_steps: None,
+            first_max_steps: None,
             probabilistic: true,
             noise: None,
             resample: None,
@@ -159,6 +163,7 @@ impl EnsembleConfig {
             ("patience", self.patience),
             ("max_epochs", self.max_epochs.unwrap_or(1)),
             ("max_steps", self.max_steps.unwrap_or(1)),
+            ("first_max_steps", self.first_max_steps.unwrap_or(1)),
         ];
         for (key, value) in at_least_one {
             check(value >= 1, key, "at least 1", value)?;

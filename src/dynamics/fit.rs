@@ -240,7 +240,8 @@ impl Ensemble {
         };
         let mut best = Best::new(&self.model.net)?;
         let (mut epochs, mut steps) = (0, 0);
-        let max_steps = config.max_steps.unwrap_or(usize::MAX);
+        let first = config.first_max_steps.filter(|_| !self.fitted);
+        let max_steps = first.or(config.max_steps).unwrap_or(usize::MAX);
         let train_loss = loop {
             index.iter_mut().for_each(|rows| shuffle(rows, rng));
             let (mut sum, start) = (0.0, steps);
