@@ -15,7 +15,7 @@ impl Agent {
     /// Fits, imagines and updates as far as they are due after the newest transition.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] naming the quantity and the step.
+    /// [`crate::Error::NonFinite`] naming the quantity and the step.
     pub fn learn(&mut self, log: &mut Log, watch: &mut Stopwatch) -> Result<()> {
         let step = self.counters.env_steps;
         let schedule = &self.hybrid.schedule;
@@ -146,7 +146,7 @@ impl Agent {
     /// temperature, then the target networks. All noise comes from `key`; losses go into `log`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a batch of another environment, [`Error::NonFinite`] naming the loss
+    /// [`crate::Error::Shape`] for a batch of another environment, [`crate::Error::NonFinite`] naming the loss
     /// and the step.
     pub fn gradient_step(&mut self, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
         self.pass(Pass::Whole, batch, key, log)

@@ -17,7 +17,8 @@ use crate::settings::Settings;
 
 const SEED: u64 = 0;
 const STEPS: u64 = 3_000;
-const FIGURES: &str = "figures";
+/// A folder of its own: `figures` holds what is committed.
+const FIGURES: &str = "quickstart";
 
 pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
     say!("hstep quickstart: SAC and MAAC on the pendulum, {STEPS} steps each, seed {SEED}.")?;
