@@ -214,7 +214,11 @@ fn explain(
     let Some((_, last)) = layers.last() else { return Vec::new() };
     let with_layer = |(key, value): (&String, &Value)| {
         let from = layers.iter().rev().take_while(|(_, table)| table.get(key) == Some(value));
-        let layer = from.last().map_or("given", |(layer, _)| *layer);
+        let layer = match from.last().map_or("given", |(layer, _)| *layer) {
+            // What the row says, though it is the default.
+            "default" if tags.contains_key(key) => "row",
+            layer => layer,
+        };
         let tag = tags.get(key).filter(|_| layer == "row").cloned().unwrap_or_default();
         Explained { key: format!("{prefix}{key}"), value: value.clone(), layer, tag }
     };

@@ -39,6 +39,7 @@ fn composed(more: &[&str]) -> Hybrid {
         "model.members=3",
         "model.elites=3",
         "model.max_steps=30",
+        "model.first_max_steps=30",
         "imagine.starts=10",
         "imagine.retain_rounds=2",
         "imagine.horizon=4",
