@@ -212,7 +212,8 @@ fn first_list_for_table(given: &Table, back: &Table, at: &str) -> Option<String>
     given.iter().find_map(|(key, value)| mistaken(value, back.get(key)?, join(at, key)))
 }
 
-fn unknown<'a>(path: &str, siblings: impl Iterator<Item = &'a str>) -> Error {
+/// An unknown key beside those that are known.
+pub(crate) fn unknown<'a>(path: &str, siblings: impl Iterator<Item = &'a str>) -> Error {
     let siblings: Vec<&str> = siblings.collect();
     let (parent, word) = path.rsplit_once('.').unwrap_or(("", path));
     let problem = match nearest(word, siblings.iter().copied()) {

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use crate::config;
 use crate::dynamics::{EnsembleConfig, Model};
 use crate::error::{Error, Result};
+use crate::objective::Reduce;
 use crate::parts::{CriticPart, Make, PolicyPart, ValuePart};
 use crate::planner::{
     Cem, CemConfig, Gradient, GradientConfig, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig,
@@ -18,7 +19,7 @@ use crate::uses::{
     Behave, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets, Imagine, Improve,
     ImprovePolicy, Mve, MveConfig, NoImagination, Pathwise, PathwiseConfig, PathwiseShared,
     PlanConfig, PlanFirst, Planned, PlannedConfig, PolicySample, RegressCritic, RegressValue,
-    RollOut, ScoreFunction, ScoreFunctionConfig, Step, Target, TargetConfig, TargetKind,
+    RollOut, ScoreFunction, ScoreFunctionConfig, Step, Steve, Target, TargetConfig, Td0,
 };
 use crate::value::CriticConfig;
 
@@ -275,24 +276,10 @@ kind!(ImproveStep: dyn Step, "policy", Nothing, |_, w| ImprovePolicy(w.improve()
 kind!(AlphaStep: dyn Step, "alpha", Nothing, |_, _| FollowEntropy);
 kind!(FollowStep: dyn Step, "follow", Nothing, |_, _| FollowTargets);
 
-/// The targets of one table: their settings stand side by side.
-macro_rules! target {
-    ($ty:ident, $name:literal, $kind:ident) => {
-        struct $ty;
-        impl Kind for $ty {
-            type Config = TargetConfig;
-            type Slot = dyn Target;
-            const NAME: &'static str = $name;
-            fn build(config: TargetConfig, _: &Within) -> Result<Box<dyn Target>> {
-                config.validate()?;
-                Ok(config.build(TargetKind::$kind))
-            }
-        }
-    };
-}
-
-target!(Td0Target, "td0", Td0);
-target!(SteveTarget, "steve", Steve);
+kind!(Td0Target: dyn Target, "td0", TargetConfig, |c, _| {
+    Td0(if c.td0.min { Reduce::Min } else { Reduce::Mean })
+});
+kind!(SteveTarget: dyn Target, "steve", TargetConfig, |c, _| Steve(c.steve));
 kind!(MveTarget: dyn Target, "mve", MveSettings, |c, w| {
     let horizon = w.horizon(&c.mve.rollout)?;
     Mve { config: MveConfig { horizon, pair: c.mve.pair }, rollout: c.mve.rollout }

@@ -322,10 +322,15 @@ mod tests {
 
     #[test]
     fn a_composition_of_ones_own_stands_in_its_configuration() {
-        let text = "base = 'maac'\nrun = { algo = 'mine', env = 'pendulum' }\n\
-                    behave = { kind = 'plan', start = 'mode', horizon = 4 }\n\
-                    planner = { kind = 'mppi' }\nimagine.kind = 'none'";
-        let settings = Settings::layered(text.parse().unwrap()).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+        let example = read("examples/maac-mppi.toml");
+        let body = &example[example.find("base").unwrap()..];
+        assert!(read("docs/adding-an-algorithm.md").contains(body), "the page shows another file");
+        let mut layers: Table = example.parse().unwrap();
+        let more = ["run.algo=mine", "run.env=pendulum", "imagine.kind=none"];
+        config::set_all(&mut layers, &more).unwrap();
+        let settings = Settings::layered(layers).unwrap();
         let [name, _, behave, imagine, improve, _] = settings.hybrid().unwrap().row();
         assert_eq!((name.as_str(), imagine.as_str()), ("mine", "none"));
         assert!(

@@ -8,7 +8,6 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::kinds::{Kinds, Within, parse, section};
 use crate::parts::{ACTOR, CRITIC, MODEL, TemperatureConfig, VALUE};
-use crate::suggest::nearest;
 
 /// What is set outside of every table.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -30,9 +29,10 @@ fn is_slot(name: &str) -> bool {
     SLOTS.split(' ').any(|slot| slot == name)
 }
 
+const HEAD: [&str; 3] = ["gamma", "acts", "learn"];
+
 fn head(table: &Table) -> Result<Head> {
-    let known = ["gamma", "acts", "learn"];
-    let own = table.iter().filter(|(key, _)| known.contains(&key.as_str()));
+    let own = table.iter().filter(|(key, _)| HEAD.contains(&key.as_str()));
     config::parse(&own.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
@@ -41,9 +41,10 @@ pub(super) fn resolve(kinds: &Kinds, table: &Table) -> Result<Table> {
     let head = head(table)?;
     let steps = head.learn.clone().unwrap_or_default();
     let mut all = config::to_table(&head)?;
-    for name in table.keys().filter(|name| !["gamma", "acts", "learn"].contains(&name.as_str())) {
+    for name in table.keys().filter(|name| !HEAD.contains(&name.as_str())) {
         if !is_slot(name) && !steps.contains(name) {
-            return Err(unknown(name, &steps));
+            let known = SLOTS.split(' ').chain(HEAD).chain(steps.iter().map(String::as_str));
+            return Err(config::unknown(name, known));
         }
         let Some(own) = section(table, name)? else { continue };
         let resolved = match name.as_str() {
@@ -70,15 +71,6 @@ fn of_step(name: &str, own: &Table) -> Table {
     let mut own = own.clone();
     own.entry("kind").or_insert_with(|| Value::String(name.into()));
     own
-}
-
-fn unknown(name: &str, steps: &[String]) -> Error {
-    let known = SLOTS.split(' ').chain(["gamma", "acts", "learn"]);
-    let problem = match nearest(name, known.chain(steps.iter().map(String::as_str))) {
-        Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => format!("unknown key; known here: {}", SLOTS.replace(' ', ", ")),
-    };
-    Error::config(name, problem)
 }
 
 /// The builder of a table, for more to be changed in it.

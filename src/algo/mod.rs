@@ -3,147 +3,16 @@
 //! `NAME.toml` holds what differs from the neutral defaults of the parts and uses, each line with its
 //! tag: `paper`, `code` or `ours`. The bare name of an algorithm is its paper's reading; `-paper` and
 //! `-code` name the presets, which are laid over it. A config file or `key=value` can change any of it,
-//! and a word `kind` swaps what a slot holds ([`Kinds`]).
+//! and a word `kind` swaps what a slot holds ([`crate::kinds`]).
 
 mod compose;
+mod entry;
 
 pub use crate::agent::table;
+pub use entry::{About, Entry};
 
-use serde::Deserialize;
-use toml::{Table, Value};
-
-use crate::agent::{Builder, Hybrid};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::kinds::Kinds;
-
-/// An algorithm as the command line sees it: a table, and presets that are laid over it.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// The bare name, for example `maac`.
-    pub name: &'static str,
-    /// Its table, each line with its tag.
-    pub text: &'static str,
-    presets: &'static [(&'static str, &'static str)],
-}
-
-/// What a row says of itself in its section `row`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct About {
-    /// As the table of algorithms prints it.
-    pub title: String,
-    /// Authors, year, title.
-    pub citation: String,
-    /// Settings that its older configurations do not have.
-    #[serde(default)]
-    later: Vec<String>,
-}
-
-/// Settings that no older configuration has.
-const LATER: &str = "actor.kind critic.kind value.kind model.kind planner.kind behave.kind \
-                     imagine.kind improve.kind";
-
-impl Entry {
-    /// The names of its presets: `maac-paper`, `maac-code`, ...
-    pub fn preset_names(&self) -> impl Iterator<Item = String> + use<> {
-        let name = self.name;
-        self.presets.iter().map(move |(suffix, _)| format!("{name}-{suffix}"))
-    }
-
-    /// The settings of a preset (`None` is the paper's), before any override.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for an unknown preset.
-    pub fn preset(&self, suffix: Option<&str>) -> Result<Table> {
-        let suffix = suffix.unwrap_or("paper");
-        let found = self.presets.iter().find(|(name, _)| *name == suffix);
-        let Some((_, text)) = found else {
-            let names: Vec<_> = self.preset_names().collect();
-            let problem = format!("unknown preset `{suffix}`; there are {}", names.join(", "));
-            return Err(Error::config("algo", problem));
-        };
-        let mut table = self.parsed(self.text)?;
-        table.remove("row");
-        config::merge(&mut table, self.parsed(text)?);
-        self.resolve(&table)
-    }
-
-    fn parsed(&self, text: &str) -> Result<Table> {
-        text.parse().map_err(|e| Error::config(self.name, format!("this is no TOML: {e}")))
-    }
-
-    /// Its title and citation.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a row that says nothing of itself.
-    pub fn about(&self) -> Result<About> {
-        let row = self.parsed(self.text)?.remove("row").unwrap_or(Value::Boolean(false));
-        row.try_into().map_err(|e| Error::config(format!("{}: row", self.name), e.to_string()))
-    }
-
-    /// The composition of a table.
-    ///
-    /// # Errors
-    /// [`Error::Config`] or [`Error::Composition`].
-    pub fn build(&self, table: &Table) -> Result<Hybrid> {
-        self.builder(table, &Kinds::stock())?.build()
-    }
-
-    /// The builder of a table, for a slot to be swapped in Rust; `kinds` is what its words can mean.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for settings that do not fit.
-    pub fn builder(&self, table: &Table, kinds: &Kinds) -> Result<Builder> {
-        let About { title, citation, .. } = self.about()?;
-        compose::builder(&title, &citation, kinds, &self.completed(table)?)
-    }
-
-    /// The table with every default written out, once it is known to be valid.
-    ///
-    /// # Errors
-    /// [`Error::Config`].
-    pub fn resolve(&self, table: &Table) -> Result<Table> {
-        compose::resolve(&Kinds::stock(), &self.completed(table)?)
-    }
-
-    /// What an older configuration lacks: the words that choose, and tables that were added later.
-    fn completed(&self, table: &Table) -> Result<Table> {
-        let (mut all, mut row) = (table.clone(), self.parsed(self.text)?);
-        row.remove("row");
-        let later = self.about()?.later;
-        for (name, own) in row.iter().filter(|(_, own)| own.is_table()) {
-            match (all.get_mut(name), own.get("kind")) {
-                (None, _) if later.contains(name) => drop(all.insert(name.clone(), own.clone())),
-                (Some(Value::Table(there)), Some(kind)) => {
-                    there.entry("kind").or_insert_with(|| kind.clone());
-                }
-                _ => {}
-            }
-        }
-        Ok(all)
-    }
-
-    /// What of a resolved table tells one run from another: without the settings that were added
-    /// later and mean what was before, so that the folders of older runs keep their names.
-    ///
-    /// # Errors
-    /// As [`Entry::preset`].
-    pub fn identity(&self, resolved: &Table) -> Result<Table> {
-        let usual = config::flat(&self.preset(None)?, &[]);
-        let own_later = self.about()?.later;
-        let later: Vec<&str> =
-            own_later.iter().map(String::as_str).chain(LATER.split(' ')).collect();
-        let before = config::flat(resolved, &later);
-        let mut own = Table::new();
-        for (key, value) in config::flat(resolved, &[]) {
-            if before.contains_key(&key) || usual.get(&key) != Some(&value) {
-                config::insert(&mut own, &key, value)?;
-            }
-        }
-        Ok(own)
-    }
-}
 
 /// The row of a name, with the presets besides the paper's, which is the row itself.
 macro_rules! row {
@@ -187,8 +56,7 @@ pub fn registry() -> Vec<Entry> {
 /// # Errors
 /// [`Error::Config`] naming the nearest algorithm or preset.
 pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
-    let entries = ROWS;
-    for entry in &entries {
+    for entry in &ROWS {
         if name == entry.name {
             return Ok((*entry, None));
         }
@@ -197,12 +65,12 @@ pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
             return Ok((*entry, Some(suffix.to_string())));
         }
     }
-    let names: Vec<String> = entries
+    let names: Vec<String> = ROWS
         .iter()
         .flat_map(|e| std::iter::once(e.name.to_string()).chain(e.preset_names()))
         .collect();
     let near = config::nearest(name, names.iter().map(String::as_str));
     let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-    let known = entries.map(|e| e.name).join(", ");
+    let known = ROWS.map(|e| e.name).join(", ");
     Err(Error::config("algo", format!("unknown algorithm `{name}`{hint} (known: {known})")))
 }

@@ -203,7 +203,7 @@ impl Ensemble {
     /// Trains on `data` until no member improves on held-out rows any more.
     ///
     /// Part of the rows is held out; every member trains on rows of its own, drawn with replacement
-    /// from the rest and reshuffled each epoch. A member ends with the weights of its best epoch.
+    /// from the rest, or on all of it with weights of its own, reshuffled each epoch. A member ends with the weights of its best epoch.
     /// After an error the weights are those of the failing step: go back to a checkpoint.
     ///
     /// # Errors
@@ -230,13 +230,13 @@ impl Ensemble {
         let all: Vec<u32> = (0..holdout.n as u32).collect();
         let (x, y) = holdout.batch(&[&all], &self.model.net)?;
         let (x, y) = (x.squeeze(0)?, y.squeeze(0)?);
-        let mut index = bootstrap(config.members, train.n, rng);
-        let weights = match config.resample {
+        let (mut index, weights) = match config.resample {
             Some(Resample::Exponential) => {
-                index.iter_mut().for_each(|rows| *rows = (0..train.n as u32).collect());
-                Some(exponential(config.members, train.n, rng))
+                let rows: Vec<u32> = (0..train.n as u32).collect();
+                let weights = exponential(config.members, train.n, rng);
+                (vec![rows; config.members], Some(weights))
             }
-            _ => None,
+            _ => (bootstrap(config.members, train.n, rng), None),
         };
         let mut best = Best::new(&self.model.net)?;
         let (mut epochs, mut steps) = (0, 0);

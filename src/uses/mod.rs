@@ -29,9 +29,7 @@ pub use steps::{
     BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass, RegressCritic,
     RegressValue, RollOut, Step, Update,
 };
-pub use target::{
-    Goals, Mve, MveConfig, Steve, SteveConfig, Target, TargetConfig, TargetKind, Td0, Td0Config,
-};
+pub use target::{Goals, Mve, MveConfig, Steve, SteveConfig, Target, TargetConfig, Td0, Td0Config};
 
 use candle_core::Tensor;
 

@@ -339,18 +339,7 @@ fn pair(n: usize, key: Key) -> Reduce {
     Reduce::Pair(first, second)
 }
 
-/// Which target an algorithm uses, as a config file writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetKind {
-    /// [`Td0`].
-    #[default]
-    Td0,
-    /// [`Steve`].
-    Steve,
-}
-
-/// The choice of target with the settings of each kind.
+/// Settings of the targets whose tables stand side by side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetConfig {
@@ -358,21 +347,4 @@ pub struct TargetConfig {
     pub td0: Td0Config,
     /// Settings of `steve`.
     pub steve: SteveConfig,
-}
-
-impl TargetConfig {
-    /// # Errors
-    /// [`crate::Error::Config`] naming the key below `target`.
-    pub fn validate(&self) -> Result<()> {
-        self.steve.validate()
-    }
-
-    /// The target.
-    #[must_use]
-    pub fn build(&self, kind: TargetKind) -> Box<dyn Target> {
-        match kind {
-            TargetKind::Td0 => Box::new(Td0(if self.td0.min { Reduce::Min } else { Reduce::Mean })),
-            TargetKind::Steve => Box::new(Steve(self.steve.clone())),
-        }
-    }
 }

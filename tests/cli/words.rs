@@ -45,6 +45,9 @@ fn help_shows_the_exit_codes_and_lists_go_to_stdout() {
     assert_eq!(line("improve.samples")[1..], ["2", "given"]);
     assert_eq!(line("critic.tau")[1..], ["0.005", "default"]);
     assert_eq!(line("run.eval.every")[1..], ["500", "preset"]);
+    let row = String::from_utf8(run(&["show", "maac"]).stdout).unwrap();
+    assert!(!row.contains("preset") && !row.contains("run."), "nothing of a task:\n{row}");
+    assert!(row.lines().any(|line| line.starts_with("improve.samples") && line.contains(" row ")));
     let printed = run(&["train", "maac", "--env", "pendulum", "--print-config"]);
     let printed: toml::Table = String::from_utf8(printed.stdout).unwrap().parse().unwrap();
     assert_eq!(printed["loop"]["updates_per_step"].as_integer(), Some(5));

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use hstep::agent::Hybrid;
 use hstep::algo;
 use hstep::config;
-use hstep::env::{EnvInfo, Known, native};
+use hstep::env::{ContinuationFn, EnvInfo, Known, native};
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
 use hstep::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
@@ -16,6 +16,7 @@ use hstep::replay::TransitionRow;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer};
+use hstep::uses::{BoundValues, RollOut, Step, Update};
 
 use crate::ensemble::made::close;
 
@@ -169,6 +170,8 @@ fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
     // The limit is short, so 0.95; five blocks of random steps.
     assert_eq!(agent.parts.gamma, 0.95);
     assert_eq!(agent.hybrid.schedule.random_steps, 40);
+    let discounts = [50, 200, 1000, 5000].map(|limit| agent.hybrid.discount(limit));
+    assert_eq!(discounts, [0.95, 0.975, 0.995, 0.995]);
     let numbers = |agent: &Agent, name: &str| to_f64(&agent.tensors().unwrap()[name]).unwrap();
     let alone = LIMIT as u64 / 4;
     for step in 1..=56u64 {
@@ -201,15 +204,16 @@ fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
     assert_eq!(numbers(&agent, "observations_seen")[0], 56.0);
 }
 
+/// Half of all steps end, by the third coordinate.
+fn half() -> ContinuationFn {
+    Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
+        Ok(next.narrow(1, 2, 1)?.squeeze(1)?.le(0.0)?.to_dtype(next.dtype())?)
+    })
+}
+
 #[test]
 fn rows_that_die_are_made_up_for() {
-    let known = Known {
-        reward: None,
-        // Half of all steps end, by the third coordinate.
-        continuation: Some(Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
-            Ok(next.narrow(1, 2, 1)?.squeeze(1)?.le(0.0)?.to_dtype(next.dtype())?)
-        })),
-    };
+    let known = Known { reward: None, continuation: Some(half()) };
     for (fill, enough) in [("imagine.fill=true", true), ("imagine.fill=false", false)] {
         let hybrid = composed(&["loop.block.critic_share=0.125", "loop.updates_per_step=0", fill]);
         let mut agent =
@@ -220,6 +224,43 @@ fn rows_that_die_are_made_up_for() {
             agent.learn(&mut log, &mut watch).unwrap();
         }
         assert_eq!(agent.imagined.len() >= 40, enough, "{} rows", agent.imagined.len());
+    }
+}
+
+#[test]
+fn bounds_are_quantiles_of_what_living_rows_gain() {
+    let known = Known { reward: None, continuation: Some(half()) };
+    let mut agent = Agent::new(composed(&[]), &info(), known, &Rng::new(1), &Spec::f64()).unwrap();
+    let mut rng = Rng::new(2);
+    (0..40).for_each(|_| observe(&mut agent, &mut rng));
+    let batch = agent.real.sample(16, &mut rng, &Spec::f64()).unwrap();
+    let mut log = Log::default();
+    let mut update = Update::new(&mut agent.parts, &batch, rng.key(), &mut log);
+    RollOut { name: "rollout".into(), horizon: 3 }.take(&mut update).unwrap();
+    BoundValues { rollout: "rollout".into() }.take(&mut update).unwrap();
+    let alpha = update.parts.alpha().unwrap();
+    let rollout = update.rollouts["rollout"].rollout(update.parts).unwrap();
+    let numbers = |t: &Tensor| to_f64(t).unwrap();
+    let mut gains = Vec::new();
+    for row in 0..16 {
+        for t in 0..3 {
+            gains.push(
+                numbers(&rollout.rewards[t])[row] - alpha * numbers(&rollout.log_probs[t])[row],
+            );
+            if numbers(&rollout.cont[t])[row] == 0.0 {
+                break;
+            }
+        }
+    }
+    assert!(gains.len() > 16 && gains.len() < 48, "{} rows lived", gains.len());
+    gains.sort_by(f64::total_cmp);
+    // Interpolated between the two numbers around 1 % and 99 % of the way; 1 / (1 - 0.95) = 20.
+    let at = 0.01 * (gains.len() - 1) as f64;
+    let n = gains.len() - 1;
+    let want = [gains[0] + at * (gains[1] - gains[0]), gains[n] - at * (gains[n] - gains[n - 1])];
+    let (low, high) = update.parts.critic(CRITIC).unwrap().online.bounds().unwrap().get().unwrap();
+    for (got, want) in [low, high].into_iter().zip(want) {
+        assert!((got - 20.0 * want).abs() < 1e-9, "{got} against {}", 20.0 * want);
     }
 }
 

@@ -12,6 +12,7 @@ use toml::{Table, Value};
 use crate::cli::{Resume, Train};
 use crate::exit::{Interrupted, SomeFailed};
 use crate::output::{self, say};
+use crate::presets::{self, Preset};
 use crate::progress;
 use crate::run_folder::{self, Identity, Marker, RunFolder};
 use crate::settings::Settings;
@@ -56,10 +57,17 @@ pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
 
 /// Prints every setting, its value, its layer and its source.
 pub fn show(args: &Train) -> Result<()> {
-    let pendulum = Train { env: args.env.clone().or(Some("pendulum".into())), ..args.clone() };
-    let from_file = args.what.ends_with(".toml");
-    let settings = Settings::layered(layers(if from_file { args } else { &pendulum })?)?;
-    let all = settings.explained()?;
+    let alone = args.env.is_none() && !args.what.ends_with(".toml");
+    let mut asked = args.clone();
+    if alone {
+        // Nothing of a task: the row itself, on whatever environment.
+        asked.env = Some("pendulum".into());
+        if matches!(presets::find(&args.what)?.1, Preset::Bare) {
+            asked.what.push_str("-paper");
+        }
+    }
+    let mut all = Settings::layered(layers(&asked)?)?.explained()?;
+    all.retain(|setting| !alone || !setting.key.starts_with("run."));
     let rows = all.iter().map(|s| (s.key.as_str(), s.value.to_string(), s.layer, s.tag.as_str()));
     let rows: Vec<_> = rows.collect();
     let longest = |len: &dyn Fn(usize) -> usize| (0..rows.len()).map(len).max().unwrap_or(0);
