@@ -10,13 +10,15 @@ use hstep::config;
 use hstep::env::{ContinuationFn, EnvInfo, Known, native};
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
+use hstep::nn::{Init, Normaliser};
 use hstep::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
-use hstep::parts::{ACTOR, CRITIC, MODEL};
+use hstep::parts::{ACTOR, CRITIC, CriticPart, MODEL};
 use hstep::replay::TransitionRow;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer};
 use hstep::uses::{BoundValues, RollOut, Step, Update};
+use hstep::value::{BoundsConfig, CriticConfig, QNet};
 
 use crate::ensemble::made::close;
 
@@ -305,4 +307,47 @@ fn a_run_that_is_interrupted_within_a_block_goes_on_byte_for_byte() {
     let (again, same) = run(&[25, 93, 120]);
     assert_eq!(metrics, again);
     assert!(tensors == same);
+}
+
+#[test]
+fn a_bounded_critic_learns_in_units_of_its_bounds_and_its_follower_keeps_within_them() {
+    let spec = Spec::f64();
+    let config = CriticConfig {
+        hidden: vec![5],
+        members: 3,
+        init: Init::HeNormal,
+        bounds: Some(BoundsConfig::default()),
+        ..CriticConfig::default()
+    };
+    let inputs = Normaliser::identity(OBS, &spec).unwrap();
+    inputs.fit(&[970.0, -0.01, -1.0, 1030.0, 0.01, 1.0]).unwrap();
+    let q = QNet::new(&config, OBS, ACT, &mut Rng::new(6), &spec).unwrap();
+    let mut part =
+        CriticPart::new(q.standardised(Some(inputs)), &config.adam(), Some(0.1)).unwrap();
+    let bounds = part.online.bounds().unwrap().clone();
+    bounds.follow(&[-0.2, 0.6], 0.9).unwrap();
+    let (low, high) = bounds.get().unwrap();
+    let (obs, action) = (starts(&spec), Rng::new(7).normals((9, ACT), &spec).unwrap());
+
+    // The follower has the same numbers, and those beyond the bounds are cut.
+    let numbers = |q: Tensor| to_f64(&q).unwrap();
+    let (free, kept) = (
+        numbers(part.online.q(&obs, &action).unwrap()),
+        numbers(part.target().q(&obs, &action).unwrap()),
+    );
+    let beyond = free.iter().filter(|q| **q < low || **q > high).count();
+    assert!(beyond > 0 && beyond < free.len(), "{beyond} of {}", free.len());
+    let cut: Vec<f64> = free.iter().map(|q| q.clamp(low, high)).collect();
+    close(&kept, &cut, 1e-12, "values of the follower");
+
+    // The gradient in closed form is that of the graph: of half the squares.
+    let loss = (part.online.tracked(&obs, &action).unwrap().sqr().unwrap().sum_all().unwrap()
+        * 0.5)
+        .unwrap();
+    let params = part.online.params()[0].1;
+    let want = numbers(params.grad(&loss.backward().unwrap()).unwrap().unwrap());
+    part.regress(&obs, &action, &mut |q| Ok(q.clone())).unwrap();
+    let m = numbers(part.optimiser.adam("").unwrap().state().unwrap()["m"].clone());
+    // Adam's first moment is a tenth of the first gradient.
+    close(&m, &want.iter().map(|g| 0.1 * g).collect::<Vec<_>>(), 1e-12, "gradient");
 }
