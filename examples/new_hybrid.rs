@@ -49,6 +49,7 @@ fn hybrid() -> hstep::Result<Hybrid> {
         gamma: 0.99,
         terminal: PlanTerminal::Q,
         start: PlanStart::Sample,
+        ..PlanConfig::default()
     };
     let mppi = Mppi::new(MppiConfig {
         samples: SamplesConfig { count: 64, ..Default::default() },

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Tensor;
 use hstep::agent::{Hybrid, LoopConfig};
 use hstep::dynamics::EnsembleConfig;
 use hstep::env::native;
@@ -18,6 +17,7 @@ use hstep::objective::Reduce;
 use hstep::parts::{Parts, TemperatureConfig};
 use hstep::planner::{MirrorDescent, MirrorDescentConfig, SamplesConfig};
 use hstep::policy::ActorConfig;
+use hstep::replay::Start;
 use hstep::schedule::Schedule::Constant;
 use hstep::shape::Spec;
 use hstep::train::{EnvFactory, EvalConfig, Progress, RunConfig, Trainer};
@@ -43,21 +43,21 @@ impl<P: Behave> Behave for Halfway<P> {
     fn act(
         &self,
         parts: &Parts,
-        obs: &Tensor,
+        start: &Start,
         memory: &mut Memory,
         at: Moment,
     ) -> hstep::Result<Acted> {
         // Plans gather the data; it is the policy that is evaluated.
         if !at.explore {
-            return PolicySample.act(parts, obs, memory, at);
+            return PolicySample.act(parts, start, memory, at);
         }
-        let inner = self.0.act(parts, obs, memory, at)?;
+        let inner = self.0.act(parts, start, memory, at)?;
         // The inner kind draws from the key itself, so the policy draws from a fork of it.
         let apart = Moment { key: at.key.fork("halfway"), ..at };
-        let policy = PolicySample.act(parts, obs, memory, apart)?;
+        let policy = PolicySample.act(parts, start, memory, apart)?;
         // Both lie in [-1, 1], and so does their mean.
         let action = ((inner.action + policy.action)? * 0.5)?;
-        Ok(Acted { action, model_steps: inner.model_steps + policy.model_steps })
+        Ok(Acted::new(action, inner.model_steps + policy.model_steps))
     }
 }
 
@@ -76,7 +76,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     // The default terminal of both kinds of plan is another; Q needs no part but the critic.
     let (horizon, terminal) = (Constant(3.0), PlanTerminal::Q);
-    let acts = PlanConfig { horizon, gamma: 0.99, terminal, start: PlanStart::Sample };
+    let acts = PlanConfig {
+        horizon,
+        gamma: 0.99,
+        terminal,
+        start: PlanStart::Sample,
+        ..Default::default()
+    };
     // The paper's 10,000 start states would be far more than there is data for.
     let starts = Constant(500.0);
     let imagines = PlannedConfig {

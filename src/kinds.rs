@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config;
-use crate::dynamics::{EnsembleConfig, Model};
+use crate::dynamics::{EnsembleConfig, Model, SimulatorConfig};
 use crate::error::{Error, Result};
 use crate::objective::Reduce;
 use crate::parts::{CriticPart, Make, PolicyPart, ValuePart};
@@ -16,12 +16,13 @@ use crate::planner::{
 use crate::policy::ActorConfig;
 use crate::suggest::nearest;
 use crate::uses::{
-    Behave, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets, Imagine, Improve,
-    ImprovePolicy, Mve, MveConfig, NoImagination, Pathwise, PathwiseConfig, PathwiseShared,
-    PlanConfig, PlanFirst, Planned, PlannedConfig, PolicySample, RegressCritic, RegressValue,
-    RollOut, ScoreFunction, ScoreFunctionConfig, Step, Steve, Target, TargetConfig, Td0,
+    Behave, BestKept, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets,
+    FreeEnergy, FreeEnergyConfig, Imagine, Improve, ImprovePolicy, Mve, MveConfig, NoImagination,
+    Pathwise, PathwiseConfig, PathwiseShared, PlanConfig, PlanFirst, Planned, PlannedConfig,
+    PolicySample, RegressCritic, RegressValue, RollOut, ScoreFunction, ScoreFunctionConfig,
+    SoftValue, Step, Steve, Target, TargetConfig, Td0,
 };
-use crate::value::CriticConfig;
+use crate::value::{CriticConfig, ValueEnsembleConfig};
 
 /// The rest of the composition, as far as a kind is made of it.
 pub struct Within<'a> {
@@ -56,6 +57,13 @@ impl Within<'_> {
         self.needed("planner", &self.kinds.planner)
     }
 
+    /// The planner with one of its settings replaced.
+    fn planner_with(&self, setting: Option<(&str, Value)>) -> Result<Box<dyn Planner>> {
+        let mut own = section(self.table, "planner")?.cloned().unwrap_or_default();
+        own.extend(setting.map(|(key, value)| (key.to_string(), value)));
+        self.kinds.planner.build("planner", &own, self)
+    }
+
     /// How the policy is changed.
     ///
     /// # Errors
@@ -69,7 +77,15 @@ impl Within<'_> {
     /// # Errors
     /// As [`Within::planner`].
     pub fn target(&self) -> Result<Box<dyn Target>> {
-        self.needed("target", &self.kinds.target)
+        self.target_of("target")
+    }
+
+    /// The target that the table `name` sets.
+    ///
+    /// # Errors
+    /// As [`Within::planner`].
+    pub fn target_of(&self, name: &str) -> Result<Box<dyn Target>> {
+        self.needed(name, &self.kinds.target)
     }
 
     /// Model steps of the shared rollout that the table `name` sets.
@@ -77,9 +93,14 @@ impl Within<'_> {
     /// # Errors
     /// [`Error::Config`] where there is none.
     pub fn horizon(&self, name: &str) -> Result<usize> {
+        Ok(parse::<RolloutConfig>(name, &self.of(name)?)?.horizon)
+    }
+
+    /// The table `name` without its kind.
+    fn of(&self, name: &str) -> Result<Table> {
         let mut own = section(self.table, name)?.cloned().unwrap_or_default();
         own.remove("kind");
-        Ok(parse::<RolloutConfig>(name, &own)?.horizon)
+        Ok(own)
     }
 }
 
@@ -248,8 +269,10 @@ macro_rules! kind {
 
 kind!(GaussianKind: dyn Make<PolicyPart>, "squashed-gaussian", ActorConfig, |c, _| c);
 kind!(QKind: dyn Make<CriticPart>, "q", CriticConfig, |c, _| c);
+kind!(VEnsembleKind: dyn Make<ValuePart>, "v-ensemble", ValueEnsembleConfig, |c, _| c);
 kind!(VKind: dyn Make<ValuePart>, "v", CriticConfig, |c, _| c);
 kind!(EnsembleKind: dyn Make<Box<dyn Model>>, "ensemble", EnsembleConfig, |c, _| c);
+kind!(SimulatorKind: dyn Make<Box<dyn Model>>, "simulator", SimulatorConfig, |c, _| c);
 kind!(MppiKind: dyn Planner, "mppi", MppiConfig, |c, _| Mppi::new(c));
 kind!(CemKind: dyn Planner, "cem", CemConfig, |c, _| Cem::new(c));
 kind!(MirrorKind: dyn Planner, "mirror-descent", MirrorDescentConfig, |c, _| MirrorDescent::new(c));
@@ -271,7 +294,10 @@ kind!(RolloutKind: dyn Step, "rollout", RolloutConfig, |c, _| {
 });
 kind!(BoundsKind: dyn Step, "bounds", Shared, |Shared { rollout }, _| BoundValues { rollout });
 kind!(RegressQ: dyn Step, "q", Nothing, |_, w| RegressCritic(w.target()?));
-kind!(RegressV: dyn Step, "v", Nothing, |_, _| RegressValue);
+kind!(RegressV: dyn Step, "v", OnTarget, |c, w| RegressValue(match c.target {
+    Some(name) => w.target_of(&name)?,
+    None => Box::new(SoftValue),
+}));
 kind!(ImproveStep: dyn Step, "policy", Nothing, |_, w| ImprovePolicy(w.improve()?));
 kind!(AlphaStep: dyn Step, "alpha", Nothing, |_, _| FollowEntropy);
 kind!(FollowStep: dyn Step, "follow", Nothing, |_, _| FollowTargets);
@@ -284,6 +310,26 @@ kind!(MveTarget: dyn Target, "mve", MveSettings, |c, w| {
     let horizon = w.horizon(&c.mve.rollout)?;
     Mve { config: MveConfig { horizon, pair: c.mve.pair }, rollout: c.mve.rollout }
 });
+
+kind!(FreeEnergyTarget: dyn Target, "free-energy", FreeEnergyConfig, |c, w| {
+    let planner = w.planner_with(c.iterations.map(|n| ("iterations", Value::Integer(n as i64))))?;
+    FreeEnergy { config: c, planner }
+});
+kind!(BestKeptTarget: dyn Target, "best-kept", Nothing, |_, w| {
+    let acts = parse::<PlanConfig>("behave", &w.of("behave")?)?;
+    let steps = acts.keep.unwrap_or_default().steps;
+    let longest = acts.horizon.count_at(0);
+    BestKept { steps: steps.min(longest), gamma: acts.gamma }
+});
+
+/// Settings of a step that regresses V.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OnTarget {
+    /// The table of its target; the soft value of the policy where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+}
 
 /// No settings.
 #[derive(Default, Serialize, Deserialize)]
@@ -348,8 +394,8 @@ impl Kinds {
         Self {
             policy: Slot::new().with::<GaussianKind>(),
             critic: Slot::new().with::<QKind>(),
-            value: Slot::new().with::<VKind>(),
-            model: Slot::new().with::<EnsembleKind>(),
+            value: Slot::new().with::<VKind>().with::<VEnsembleKind>(),
+            model: Slot::new().with::<EnsembleKind>().with::<SimulatorKind>(),
             planner: Slot::new()
                 .with::<MppiKind>()
                 .with::<CemKind>()
@@ -358,7 +404,12 @@ impl Kinds {
             behave: Slot::new().with::<PolicyKind>().with::<PlanKind>(),
             imagine: Slot::new().with::<NoneKind>().with::<BranchedKind>().with::<PlannedKind>(),
             improve: Slot::new().with::<PathwiseKind>().with::<ScoreKind>().with::<SharedKind>(),
-            target: Slot::new().with::<Td0Target>().with::<SteveTarget>().with::<MveTarget>(),
+            target: Slot::new()
+                .with::<Td0Target>()
+                .with::<SteveTarget>()
+                .with::<MveTarget>()
+                .with::<FreeEnergyTarget>()
+                .with::<BestKeptTarget>(),
             step: step
                 .with::<RegressV>()
                 .with::<ImproveStep>()

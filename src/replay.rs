@@ -3,6 +3,15 @@
 //! Rows are stored as `f32` in one contiguous vector a column. Memory grows with the rows that are
 //! there, never beyond the capacity. Rows are addressed by age (0 is the oldest), so what a draw
 //! returns does not depend on where the ring happens to start.
+//!
+//! Five columns are in every buffer; more are added by name: the states of a model, a person's own.
+
+mod batch;
+mod layout;
+
+pub use batch::{Batch, Rows, Start, TransitionRow};
+
+use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
@@ -10,81 +19,31 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::{Spec, exact, rows};
 
-/// The columns of a transition, in the order in which a checkpoint writes them.
-const COLUMNS: [&str; 6] = ["obs", "action", "reward", "next_obs", "cont", "state"];
-const N: usize = COLUMNS.len();
+/// The columns of every buffer, in the order in which a checkpoint writes them.
+const COLUMNS: [&str; 5] = ["obs", "action", "reward", "next_obs", "cont"];
 const REWARD: usize = 2;
 const CONT: usize = 4;
-const STATE: usize = 5;
 
-/// One transition `(s_t, a_t, r_t, s_tp1, cont_t)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TransitionRow<'a> {
-    /// The observation `[O]`.
-    pub obs: &'a [f32],
-    /// The normalised action `[A]`, each in `[-1, 1]`.
-    pub action: &'a [f32],
-    /// The reward.
-    pub reward: f32,
-    /// The next observation `[O]`.
-    pub next_obs: &'a [f32],
-    /// 0 when the episode terminated here, otherwise 1 (also when it was truncated).
-    pub cont: f32,
-    /// The simulator's state `[S]` before the action; empty where the buffer carries none.
-    pub state: &'a [f32],
+/// The column of a model's states, where they are not the observations.
+pub const STATE: &str = "state";
+/// The column of the states after the action.
+pub const NEXT_STATE: &str = "next_state";
+
+/// A column: its name, its numbers a row, and those of all rows.
+#[derive(Debug, Clone, PartialEq)]
+struct Column {
+    name: String,
+    width: usize,
+    numbers: Vec<f32>,
 }
 
-/// Many transitions, each column row-major.
-#[derive(Debug, Clone, Copy)]
-pub struct Rows<'a> {
-    /// Observations `[n,O]`.
-    pub obs: &'a [f32],
-    /// Normalised actions `[n,A]`.
-    pub action: &'a [f32],
-    /// Rewards `[n]`.
-    pub reward: &'a [f32],
-    /// Next observations `[n,O]`.
-    pub next_obs: &'a [f32],
-    /// Continuations `[n]`, each 0 or 1.
-    pub cont: &'a [f32],
-    /// Simulator states `[n,S]`; empty where the buffer carries none.
-    pub state: &'a [f32],
-}
-
-impl<'a> Rows<'a> {
-    fn cells(&self) -> [&'a [f32]; N] {
-        [self.obs, self.action, self.reward, self.next_obs, self.cont, self.state]
-    }
-}
-
-/// A batch of transitions as tensors of a [`Spec`]'s number type.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Observations `[n,O]`.
-    pub obs: Tensor,
-    /// Normalised actions `[n,A]`.
-    pub action: Tensor,
-    /// Rewards `[n]`.
-    pub reward: Tensor,
-    /// Next observations `[n,O]`.
-    pub next_obs: Tensor,
-    /// Continuations `[n]`, each 0 or 1.
-    pub cont: Tensor,
-    /// Simulator states `[n,S]`, where the buffer carries them.
-    pub state: Option<Tensor>,
-}
-
-impl Batch {
-    /// The number of rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.reward.elem_count()
+impl Column {
+    fn new(name: impl Into<String>, width: usize) -> Self {
+        Self { name: name.into(), width, numbers: Vec::new() }
     }
 
-    /// Whether there is no row.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn row(&self, place: usize) -> &[f32] {
+        &self.numbers[place * self.width..][..self.width]
     }
 }
 
@@ -92,8 +51,7 @@ impl Batch {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
     capacity: usize,
-    widths: [usize; N],
-    columns: [Vec<f32>; N],
+    columns: Vec<Column>,
     /// Where the oldest row lies; 0 until the ring is full.
     oldest: usize,
 }
@@ -106,22 +64,38 @@ impl Replay {
     /// [`Error::Config`] when `capacity` is 0.
     pub fn new(capacity: usize, obs_dim: usize, action_dim: usize) -> Result<Self> {
         check_capacity(capacity)?;
-        let widths = [obs_dim, action_dim, 1, obs_dim, 1, 0];
-        Ok(Self { capacity, widths, columns: Default::default(), oldest: 0 })
+        let widths = [obs_dim, action_dim, 1, obs_dim, 1];
+        let columns = COLUMNS.into_iter().zip(widths).map(|(name, width)| Column::new(name, width));
+        Ok(Self { capacity, columns: columns.collect(), oldest: 0 })
     }
 
-    /// The same, empty, with a column for simulator states `[state_dim]`.
-    #[must_use]
-    pub fn with_state(mut self, state_dim: usize) -> Self {
+    /// The same, empty, with a column of its own of `width` numbers a row.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that is taken, or no width.
+    pub fn with_column(mut self, name: &str, width: usize) -> Result<Self> {
+        let taken = self.columns.iter().any(|column| column.name == name);
+        if taken || width == 0 {
+            let problem = match taken {
+                true => "this column of a replay buffer occurs twice",
+                false => "a column of a replay buffer needs at least one number a row",
+            };
+            return Err(Error::config(name, problem));
+        }
         self.clear();
-        self.widths[STATE] = state_dim;
-        self
+        self.columns.push(Column::new(name, width));
+        Ok(self)
+    }
+
+    /// The names and widths of its own columns, in their order.
+    pub fn own(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.columns[COLUMNS.len()..].iter().map(|column| (column.name.as_str(), column.width))
     }
 
     /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.columns[REWARD].len()
+        self.columns[REWARD].numbers.len()
     }
 
     /// Whether there is no row.
@@ -136,33 +110,33 @@ impl Replay {
         self.capacity
     }
 
+    /// Numbers a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.columns.iter().map(|column| column.width).sum()
+    }
+
     /// The length `O` of an observation.
     #[must_use]
     pub fn obs_dim(&self) -> usize {
-        self.widths[0]
+        self.columns[0].width
     }
 
     /// The length `A` of an action.
     #[must_use]
     pub fn action_dim(&self) -> usize {
-        self.widths[1]
-    }
-
-    /// The length `S` of a simulator state, 0 where the buffer carries none.
-    #[must_use]
-    pub fn state_dim(&self) -> usize {
-        self.widths[STATE]
+        self.columns[1].width
     }
 
     /// Bytes held for rows, including room to grow.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
-        self.columns.iter().map(|c| c.capacity() * size_of::<f32>()).sum()
+        self.columns.iter().map(|c| c.numbers.capacity() * size_of::<f32>()).sum()
     }
 
     /// Forgets every row and gives the memory back.
     pub fn clear(&mut self) {
-        self.columns = Default::default();
+        self.columns.iter_mut().for_each(|column| column.numbers = Vec::new());
         self.oldest = 0;
     }
 
@@ -173,10 +147,10 @@ impl Replay {
     pub fn resize(&mut self, capacity: usize) -> Result<()> {
         check_capacity(capacity)?;
         let surplus = self.len().saturating_sub(capacity);
-        for (column, width) in self.columns.iter_mut().zip(self.widths) {
-            column.rotate_left(self.oldest * width);
-            column.drain(..surplus * width);
-            column.shrink_to(capacity.saturating_mul(width));
+        for Column { width, numbers, .. } in &mut self.columns {
+            numbers.rotate_left(self.oldest * *width);
+            numbers.drain(..surplus * *width);
+            numbers.shrink_to(capacity.saturating_mul(*width));
         }
         self.oldest = 0;
         self.capacity = capacity;
@@ -194,7 +168,7 @@ impl Replay {
             reward: &[row.reward],
             next_obs: row.next_obs,
             cont: &[row.cont],
-            state: row.state,
+            own: row.own.clone(),
         };
         self.push_batch(&rows, None).map(drop)
     }
@@ -212,7 +186,7 @@ impl Replay {
         self.check_shapes(&cells, n, live)?;
         let live = |row: usize| live.is_none_or(|mask| mask[row]);
         for row in (0..n).filter(|&row| live(row)) {
-            check_row(&cells, &self.widths, row, self.len())?;
+            self.check_row(&cells, row)?;
         }
         for row in (0..n).filter(|&row| live(row)) {
             self.write(&cells, row);
@@ -230,20 +204,32 @@ impl Replay {
         exact(&batch.reward, &[n], "replay: reward")?;
         exact(&batch.next_obs, &[n, self.obs_dim()], "replay: next_obs")?;
         exact(&batch.cont, &[n], "replay: cont")?;
-        let state = batch.state.as_ref().map(to_f32).transpose()?.unwrap_or_default();
+        let mut own = Vec::new();
+        for (name, width) in self.own() {
+            let missing =
+                || Error::shape(format!("replay: {name}"), format!("[{n},{width}]"), "none");
+            let column = batch.own.get(name).ok_or_else(missing)?;
+            exact(column, &[n, width], &format!("replay: {name}"))?;
+            own.push(to_f32(column)?);
+        }
         let rows = Rows {
             obs: &to_f32(&batch.obs)?,
             action: &to_f32(&batch.action)?,
             reward: &to_f32(&batch.reward)?,
             next_obs: &to_f32(&batch.next_obs)?,
             cont: &to_f32(&batch.cont)?,
-            state: &state,
+            own: own.iter().map(Vec::as_slice).collect(),
         };
         self.push_batch(&rows, live)
     }
 
-    fn check_shapes(&self, cells: &[&[f32]; N], n: usize, live: Option<&[bool]>) -> Result<()> {
-        for ((cell, width), name) in cells.iter().zip(self.widths).zip(COLUMNS) {
+    fn check_shapes(&self, cells: &[&[f32]], n: usize, live: Option<&[bool]>) -> Result<()> {
+        if cells.len() != self.columns.len() {
+            let names: Vec<&str> = self.own().map(|(name, _)| name).collect();
+            let got = cells.len() - COLUMNS.len();
+            return Err(Error::shape("replay: own columns", format!("{names:?}"), got));
+        }
+        for (cell, Column { width, name, .. }) in cells.iter().zip(&self.columns) {
             if cell.len() != n * width {
                 let expected = format!("{n} rows of {width}, that is {} numbers", n * width);
                 return Err(Error::shape(format!("replay: {name}"), expected, cell.len()));
@@ -257,16 +243,33 @@ impl Replay {
         }
     }
 
+    fn check_row(&self, cells: &[&[f32]], row: usize) -> Result<()> {
+        for (cell, Column { width, name, .. }) in cells.iter().zip(&self.columns) {
+            if !cell[row * width..][..*width].iter().all(|x| x.is_finite()) {
+                let held = self.len();
+                return Err(Error::NonFinite {
+                    quantity: format!("{name} of a transition"),
+                    step: format!("row {row} of those added to a replay buffer of {held} rows"),
+                });
+            }
+        }
+        let cont = cells[CONT][row];
+        if cont != 0.0 && cont != 1.0 {
+            return Err(Error::config("cont", format!("must be 0 or 1 in row {row}, got {cont}")));
+        }
+        Ok(())
+    }
+
     /// Writes row `row` of `cells` as the newest.
-    fn write(&mut self, cells: &[&[f32]; N], row: usize) {
+    fn write(&mut self, cells: &[&[f32]], row: usize) {
         let full = self.len() == self.capacity;
-        for ((column, width), cell) in self.columns.iter_mut().zip(self.widths).zip(cells) {
-            let new = &cell[row * width..][..width];
+        for (Column { width, numbers, .. }, cell) in self.columns.iter_mut().zip(cells) {
+            let new = &cell[row * *width..][..*width];
             if full {
-                column[self.oldest * width..][..width].copy_from_slice(new);
+                numbers[self.oldest * *width..][..*width].copy_from_slice(new);
             } else {
-                reserve(column, width, width, self.capacity);
-                column.extend_from_slice(new);
+                reserve(numbers, *width, *width, self.capacity);
+                numbers.extend_from_slice(new);
             }
         }
         if full {
@@ -287,9 +290,10 @@ impl Replay {
             return None;
         }
         let place = self.place(age);
-        let [obs, action, reward, next_obs, cont, state] =
-            std::array::from_fn(|i| &self.columns[i][place * self.widths[i]..][..self.widths[i]]);
-        Some(TransitionRow { obs, action, reward: reward[0], next_obs, cont: cont[0], state })
+        let [obs, action, reward, next_obs, cont] =
+            std::array::from_fn(|i| self.columns[i].row(place));
+        let own = self.columns[COLUMNS.len()..].iter().map(|column| column.row(place)).collect();
+        Some(TransitionRow { obs, action, reward: reward[0], next_obs, cont: cont[0], own })
     }
 
     /// The transitions from the oldest to the newest.
@@ -302,9 +306,9 @@ impl Replay {
     /// # Errors
     /// [`Error::Shape`] when an index is not below [`Replay::len`].
     pub fn gather(&self, ages: &[usize], spec: &Spec) -> Result<Batch> {
-        let mut out = Default::default();
+        let mut out = self.empty();
         self.collect(ages.iter().copied(), &mut out)?;
-        batch(out, &self.widths, spec)
+        batch(out, spec)
     }
 
     /// `n` rows drawn uniformly with replacement.
@@ -312,9 +316,9 @@ impl Replay {
     /// # Errors
     /// [`Error::Shape`] when the buffer is empty.
     pub fn sample(&self, n: usize, rng: &mut Rng, spec: &Spec) -> Result<Batch> {
-        let mut out = Default::default();
+        let mut out = self.empty();
         self.draw(n, rng, &mut out)?;
-        batch(out, &self.widths, spec)
+        batch(out, spec)
     }
 
     /// The newest `n` rows (all, when there are fewer), from the oldest to the newest.
@@ -322,9 +326,9 @@ impl Replay {
     /// # Errors
     /// [`Error::Tensor`] when candle refuses the shape.
     pub fn last(&self, n: usize, spec: &Spec) -> Result<Batch> {
-        let mut out = Default::default();
+        let mut out = self.empty();
         self.collect(self.len().saturating_sub(n)..self.len(), &mut out)?;
-        batch(out, &self.widths, spec)
+        batch(out, spec)
     }
 
     /// MBPO's mixed batch: `floor(n * real_ratio)` rows of `real`, then the rest of `model`, each
@@ -347,99 +351,69 @@ impl Replay {
                 format!("must be in [0, 1], got {real_ratio}"),
             ));
         }
-        if real.widths != model.widths {
-            let place = "replay: widths of the model buffer's columns";
-            return Err(Error::shape(place, format!("{:?}", real.widths), model.widths));
+        if !model.is_empty() && real.columns() != model.columns() {
+            let place = "replay: columns of the model buffer";
+            return Err(Error::shape(place, format!("{:?}", real.columns()), model.columns()));
         }
         let n_real = if model.is_empty() { n } else { (n as f64 * real_ratio) as usize };
-        let mut out = Default::default();
+        let mut out = real.empty();
         real.draw(n_real, rng, &mut out)?;
         model.draw(n - n_real, rng, &mut out)?;
-        batch(out, &real.widths, spec)
+        batch(out, spec)
     }
 
-    fn draw(&self, n: usize, rng: &mut Rng, out: &mut [Vec<f32>; N]) -> Result<()> {
+    fn draw(&self, n: usize, rng: &mut Rng, out: &mut [Column]) -> Result<()> {
         if self.is_empty() && n > 0 {
             return Err(Error::shape("replay: sample", "a buffer with at least one row", 0));
         }
         self.collect((0..n).map(|_| rng.below(self.len())), out)
     }
 
+    /// The columns without a row.
+    fn empty(&self) -> Vec<Column> {
+        let columns = self.columns.iter();
+        columns.map(|column| Column::new(column.name.clone(), column.width)).collect()
+    }
+
     /// Appends the rows with these age ranks to `out`, column by column.
     fn collect(
         &self,
         ages: impl ExactSizeIterator<Item = usize>,
-        out: &mut [Vec<f32>; N],
+        out: &mut [Column],
     ) -> Result<()> {
-        for (column, width) in out.iter_mut().zip(self.widths) {
-            column.reserve(ages.len() * width);
+        for Column { width, numbers, .. } in out.iter_mut() {
+            numbers.reserve(ages.len() * *width);
         }
         for age in ages {
             if age >= self.len() {
                 return Err(Error::shape("replay: index", format!("below {}", self.len()), age));
             }
             let place = self.place(age);
-            for ((to, from), width) in out.iter_mut().zip(&self.columns).zip(self.widths) {
-                to.extend_from_slice(&from[place * width..][..width]);
+            for (to, from) in out.iter_mut().zip(&self.columns) {
+                to.numbers.extend_from_slice(from.row(place));
             }
         }
         Ok(())
     }
 
-    /// Where the oldest row lies: with [`Replay::stored`] the exact layout, for checkpoints.
-    pub(crate) fn oldest(&self) -> usize {
-        self.oldest
-    }
-
-    /// The columns of the stored rows `first..first + n`, as they lie.
-    pub(crate) fn stored(&self, first: usize, n: usize) -> [&[f32]; N] {
-        std::array::from_fn(|i| &self.columns[i][first * self.widths[i]..][..n * self.widths[i]])
-    }
-
-    /// The columns of [`Replay::stored`] that have a width: their names and widths.
-    pub(crate) fn columns(&self) -> Vec<(&'static str, usize)> {
-        COLUMNS.into_iter().zip(self.widths).filter(|(_, width)| *width > 0).collect()
-    }
-
-    /// An empty buffer with columns as [`Replay::columns`] gave them, in any order.
-    pub(crate) fn of_columns(capacity: usize, columns: &[(&str, usize)]) -> Result<Self> {
-        let mut widths = [0; N];
-        for (name, width) in columns {
-            let at = column_at(name)?;
-            if std::mem::replace(&mut widths[at], *width) > 0 {
-                return Err(Error::config(*name, "this column of a replay buffer occurs twice"));
+    /// The age ranks of unbroken stretches of at least `shortest` transitions among the newest `n`. An
+    /// episode ends where the next observation is not the next row's observation.
+    #[must_use]
+    pub fn stretches(&self, n: usize, shortest: usize) -> Vec<Range<usize>> {
+        let (obs, next_obs) = (&self.columns[0], &self.columns[3]);
+        let goes_on = |age: usize| {
+            age + 1 < self.len() && next_obs.row(self.place(age)) == obs.row(self.place(age + 1))
+        };
+        let mut start = self.len().saturating_sub(n);
+        let mut all = Vec::new();
+        for end in (start..self.len()).filter(|age| !goes_on(*age)) {
+            if end + 1 - start >= shortest {
+                all.push(start..end + 1);
             }
+            start = end + 1;
         }
-        let [obs, action, reward, next_obs, cont, state] = widths;
-        if (reward, cont, next_obs) != (1, 1, obs) {
-            let expected = format!("reward and cont of 1, next_obs of {obs} as obs");
-            return Err(Error::shape("replay: widths of the columns", expected, widths));
-        }
-        Ok(Self::new(capacity, obs, action)?.with_state(state))
+        all
     }
-
-    /// Appends stored rows, as [`Replay::stored`] gave them, without looking at the numbers.
-    pub(crate) fn append_stored(&mut self, numbers: &[(&str, Vec<f32>)]) -> Result<()> {
-        for (name, from) in numbers {
-            let at = column_at(name)?;
-            let to = &mut self.columns[at];
-            reserve(to, from.len(), self.widths[at], self.capacity);
-            to.extend_from_slice(from);
-        }
-        Ok(())
-    }
-
-    /// Sets where the oldest row lies, after the last [`Replay::append_stored`].
-    pub(crate) fn set_oldest(&mut self, oldest: usize) {
-        self.oldest = oldest;
-    }
-}
-
-fn column_at(name: &str) -> Result<usize> {
-    COLUMNS.iter().position(|column| *column == name).ok_or_else(|| {
-        let problem = format!("is no column of a replay buffer; there are {}", COLUMNS.join(", "));
-        Error::config(name, problem)
-    })
 }
 
 fn check_capacity(capacity: usize) -> Result<()> {
@@ -460,41 +434,20 @@ fn reserve(column: &mut Vec<f32>, more: usize, width: usize, capacity: usize) {
     }
 }
 
-fn check_row(cells: &[&[f32]; N], widths: &[usize; N], row: usize, held: usize) -> Result<()> {
-    for ((cell, &width), name) in cells.iter().zip(widths).zip(COLUMNS) {
-        if !cell[row * width..][..width].iter().all(|x| x.is_finite()) {
-            return Err(Error::NonFinite {
-                quantity: format!("{name} of a transition"),
-                step: format!("row {row} of those added to a replay buffer of {held} rows"),
-            });
-        }
-    }
-    let cont = cells[CONT][row];
-    if cont != 0.0 && cont != 1.0 {
-        return Err(Error::config("cont", format!("must be 0 or 1 in row {row}, got {cont}")));
-    }
-    Ok(())
-}
-
 fn to_f32(t: &Tensor) -> Result<Vec<f32>> {
     Ok(t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-fn batch(columns: [Vec<f32>; N], widths: &[usize; N], spec: &Spec) -> Result<Batch> {
-    let n = columns[REWARD].len();
-    let [obs, action, reward, next_obs, cont, state] = columns;
-    let vector = |data: Vec<f32>| -> Result<Tensor> {
-        Ok(Tensor::from_vec(data, n, &spec.device)?.to_dtype(spec.dtype)?)
+/// The first five columns are those of [`COLUMNS`].
+fn batch(columns: Vec<Column>, spec: &Spec) -> Result<Batch> {
+    let tensor = |Column { width, numbers, .. }: Column| -> Result<Tensor> {
+        let rows = numbers.len() / width.max(1);
+        Ok(Tensor::from_vec(numbers, (rows, width), &spec.device)?.to_dtype(spec.dtype)?)
     };
-    let matrix = |data: Vec<f32>, width: usize| -> Result<Tensor> {
-        Ok(Tensor::from_vec(data, (n, width), &spec.device)?.to_dtype(spec.dtype)?)
-    };
-    Ok(Batch {
-        obs: matrix(obs, widths[0])?,
-        action: matrix(action, widths[1])?,
-        reward: vector(reward)?,
-        next_obs: matrix(next_obs, widths[3])?,
-        cont: vector(cont)?,
-        state: (widths[STATE] > 0).then(|| matrix(state, widths[STATE])).transpose()?,
-    })
+    let mut columns = columns.into_iter();
+    let mut next = || columns.next().map_or_else(|| spec.zeros((0, 0)), tensor);
+    let (obs, action, reward) = (next()?, next()?, next()?.squeeze(1)?);
+    let (next_obs, cont) = (next()?, next()?.squeeze(1)?);
+    let own = columns.map(|column| Ok((column.name.clone(), tensor(column)?)));
+    Ok(Batch { obs, action, reward, next_obs, cont, own: own.collect::<Result<_>>()? })
 }

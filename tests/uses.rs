@@ -1,7 +1,9 @@
 //! The four uses, each against what it should do, and the builder that puts them together.
 
+mod beliefs;
 mod double_horizon;
 mod learner;
+mod planned;
 mod shared;
 mod steve;
 
@@ -23,7 +25,7 @@ use hstep::parts::{
     ACTOR, CRITIC, CriticPart, MODEL, Parts, PolicyPart, Temperature, TemperatureConfig,
 };
 use hstep::policy::{ActorConfig, SquashedGaussian};
-use hstep::replay::{Batch, Replay, TransitionRow};
+use hstep::replay::{Batch, Replay, Start, TransitionRow};
 use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, to_f64};
@@ -105,7 +107,7 @@ fn batch(n: usize, seed: u64) -> Batch {
         reward: rng.normals(n, &spec).unwrap(),
         next_obs: rng.normals((n, OBS), &spec).unwrap(),
         cont: spec.tensor(&cont, n).unwrap(),
-        state: None,
+        own: BTreeMap::new(),
     }
 }
 
@@ -243,7 +245,7 @@ fn branched_rollouts_store_every_step_until_a_row_dies() {
             reward: 0.0,
             next_obs: &[x, -x],
             cont: 1.0,
-            state: &[],
+            own: Vec::new(),
         };
         real.push(&row).unwrap();
     }
@@ -318,8 +320,8 @@ impl hstep::uses::Behave for Nothing {
         hstep::uses::Needs::default()
     }
 
-    fn act(&self, _: &Parts, obs: &Tensor, _: &mut Memory, _: Moment) -> hstep::Result<Acted> {
-        Ok(Acted { action: obs.zeros_like()?, model_steps: 0 })
+    fn act(&self, _: &Parts, at: &Start, _: &mut Memory, _: Moment) -> hstep::Result<Acted> {
+        Ok(Acted::new(at.obs.zeros_like()?, 0))
     }
 }
 

@@ -92,14 +92,15 @@ fn fill(agent: &mut Agent, env: &mut Box<dyn hstep::env::Simulator>, rows: usize
         let action: Vec<f64> =
             (0..env.info().action_dim()).map(|_| 2.0 * rng.uniform() - 1.0).collect();
         let step = env.step(&action)?;
-        agent.observe(&TransitionRow {
+        let row = TransitionRow {
             obs: &narrow(&obs),
             action: &narrow(&action),
             reward: step.reward as f32,
             next_obs: &narrow(&step.obs),
             cont: if step.terminated { 0.0 } else { 1.0 },
-            state: &[],
-        })?;
+            own: Vec::new(),
+        };
+        agent.observe(&row, None)?;
         most = most.max(held(agent));
         obs = if step.truncated { env.reset(&mut rng)? } else { step.obs };
     }

@@ -103,7 +103,8 @@ impl Preset {
             },
         };
         let mut layers = entry.preset(suffix)?;
-        let known: Vec<String> = layers.keys().cloned().collect();
+        let known: Vec<String> =
+            layers.iter().filter(|(_, own)| is_stock(own)).map(|(name, _)| name.clone()).collect();
         for text in texts {
             config::merge(&mut layers, of_algorithm(text, env, entry, &known)?);
         }
@@ -129,6 +130,11 @@ fn texts(env: &str, two_cores: bool) -> Option<Vec<&'static str>> {
     }
     let own = NATIVE.iter().find(|(name, _)| *name == env).filter(|_| !two_cores)?;
     Some(vec![COMMON, own.1])
+}
+
+/// Whether a slot holds what the files about environments speak of: the stock kind of a part.
+fn is_stock(own: &Value) -> bool {
+    own.get("kind").is_none_or(|kind| kind.as_str() == Some("ensemble"))
 }
 
 /// What a file sets for an algorithm: its section `common` as far as the algorithm has these parts,

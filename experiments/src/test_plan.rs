@@ -40,6 +40,7 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
         gamma: agent.parts.gamma,
         terminal: if have.critic { PlanTerminal::Q } else { PlanTerminal::Zero },
         start: if have.policy { PlanStart::Sample } else { PlanStart::Previous },
+        ..PlanConfig::default()
     };
     let samples = SamplesConfig::default();
     if let Some(key) = layers.keys().find(|key| !["behave", "planner"].contains(&key.as_str())) {

@@ -78,7 +78,6 @@ impl LoopConfig {
     /// # Errors
     /// [`crate::Error::Config`] naming the key below `loop`.
     pub fn validate(&self) -> Result<()> {
-        crate::check::at_least("loop.random_steps", self.random_steps, 1)?;
         crate::check::count("loop.batch", self.batch, limits::ROWS)?;
         crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
         crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;

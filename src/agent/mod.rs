@@ -16,7 +16,7 @@ use crate::parts::{
 use crate::policy::ActorConfig;
 use crate::uses::{
     Behave, Column, FollowEntropy, FollowTargets, Imagine, Improve, ImprovePolicy, Left, Needs,
-    NoImagination, PolicySample, RegressCritic, RegressValue, Step, Target,
+    NoImagination, PolicySample, RegressCritic, RegressValue, SoftValue, Step, Target,
 };
 use crate::value::CriticConfig;
 
@@ -392,7 +392,7 @@ fn usual_steps(
     let improves = improve.is_some();
     steps.extend(target.map(|target| Box::new(RegressCritic(target)) as Box<dyn Step>));
     if value {
-        steps.push(Box::new(RegressValue));
+        steps.push(Box::new(RegressValue(Box::new(SoftValue))));
     }
     steps.extend(improve.map(|improve| Box::new(ImprovePolicy(improve)) as Box<dyn Step>));
     if improves {

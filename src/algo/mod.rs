@@ -1,9 +1,8 @@
 //! The algorithms: one table a row, each a composition of parts and four uses.
 //!
-//! `NAME.toml` holds what differs from the neutral defaults of the parts and uses, each line with its
-//! tag: `paper`, `code` or `ours`. The bare name of an algorithm is its paper's reading; `-paper` and
-//! `-code` name the presets, which are laid over it. A config file or `key=value` can change any of it,
-//! and a word `kind` swaps what a slot holds ([`crate::kinds`]).
+//! `NAME.toml` holds what differs from the neutral defaults, each line with its tag: `paper`, `code` or
+//! `ours`. The bare name is the paper's reading; `-paper` and `-code` are presets laid over it. A word
+//! `kind` swaps what a slot holds ([`crate::kinds`]).
 
 mod compose;
 mod entry;
@@ -32,7 +31,7 @@ macro_rules! code {
     };
 }
 
-const ROWS: [Entry; 10] = [
+const ROWS: [Entry; 13] = [
     row!("sac", ("code", "")),
     row!("reinforce",),
     row!("mbpo", code!("mbpo")),
@@ -43,6 +42,9 @@ const ROWS: [Entry; 10] = [
     row!("dhmbpo",),
     row!("pets", ("code", "model.max_epochs = 5")),
     row!("mppi-mbrl", code!("mppi-mbrl")),
+    row!("soft-q",),
+    row!("mpq",),
+    row!("polo",),
 ];
 
 /// Every algorithm, in the order of the table.
@@ -65,12 +67,10 @@ pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
             return Ok((*entry, Some(suffix.to_string())));
         }
     }
-    let names: Vec<String> = ROWS
-        .iter()
-        .flat_map(|e| std::iter::once(e.name.to_string()).chain(e.preset_names()))
-        .collect();
-    let near = config::nearest(name, names.iter().map(String::as_str));
-    let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+    let names = |e: &Entry| std::iter::once(e.name.to_string()).chain(e.preset_names());
+    let names: Vec<String> = ROWS.iter().flat_map(names).collect();
+    let hint = config::nearest(name, names.iter().map(String::as_str));
+    let hint = hint.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
     let known = ROWS.map(|e| e.name).join(", ");
     Err(Error::config("algo", format!("unknown algorithm `{name}`{hint} (known: {known})")))
 }

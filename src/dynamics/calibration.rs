@@ -73,6 +73,8 @@ pub struct Recorded<'a> {
     pub obs: &'a [f32],
     /// Normalised actions `[L,A]`.
     pub action: &'a [f32],
+    /// States of the model `[L,S]`; empty where the observations are its states.
+    pub state: &'a [f32],
 }
 
 /// Error of open-loop predictions.
@@ -87,8 +89,6 @@ pub struct OpenLoop {
 /// Rolls `model` without noise along recorded actions from every recorded start that has `horizon`
 /// steps ahead of it, and compares with what was observed.
 ///
-/// The model's states must be observations, as a learned model's are.
-///
 /// # Errors
 /// [`Error::Config`] for a horizon of 0, [`Error::Shape`] for lengths that do not agree or when no
 /// recorded stretch is long enough.
@@ -100,14 +100,21 @@ pub fn open_loop_error(
     if horizon == 0 {
         return Err(Error::config("horizon", "expected at least 1, got 0"));
     }
-    let (o, a) = (model.state_dim(), model.action_dim());
+    let (s, a) = (model.state_dim(), model.action_dim());
+    // Of a model whose states are the observations no other states are given.
+    let width = |stretch: &Recorded| match stretch.state.is_empty() {
+        true => Some(s),
+        false => (stretch.obs.len() * a).checked_div(stretch.action.len() + a),
+    };
+    let o = recorded.first().and_then(width).unwrap_or(s);
     // (stretch, start) of every window.
     let mut windows = Vec::new();
     for stretch in recorded {
         let steps = stretch.action.len() / a;
-        if stretch.action.len() != steps * a || stretch.obs.len() != (steps + 1) * o {
-            let expected = format!("[L+1,{o}] observations and [L,{a}] actions");
-            let got = [stretch.obs.len(), stretch.action.len()];
+        let states = stretch.state.is_empty() && s == o || stretch.state.len() == steps * s;
+        if stretch.action.len() != steps * a || stretch.obs.len() != (steps + 1) * o || !states {
+            let expected = format!("[L+1,{o}] observations, [L,{a}] actions, [L,{s}] states");
+            let got = [stretch.obs.len(), stretch.action.len(), stretch.state.len()];
             return Err(Error::shape("recorded trajectory", expected, got));
         }
         windows.extend((0..(steps + 1).saturating_sub(horizon)).map(|start| (stretch, start)));
@@ -124,12 +131,16 @@ pub fn open_loop_error(
             let rows: Vec<f64> = rows.collect();
             model.spec().tensor(&rows, (windows.len(), width))
         };
-    let mut state = gather(o, &|s| s.obs, 0)?;
+    let states = |s: &Recorded<'_>| s.state.is_empty();
+    let mut state = match recorded.iter().all(states) {
+        true => gather(s, &|s| s.obs, 0)?,
+        false => gather(s, &|s| s.state, 0)?,
+    };
     let mut rmse = Vec::with_capacity(horizon);
     for h in 0..horizon {
         let action = gather(a, &|s| s.action, h)?;
         state = model.step(&state, &action, &StepNoise::default())?.next.detach();
-        let error = (&state - gather(o, &|s| s.obs, h + 1)?)?;
+        let error = (model.observe(&state)? - gather(o, &|s| s.obs, h + 1)?)?;
         rmse.push(to_f64(&error.sqr()?.mean(0)?.sqrt()?)?);
     }
     Ok(OpenLoop { rmse, starts: windows.len() })

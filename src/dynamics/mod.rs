@@ -18,8 +18,9 @@ pub use ensemble_config::{EnsembleConfig, NoiseKind, Resample, Target};
 pub use ensemble_model::EnsembleModel;
 pub use equations::native_model;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
-pub use model::{Fitted, Given, Model};
-pub use simulated::{FnDynamics, SimulatedDynamics};
+pub(crate) use model::begun;
+pub use model::{Fitted, Given, Model, States};
+pub use simulated::{FnDynamics, SimulatedDynamics, SimulatorConfig};
 
 use candle_core::Tensor;
 

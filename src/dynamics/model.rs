@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::{Dynamics, Ensemble, FitData};
 use crate::error::Result;
-use crate::replay::Replay;
+use crate::replay::{Replay, Start};
 use crate::rng::Rng;
 
 /// What a fit did.
@@ -18,6 +18,19 @@ pub struct Fitted {
     pub metrics: Vec<(String, f64)>,
 }
 
+/// What the states of a model are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// The observations.
+    Observed,
+    /// What the model remembers of an episode: [`Model::initial`], then [`Model::update`]. The agent
+    /// carries them along and stores them; after a fit they are computed anew from every episode's
+    /// first observation on.
+    Believed,
+    /// The saved states of the environment ([`crate::env::Simulator::save`]).
+    Simulated,
+}
+
 /// A model of the environment that an agent keeps. One that is given is never fitted; one that is
 /// learned says so, is fitted to the real data, and is part of every checkpoint.
 pub trait Model: Send + Sync {
@@ -26,6 +39,11 @@ pub trait Model: Send + Sync {
 
     /// What steps the states.
     fn dynamics(&self) -> &dyn Dynamics;
+
+    /// What its states are.
+    fn states(&self) -> States {
+        States::Observed
+    }
 
     /// How many members a step may choose from.
     fn members(&self) -> usize {
@@ -100,6 +118,17 @@ pub trait Model: Send + Sync {
     }
 }
 
+/// The states `[B,S]` in which episodes begin that are observed so.
+///
+/// # Errors
+/// As [`Model::initial`].
+pub(crate) fn begun(model: &dyn Model, start: &Start) -> Result<Tensor> {
+    match model.states() {
+        States::Believed => model.initial(&start.obs),
+        States::Observed | States::Simulated => Ok(start.state.clone()),
+    }
+}
+
 /// Dynamics that are given under a name: the true model, a closure. Never fitted.
 pub struct Given {
     /// How the table of algorithms names them.
@@ -151,7 +180,10 @@ impl Model for Ensemble {
 
     fn fit(&mut self, data: &Replay, rng: &mut Rng) -> Result<Fitted> {
         // As the rows lie, no copy of them: the order means nothing to a fit.
-        let [obs, action, reward, next_obs, _, _] = data.stored(0, data.len());
+        let stored = data.stored(0, data.len());
+        let &[obs, action, reward, next_obs, ..] = stored.as_slice() else {
+            return Ok(Fitted::default());
+        };
         let report = Ensemble::fit(self, &FitData { obs, action, reward, next_obs }, rng)?;
         let calibration = report.calibration;
         let mut metrics = vec![("model_epochs".to_string(), report.epochs as f64)];

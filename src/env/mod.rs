@@ -17,6 +17,7 @@ pub use crate::known::{ContinuationFn, Known, RewardFn};
 pub use registry::{check, info, make, names, simulator};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::{ANSWER, Error, Result};
 use crate::rng::Rng;
@@ -188,6 +189,9 @@ pub trait Env: Send {
         None
     }
 }
+
+/// Makes fresh environments: one to train in, more to evaluate in or to plan with.
+pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
 
 /// An environment whose state can be saved and restored bit for bit.
 pub trait Simulator: Env {

@@ -1,13 +1,15 @@
 //! Learning: what is due after a step of the environment.
 
-use super::columns::Columns;
 use super::{Agent, OPEN_LOOP, step_at};
 use crate::agent::BlockConfig;
-use crate::dynamics::{Dynamics, MIN_FIT_ROWS, Recorded, open_loop_error};
+use candle_core::Tensor;
+
+use crate::dynamics::{MIN_FIT_ROWS, Model, Recorded, States, open_loop_error};
 use crate::env::EnvInfo;
 use crate::error::Result;
 use crate::log::{Log, Phase, Stopwatch};
-use crate::replay::{Batch, Replay};
+use crate::parts::MODEL;
+use crate::replay::{Batch, NEXT_STATE, Replay, STATE, TransitionRow};
 use crate::rng::Key;
 use crate::uses::{Pass, Update};
 
@@ -104,14 +106,60 @@ impl Agent {
         for model in parts.models.values_mut().filter(|model| model.learns()) {
             if model.is_fitted() {
                 // The newest transitions are not in the training set yet: an honest open-loop test.
-                let recent = Columns::newest(real, hybrid.schedule.fit_every)?;
-                open_loop(model.dynamics(), &recent, info, log)?;
+                open_loop(model.as_ref(), real, hybrid.schedule.fit_every, info, log)?;
             }
             let done = model.fit(real, &mut streams.fit)?;
             counters.fit_steps += done.steps;
             done.metrics.iter().for_each(|(name, x)| log.last(name, *x));
         }
-        Ok(())
+        self.believe_anew()
+    }
+
+    /// What the model believes, computed anew from every episode's first observation on.
+    fn believe_anew(&mut self) -> Result<()> {
+        let Self { parts, real, memory, spec, .. } = self;
+        let Some(model) = parts.models.get(MODEL) else { return Ok(()) };
+        if model.states() != States::Believed {
+            return Ok(());
+        }
+        let width = model.dynamics().state_dim();
+        let episodes = real.stretches(real.len(), 1);
+        let mut states = [vec![0.0; real.len() * width], vec![0.0; real.len() * width]];
+        let longest = episodes.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+        let mut belief: Option<Tensor> = None;
+        for t in 0..longest {
+            // Those that are as long, still in one batch.
+            let running: Vec<usize> =
+                (0..episodes.len()).filter(|&i| episodes[i].len() > t).collect();
+            let ages: Vec<usize> = running.iter().map(|&i| episodes[i].start + t).collect();
+            let rows = real.gather(&ages, spec)?;
+            let before = match belief.take() {
+                None => model.initial(&rows.obs)?,
+                Some(belief) => {
+                    let went_on = (0..episodes.len()).filter(|&i| episodes[i].len() > t - 1);
+                    let kept = went_on.enumerate().filter(|(_, i)| episodes[*i].len() > t);
+                    let kept: Vec<u32> = kept.map(|(row, _)| row as u32).collect();
+                    let kept = Tensor::from_slice(&kept, kept.len(), belief.device())?;
+                    belief.index_select(&kept, 0)?
+                }
+            };
+            let after = model.update(&before, &rows.action, &rows.next_obs)?;
+            for (column, x) in states.iter_mut().zip([&before, &after]) {
+                let x = super::flat(x)?;
+                for (row, age) in ages.iter().enumerate() {
+                    column[age * width..][..width].copy_from_slice(&x[row * width..][..width]);
+                }
+            }
+            belief = Some(after);
+        }
+        let [before, after] = states;
+        if let Some(belief) = memory.belief.as_mut().filter(|_| !after.is_empty()) {
+            // The running episode is the newest one.
+            let last: Vec<f64> = after[after.len() - width..].iter().map(|x| (*x).into()).collect();
+            *belief = spec.tensor(&last, (1, width))?;
+        }
+        real.rewrite(STATE, before)?;
+        real.rewrite(NEXT_STATE, after)
     }
 
     fn imagine(&mut self, log: &mut Log) -> Result<()> {
@@ -165,21 +213,33 @@ impl Agent {
     }
 }
 
-/// Reports the error over several steps on unbroken stretches of `recent` transitions.
+/// Reports the error over several steps on unbroken stretches of the newest `n` transitions.
 fn open_loop(
-    dynamics: &dyn Dynamics,
-    recent: &Columns,
+    model: &dyn Model,
+    real: &Replay,
+    n: usize,
     info: &EnvInfo,
     log: &mut Log,
 ) -> Result<()> {
     let longest = OPEN_LOOP[OPEN_LOOP.len() - 1];
-    let stretches = recent.stretches(info.obs_dim, info.action_dim(), longest);
-    let recorded: Vec<Recorded> =
-        stretches.iter().map(|(obs, action)| Recorded { obs, action }).collect();
+    let at = real.own().position(|(name, _)| name == STATE);
+    let stretches = real.stretches(n, longest).into_iter().map(|ages| {
+        let last = ages.end - 1;
+        let rows: Vec<TransitionRow> = ages.filter_map(|age| real.get(age)).collect();
+        let own = |pick: &dyn for<'a> Fn(&TransitionRow<'a>) -> &'a [f32]| {
+            rows.iter().flat_map(pick).copied().collect::<Vec<f32>>()
+        };
+        let mut obs = own(&|row| row.obs);
+        obs.extend(real.get(last).iter().flat_map(|row| row.next_obs));
+        (obs, own(&|row| row.action), at.map_or_else(Vec::new, |at| own(&|row| row.own[at])))
+    });
+    let stretches: Vec<_> = stretches.collect();
+    let recorded = stretches.iter().map(|(obs, action, state)| Recorded { obs, action, state });
+    let recorded: Vec<Recorded> = recorded.collect();
     if recorded.is_empty() {
         return Ok(());
     }
-    let error = open_loop_error(dynamics, &recorded, longest)?;
+    let error = open_loop_error(model.dynamics(), &recorded, longest)?;
     for horizon in OPEN_LOOP {
         let square: f64 = error.rmse[horizon - 1].iter().map(|e| e * e).sum();
         let rmse = (square / info.obs_dim as f64).sqrt();

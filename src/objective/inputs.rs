@@ -10,7 +10,7 @@ use crate::shape::{self, Spec};
 use crate::value::{Critic, Value};
 
 /// How the members of a critic ensemble become one number a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reduce {
     /// The lowest member (clipped double Q).
     Min,
@@ -20,6 +20,9 @@ pub enum Reduce {
     Member(usize),
     /// The lower of two members (REDQ's targets, with two drawn anew for every update).
     Pair(usize, usize),
+    /// `(1/kappa) log mean_e exp(kappa q_e)`: between the mean, for kappa to 0, and the highest member
+    /// (POLO, eq. 6, with the two constants that it leaves out).
+    LogMeanExp(f64),
 }
 
 impl Reduce {
@@ -45,6 +48,11 @@ impl Reduce {
             Reduce::Mean => Ok(q.mean(0)?),
             Reduce::Member(e) => member(e),
             Reduce::Pair(a, b) => lower(member(a)?, member(b)?),
+            Reduce::LogMeanExp(kappa) => {
+                let most = q.max_keepdim(0)?.detach();
+                let mean = (q.broadcast_sub(&most)? * kappa)?.exp()?.mean(0)?;
+                Ok(((mean.log()? / kappa)? + most.squeeze(0)?)?)
+            }
         }
     }
 }
@@ -56,6 +64,13 @@ pub enum Terminal<'a> {
     Zero,
     /// `V(s_H)`. A soft value contains the entropy of the action at `s_H` already.
     State(&'a dyn Value),
+    /// The members' `V_e(s_H)`, reduced to one number.
+    Members {
+        /// The state values.
+        value: &'a dyn Value,
+        /// How its members are reduced.
+        reduce: Reduce,
+    },
     /// `Q(s_H, a_H)` at one more action of the same source.
     Action {
         /// The action values.

@@ -265,6 +265,9 @@ impl<'a> HStep<'a> {
         let worth = match self.terminal {
             Terminal::Zero => Tensor::zeros(state.dim(0)?, state.dtype(), state.device())?,
             Terminal::State(value) => value.value(&self.observed(rollout, h)?)?,
+            Terminal::Members { value, reduce } => {
+                reduce.apply(&value.values(&self.observed(rollout, h)?)?)?
+            }
             Terminal::Action { critic, reduce, .. } => {
                 let q = reduce.apply(&self.q_at(rollout, h, critic)?)?;
                 match self.cost_at(rollout, h)? {

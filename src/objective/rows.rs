@@ -191,6 +191,7 @@ impl<'a> Forms<'a> {
             prior: prior.map(|part| policy(part, "prior")).transpose()?,
             value: match terminal {
                 Terminal::State(value) => Some(ValueForm(value.rows().ok_or("value")?)),
+                Terminal::Members { .. } => return Err("members of the value"),
                 _ => None,
             },
             critic: match terminal {

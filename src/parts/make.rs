@@ -1,8 +1,10 @@
 //! How a part is made once its environment is known.
 
 use super::{CriticPart, PolicyPart, ValuePart};
-use crate::dynamics::{Ensemble, EnsembleConfig, Given, MIN_FIT_ROWS, Model};
-use crate::env::Known;
+use crate::dynamics::{
+    Ensemble, EnsembleConfig, Given, MIN_FIT_ROWS, Model, SimulatedDynamics, SimulatorConfig,
+};
+use crate::env::{EnvFactory, Known};
 use crate::error::{Error, Result};
 use crate::json::json;
 use crate::limits::Network;
@@ -10,7 +12,7 @@ use crate::nn::Normaliser;
 use crate::policy::{ActorConfig, SquashedGaussian};
 use crate::rng::Rng;
 use crate::shape::Spec;
-use crate::value::{CriticConfig, QNet, VNet};
+use crate::value::{CriticConfig, QNet, VEnsemble, VNet, ValueEnsembleConfig};
 
 /// What a part is made for.
 pub struct Place<'a> {
@@ -22,6 +24,8 @@ pub struct Place<'a> {
     pub known: Known,
     /// How observations are standardised for policies, critics and values, where they are.
     pub observations: Option<Normaliser>,
+    /// Makes more of the environments, where that can be.
+    pub env: Option<&'a EnvFactory>,
     /// Number type and device.
     pub spec: &'a Spec,
 }
@@ -180,6 +184,30 @@ impl Make<ValuePart> for CriticConfig {
     }
 }
 
+impl Make<ValuePart> for ValueEnsembleConfig {
+    fn describe(&self) -> String {
+        format!("{} V networks", self.members)
+    }
+
+    fn settings(&self) -> Result<String> {
+        json(self)
+    }
+
+    fn validate(&self) -> Result<()> {
+        ValueEnsembleConfig::validate(self)
+    }
+
+    fn networks(&self, part: &str, obs_dim: usize, _: usize) -> Vec<Network> {
+        vec![network(part, [obs_dim, 1], &self.hidden, 2 * self.members)]
+    }
+
+    fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<ValuePart> {
+        let online = VEnsemble::new(&self, place.obs_dim, rng, place.spec)?;
+        let online = online.standardised(place.observations.clone());
+        ValuePart::new(online, &self.adam(), None)
+    }
+}
+
 impl Make<Box<dyn Model>> for EnsembleConfig {
     fn describe(&self) -> String {
         format!("ensemble of {}", self.members)
@@ -206,6 +234,24 @@ impl Make<Box<dyn Model>> for EnsembleConfig {
     fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<Box<dyn Model>> {
         let Place { obs_dim, action_dim, known, spec, .. } = place;
         Ok(Box::new(Ensemble::new(&self, *obs_dim, *action_dim, known.clone(), rng, spec)?))
+    }
+}
+
+impl Make<Box<dyn Model>> for SimulatorConfig {
+    fn describe(&self) -> String {
+        "simulator".into()
+    }
+
+    fn settings(&self) -> Result<String> {
+        json(self)
+    }
+
+    fn make(self: Box<Self>, place: &Place, _: &mut Rng) -> Result<Box<dyn Model>> {
+        let Some(make) = place.env else {
+            let problem = "its environment cannot be made again, so nothing can simulate it";
+            return Err(Error::Composition { agent: "simulator".into(), problem: problem.into() });
+        };
+        Ok(Box::new(SimulatedDynamics::many(make.clone(), place.spec.clone())?))
     }
 }
 

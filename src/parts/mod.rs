@@ -159,6 +159,8 @@ fn follow(target: &NamedParams, online: &NamedParams, tau: f64) -> Result<()> {
 pub struct Parts {
     /// Discount.
     pub gamma: f64,
+    /// Length `A` of an action.
+    pub action_dim: usize,
     /// The policies.
     pub policies: BTreeMap<String, PolicyPart>,
     /// The action values.
@@ -244,6 +246,12 @@ impl Parts {
         Ok(found(&self.models, "model", name)?.as_ref())
     }
 
+    /// `n` actions in the middle of their range for each of `s0` `[B,S]`: `[B,n,A]`.
+    pub(crate) fn still(&self, s0: &Tensor, n: usize) -> Result<Tensor> {
+        let sizes = (s0.dim(0)?, n, self.action_dim);
+        Ok(Tensor::zeros(sizes, s0.dtype(), s0.device())?)
+    }
+
     /// Forgets the moments of every optimiser but the models'.
     ///
     /// # Errors
@@ -280,6 +288,7 @@ impl Parts {
         for (name, part) in &self.values {
             all.push((name.clone(), part.online.params()));
             all.extend(part.target.iter().map(|t| (follower(name), t.params())));
+            all.push((format!("{name}_fixed"), part.online.fixed()));
         }
         let temperature = self.temperature.iter();
         all.extend(temperature.map(|t| (TEMPERATURE.into(), vec![(String::new(), &t.log_alpha)])));

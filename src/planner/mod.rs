@@ -23,6 +23,7 @@ pub use cem::{Cem, CemConfig, SearchResult};
 pub use gradient::{Ascent, Gradient, GradientConfig};
 pub use mirror_descent::{EliteWeights, MirrorDescent, MirrorDescentConfig, Utility};
 pub use mppi::{Mppi, MppiConfig, TemperatureKind};
+pub(crate) use population::each;
 pub use population::{MemberChoice, SamplesConfig};
 
 use candle_core::Tensor;

@@ -132,7 +132,7 @@ impl SamplesConfig {
 }
 
 /// `[B,..]` with each row repeated `k` times in a row: `[Bk,..]`.
-pub(super) fn each(x: &Tensor, k: usize) -> Result<Tensor> {
+pub(crate) fn each(x: &Tensor, k: usize) -> Result<Tensor> {
     if k == 1 {
         return Ok(x.clone());
     }

@@ -2,8 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::episodes::{EnvFactory, Episodes};
+use super::episodes::Episodes;
 use super::evaluate::EvalConfig;
+use crate::env::EnvFactory;
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::parts::{ACTOR, CRITIC};

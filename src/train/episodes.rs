@@ -2,17 +2,16 @@
 //! the other where environments are dear.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::env::{Env, Step};
+use crate::dynamics::States;
+use crate::dynamics::simulated::simulator;
+use crate::env::{Env, EnvFactory, Step};
 use crate::error::{Error, Result};
+use crate::replay::Start;
 use crate::rng::Rng;
 use crate::shape::Spec;
-
-/// Makes fresh environments: one to train in, more to evaluate in.
-pub type EnvFactory = Arc<dyn Fn() -> Result<Box<dyn Env>> + Send + Sync>;
 
 /// The episodes of an evaluation that are still running.
 pub(super) struct Episodes {
@@ -57,6 +56,20 @@ impl Episodes {
         &self.running
     }
 
+    /// Where the running episodes stand; with the saved states of their environments where these are
+    /// the states of a model.
+    pub fn stand(&mut self, states: States, spec: &Spec) -> Result<Start> {
+        let obs = self.batch(spec)?;
+        if states != States::Simulated {
+            return Ok(Start::of(&obs, None));
+        }
+        let saved = self.running.iter().map(|&i| saved(self.envs[i - self.first].as_mut()));
+        let saved = saved.collect::<Result<Vec<_>>>()?;
+        let width = saved.first().map_or(0, Vec::len);
+        let state = spec.tensor(&saved.concat(), (saved.len(), width))?;
+        Ok(Start::of(&obs, Some(&state)))
+    }
+
     /// The observations of the running episodes `[B,O]`.
     pub fn batch(&self, spec: &Spec) -> Result<Tensor> {
         let width = self.running.first().map_or(0, |&i| self.obs[i - self.first].len());
@@ -96,6 +109,11 @@ impl Episodes {
         self.running = next;
         Ok(goes_on)
     }
+}
+
+/// The saved state of an environment that a simulator of it is the model of.
+pub(super) fn saved(env: &mut dyn Env) -> Result<Vec<f64>> {
+    Ok(simulator(env)?.save())
 }
 
 fn at() -> String {

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::episodes::{EnvFactory, Episodes};
-use crate::env::Env;
+use super::episodes::Episodes;
+use crate::env::{Env, EnvFactory};
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::rng::Rng;
@@ -139,8 +139,8 @@ fn run(
             if stopped() {
                 return Ok(None);
             }
-            let batch = episodes.batch(agent.spec())?;
-            let actions = to_f64(&agent.exploit(&batch, &mut memory, keys.key())?)?;
+            let start = episodes.stand(agent.states(), agent.spec())?;
+            let actions = to_f64(&agent.exploit(&start, &mut memory, keys.key())?)?;
             let before = episodes.running().len();
             let goes_on = episodes.step(&actions, |i, env, action, step| {
                 out.returns[i] += step.reward;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::episodes::EnvFactory;
 use super::run::RunConfig;
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Tensors};
 use crate::env::Env;
+use crate::env::EnvFactory;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::json::from_json;
@@ -41,7 +41,8 @@ pub fn saved_agent(
         let name = &env.info().name;
         tracing::warn!("environment `{name}` was simulated by {then}, here it is by {now}");
     }
-    let mut agent = Agent::new(hybrid, env.info(), env.known(), &Rng::new(config.seed), spec)?;
+    let mut agent =
+        Agent::within(hybrid, env.info(), env.known(), Some(make), &Rng::new(config.seed), spec)?;
     load(&mut agent, &loaded)?;
     Ok(Some(agent))
 }

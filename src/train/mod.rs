@@ -12,10 +12,11 @@ mod model_bias;
 mod repair;
 mod run;
 
+pub use crate::env::EnvFactory;
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
 use columns::{columns, eval_failure_column, failure_column, timing_columns};
-pub use episodes::EnvFactory;
+use episodes::saved;
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
 use folder::{LOST, VERSIONS, check_versions, load, take};
 pub use folder::{by_part, checkpoint_folder, saved_agent};
@@ -124,10 +125,9 @@ impl Trainer {
             true => 0.0,
             false => hybrid.imagine.capacity(config.steps) as f64,
         };
-        let width = 2 * env.info().obs_dim + env.info().action_dim() + 2;
-        limits::tell_of_replay(real + imagined, width);
         let rng = Rng::new(config.seed).fork("agent");
-        let agent = Agent::new(hybrid, env.info(), env.known(), &rng, spec)?;
+        let agent = Agent::within(hybrid, env.info(), env.known(), Some(&make), &rng, spec)?;
+        limits::tell_of_replay(real + imagined, agent.real.width());
         Ok(Prepared { config, make, env, agent })
     }
 }
@@ -286,7 +286,9 @@ impl Trainer {
     /// One step of the environment, stored unless its simulation failed.
     fn step(&mut self) -> Result<()> {
         let Self { agent, env, info, episode, watch, .. } = self;
-        let action = watch.time(Phase::Planning, || agent.explore(&episode.obs))?;
+        let state = agent.simulates().then(|| saved(env.as_mut())).transpose()?;
+        let action =
+            watch.time(Phase::Planning, || agent.explore(&episode.obs, state.as_deref()))?;
         let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
         let failure = env.failure_kind();
         if failure.is_none() {
@@ -301,11 +303,12 @@ impl Trainer {
             reward: step.reward as f32,
             next_obs: &narrow(&step.obs),
             cont: if step.terminated { 0.0 } else { 1.0 },
-            state: &[],
+            own: Vec::new(),
         };
+        let next = agent.simulates().then(|| saved(env.as_mut())).transpose()?;
         match failure {
             Some(_) => self.agent.lose(),
-            None => self.agent.observe(&row)?,
+            None => self.agent.observe(&row, next.as_deref())?,
         }
         self.episode.total += step.reward;
         self.episode.length += 1;

@@ -2,8 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::episodes::{EnvFactory, Episodes};
+use super::episodes::Episodes;
 use super::evaluate::EvalConfig;
+use crate::dynamics::begun;
+use crate::env::EnvFactory;
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};
@@ -53,7 +55,8 @@ pub fn model_bias(
 ) -> Result<ModelBias> {
     crate::check::at_least("per_start", per_start, 1)?;
     let policy = agent.parts.policy(ACTOR)?.frozen();
-    let dynamics = agent.parts.model(MODEL)?.dynamics();
+    let model = agent.parts.model(MODEL)?;
+    let dynamics = model.dynamics();
     let streams = Rng::new(config.seed);
     let resets = streams.fork("evaluation");
     let mut starts = Vec::new();
@@ -63,7 +66,8 @@ pub fn model_bias(
     while next < config.episodes {
         let mut running = Episodes::start(make, next..config.episodes, &resets, |_, _| {})?;
         next = running.end();
-        starts.push(running.batch(agent.spec())?);
+        let start = running.stand(model.states(), agent.spec())?;
+        starts.push(begun(model, &start)?);
         while !running.running().is_empty() {
             let actions = to_f64(&policy.mode(&running.batch(agent.spec())?)?)?;
             running.step(&actions, |i, env, _, step| {

@@ -37,7 +37,7 @@ pub struct SharedRollout {
 }
 
 impl SharedRollout {
-    /// Rolls out `horizon` steps from the batch's observations, and draws the action at the last
+    /// Rolls out `horizon` steps from where the batch's transitions begin, and draws the action at the last
     /// state; every action pays its entropy, so that any scoring of it can. Without a `graph` nothing
     /// can be differentiated through it.
     ///
@@ -58,11 +58,12 @@ impl SharedRollout {
             cost: Cost::entropy(Entropy::All, parts.alpha()?),
         };
         let (policy, noise) = (parts.policy(ACTOR)?, Noise::key(key));
+        let start = batch.start().state;
         let rollout = match graph {
-            true => hstep.rollout(&batch.obs, Actions::Policy(policy), &noise)?,
+            true => hstep.rollout(&start, Actions::Policy(policy), &noise)?,
             false => {
                 let policy = policy.frozen();
-                hstep.rollout(&batch.obs, Actions::Policy(policy.as_ref()), &noise)?
+                hstep.rollout(&start, Actions::Policy(policy.as_ref()), &noise)?
             }
         };
         Ok(Self { rollout, writes: writes(parts)? })

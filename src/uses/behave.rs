@@ -5,18 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
-use crate::objective::{Cost, HStep};
+use crate::objective::{Actions, Cost, HStep, Noise, Terminal};
 use crate::parts::{ACTOR, MODEL, Parts};
-use crate::planner::{Base, Planner, Problem, shifted};
+use crate::planner::{Base, Plan, Planner, Problem, each, shifted};
+use crate::replay::Start;
 use crate::rng::Key;
 use crate::schedule::Schedule;
-use crate::shape::Spec;
+use crate::shape::{self, Spec};
 
 /// What a way of acting carries from step to step; a row belongs to a running episode.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     /// The mean of the last plan `[B,N,A]`; `None` at the start of an episode.
     pub plan: Option<Tensor>,
+    /// The model's belief `[B,S]`, of a model that has one; `None` at the start of an episode.
+    pub belief: Option<Tensor>,
+    /// The actions `[B,A]` since that belief, if there was one.
+    pub action: Option<Tensor>,
 }
 
 impl Memory {
@@ -25,9 +30,9 @@ impl Memory {
     /// # Errors
     /// [`crate::Error::Tensor`] for a row that does not exist.
     pub fn keep(&mut self, rows: &[u32]) -> Result<()> {
-        if let Some(plan) = &self.plan {
-            let index = Tensor::from_slice(rows, rows.len(), plan.device())?;
-            self.plan = Some(plan.index_select(&index, 0)?);
+        for own in [&mut self.plan, &mut self.belief, &mut self.action].into_iter().flatten() {
+            let index = Tensor::from_slice(rows, rows.len(), own.device())?;
+            *own = own.index_select(&index, 0)?;
         }
         Ok(())
     }
@@ -51,6 +56,17 @@ pub struct Acted {
     pub action: Tensor,
     /// Model steps taken, one a row.
     pub model_steps: u64,
+    /// What is stored with the transitions, `[B,W]` each, in the order of [`Behave::columns`]; empty in
+    /// evaluation.
+    pub columns: Vec<Tensor>,
+}
+
+impl Acted {
+    /// Actions, with nothing to be stored beside them.
+    #[must_use]
+    pub fn new(action: Tensor, model_steps: u64) -> Self {
+        Self { action, model_steps, columns: Vec::new() }
+    }
 }
 
 /// Which action to take in the environment.
@@ -74,11 +90,18 @@ pub trait Behave: Send {
         None
     }
 
-    /// Normalised actions for observations `[B,O]`.
+    /// Columns that it has stored with the transitions, name and width, for observations of length
+    /// `obs_dim`.
+    fn columns(&self, obs_dim: usize) -> Vec<(String, usize)> {
+        let _ = obs_dim;
+        Vec::new()
+    }
+
+    /// Normalised actions `[B,A]` at `start`.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] for observations of another width.
-    fn act(&self, parts: &Parts, obs: &Tensor, memory: &mut Memory, at: Moment) -> Result<Acted>;
+    fn act(&self, parts: &Parts, start: &Start, memory: &mut Memory, at: Moment) -> Result<Acted>;
 }
 
 /// A sample of the policy; its mode in evaluation.
@@ -94,14 +117,14 @@ impl Behave for PolicySample {
         Needs { policy: true, ..Needs::default() }
     }
 
-    fn act(&self, parts: &Parts, obs: &Tensor, _: &mut Memory, at: Moment) -> Result<Acted> {
-        let policy = parts.policy(ACTOR)?.frozen();
+    fn act(&self, parts: &Parts, start: &Start, _: &mut Memory, at: Moment) -> Result<Acted> {
+        let (policy, obs) = (parts.policy(ACTOR)?.frozen(), &start.obs);
         if !at.explore {
-            return Ok(Acted { action: policy.mode(obs)?, model_steps: 0 });
+            return Ok(Acted::new(policy.mode(obs)?, 0));
         }
         let spec = Spec { dtype: obs.dtype(), device: obs.device().clone(), ..Spec::f32() };
         let eps = at.key.normals(0, obs.dim(0)?, policy.action_dim(), 0, &spec)?;
-        Ok(Acted { action: policy.sample(obs, &eps)?.action, model_steps: 0 })
+        Ok(Acted::new(policy.sample(obs, &eps)?.action, 0))
     }
 }
 
@@ -132,7 +155,34 @@ pub struct PlanConfig {
     pub terminal: PlanTerminal,
     /// Where the search starts.
     pub start: PlanStart,
+    /// With an ensemble of V at the end: kappa of the soft maximum of its members; `None` is their mean.
+    /// 0.01: ours (POLO has another scale).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimism: Option<f64>,
+    /// What is stored of the rollouts that were planned with; `None` is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepConfig>,
 }
+
+/// What is stored of a plan: the ends of its best rollouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepConfig {
+    /// How many of the best rollouts. 8: ours.
+    pub rollouts: usize,
+    /// Their first model steps N, at most the horizon. 64: ours.
+    pub steps: usize,
+}
+
+impl Default for KeepConfig {
+    fn default() -> Self {
+        Self { rollouts: 8, steps: 64 }
+    }
+}
+
+/// The columns of [`KeepConfig`] for `k` rollouts: discounted rewards `[k]`, last observations `[k,O]`,
+/// and 0 for those that have ended before.
+pub(super) const KEPT: [&str; 3] = ["plan_return", "plan_end", "plan_cont"];
 
 impl Default for PlanConfig {
     fn default() -> Self {
@@ -141,6 +191,8 @@ impl Default for PlanConfig {
             gamma: 1.0,
             terminal: PlanTerminal::Zero,
             start: PlanStart::Previous,
+            optimism: None,
+            keep: None,
         }
     }
 }
@@ -182,7 +234,8 @@ impl Behave for PlanFirst {
 
     fn needs(&self) -> Needs {
         let policy = matches!(self.config.start, PlanStart::Mode | PlanStart::Sample);
-        Needs { policy, model: true, ..self.config.terminal.needs() }
+        let model = self.config.horizon != Schedule::Constant(0.0);
+        Needs { policy, model, ..self.config.terminal.needs() }
     }
 
     fn gamma(&self) -> Option<f64> {
@@ -193,26 +246,49 @@ impl Behave for PlanFirst {
         let lowest = if self.config.terminal == PlanTerminal::Q { 0.0 } else { 1.0 };
         self.config.horizon.validate("behave.horizon", lowest, 1000.0)?;
         crate::check::fraction("behave.gamma", self.config.gamma)?;
+        if let Some(kappa) = self.config.optimism {
+            crate::check::positive("behave.optimism", kappa)?;
+        }
+        if let Some(keep) = &self.config.keep {
+            crate::check::at_least("behave.keep.rollouts", keep.rollouts, 1)?;
+            crate::check::at_least("behave.keep.steps", keep.steps, 1)?;
+        }
         self.planner.validate("planner")
     }
 
-    fn act(&self, parts: &Parts, obs: &Tensor, memory: &mut Memory, at: Moment) -> Result<Acted> {
+    fn columns(&self, obs_dim: usize) -> Vec<(String, usize)> {
+        let keep = self.config.keep.iter();
+        keep.flat_map(|keep| {
+            let k = keep.rollouts;
+            KEPT.iter().zip([k, k * obs_dim, k]).map(|(name, width)| ((*name).into(), width))
+        })
+        .collect()
+    }
+
+    fn act(&self, parts: &Parts, start: &Start, memory: &mut Memory, at: Moment) -> Result<Acted> {
         let c = &self.config;
+        let horizon = c.horizon.count_at(at.step);
+        let dynamics = match horizon {
+            0 => None,
+            _ => Some(parts.model(MODEL)?.dynamics()),
+        };
         let objective = HStep {
-            dynamics: Some(parts.model(MODEL)?.dynamics()),
-            terminal: c.terminal.of(parts)?,
-            horizon: c.horizon.count_at(at.step),
+            dynamics,
+            terminal: c.terminal.of(parts, c.optimism)?,
+            horizon,
             gamma: c.gamma,
             cost: Cost::NONE,
         };
+        let s0 = start.rolled(dynamics.is_some());
         let policy = match c.start {
             PlanStart::Mode | PlanStart::Sample => Some(parts.policy(ACTOR)?.frozen()),
             PlanStart::Previous | PlanStart::Zero => None,
         };
+        let n = objective.decisions();
         let previous = match (&c.start, &memory.plan) {
-            (PlanStart::Previous, Some(plan)) => {
-                Some(of_length(&shifted(plan)?, objective.decisions())?)
-            }
+            (PlanStart::Previous, Some(plan)) => Some(of_length(&shifted(plan)?, n)?),
+            // Without dynamics nothing else says how long an action is.
+            _ if dynamics.is_none() => Some(parts.still(s0, n)?),
             _ => None,
         };
         let base = match (&policy, &previous) {
@@ -222,9 +298,47 @@ impl Behave for PlanFirst {
             (None, Some(plan)) => Base::Open(plan),
             (None, None) => Base::Zero,
         };
-        let plan = self.planner.plan(&Problem { objective, s0: obs, base }, at.key)?;
-        let action = plan.first()?;
+        let plan = self.planner.plan(&Problem { objective, s0, base }, at.key)?;
+        let mut acted = Acted::new(plan.first()?, plan.model_steps);
+        if let Some(keep) = c.keep.as_ref().filter(|_| at.explore) {
+            let objective = HStep { terminal: Terminal::Zero, ..objective };
+            acted.columns = kept(keep, objective, s0, &plan, at.key.fork("kept"))?;
+            acted.model_steps += (s0.dim(0)? * keep.rollouts * keep.steps.min(horizon)) as u64;
+        }
         memory.plan = (c.start == PlanStart::Previous).then_some(plan.mean);
-        Ok(Acted { action, model_steps: plan.model_steps })
+        Ok(acted)
     }
+}
+
+/// The columns of [`KEPT`]: the best of the last candidates, rolled out once more.
+fn kept(
+    keep: &KeepConfig,
+    objective: HStep,
+    s0: &Tensor,
+    plan: &Plan,
+    key: Key,
+) -> Result<Vec<Tensor>> {
+    let (b, k, ..) = plan.samples.dims4()?;
+    let n = keep.rollouts;
+    let returns = shape::to_f64(&plan.returns)?;
+    let mut rows: Vec<u32> = Vec::with_capacity(b * n);
+    for start in 0..b {
+        let mut order: Vec<usize> = (0..k).collect();
+        order.sort_by(|&i, &j| returns[start * k + j].total_cmp(&returns[start * k + i]));
+        // Where there are fewer candidates than are kept, the best is kept again.
+        rows.extend((0..n).map(|i| (start * k + order[if i < k { i } else { 0 }]) as u32));
+    }
+    let rows = Tensor::from_slice(&rows, rows.len(), s0.device())?;
+    let best = plan.samples.flatten(0, 1)?.index_select(&rows, 0)?;
+    let objective = HStep { horizon: objective.horizon.min(keep.steps), ..objective };
+    let from = each(s0, n)?;
+    let rollout = objective.rollout(&from, Actions::Open(&best), &Noise::key(key))?;
+    let h = objective.horizon;
+    let gained = objective.score(&rollout)?.reshape((b, n))?;
+    let end = objective.observed(&rollout, h)?;
+    let cont = match &rollout.alive[h] {
+        Some(alive) => alive.reshape((b, n))?,
+        None => gained.ones_like()?,
+    };
+    Ok(vec![gained, end.reshape((b, ()))?, cont])
 }

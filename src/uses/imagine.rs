@@ -4,11 +4,12 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
+use crate::dynamics::Dynamics;
 use crate::error::Result;
 use crate::objective::{Actions, Cost, HStep, Noise, Rollout, Terminal};
 use crate::parts::{ACTOR, MODEL, Parts};
 use crate::planner::{Base, Planner, Problem};
-use crate::replay::{Replay, Rows};
+use crate::replay::{Replay, Rows, STATE};
 use crate::rng::{Key, Rng};
 use crate::schedule::Schedule;
 use crate::shape::Spec;
@@ -199,31 +200,36 @@ impl Imagine for Branched {
             left = if left > 0 { left } else { self.0.starts };
             let n = left.min(BRANCH_ROWS);
             left -= n;
-            let s0 = real.sample(n, rng, spec)?.obs;
+            let s0 = real.sample(n, rng, spec)?.start().state;
             let rollout = branch(parts, &s0, horizon, rng.key())?;
-            steps += store(&rollout, model)?;
+            steps += store(parts.model(MODEL)?.dynamics(), &rollout, model)?;
         }
         Ok(steps)
     }
 }
 
 /// Stores the living transitions of a rollout; returns how many.
-fn store(rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
+fn store(dynamics: &dyn Dynamics, rollout: &Rollout, buffer: &mut Replay) -> Result<u64> {
     let flat =
         |t: &Tensor| -> Result<Vec<f32>> { Ok(t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?) };
     let mut stored = 0;
+    let states = buffer.own().any(|(name, _)| name == STATE);
     for t in 0..rollout.horizon() {
         let live = match &rollout.alive[t] {
             None => None,
             Some(alive) => Some(flat(alive)?.iter().map(|&x| x != 0.0).collect::<Vec<_>>()),
         };
+        let own = match states {
+            true => vec![flat(&rollout.states[t])?, flat(&rollout.next[t])?],
+            false => Vec::new(),
+        };
         let rows = Rows {
-            obs: &flat(&rollout.states[t])?,
+            obs: &flat(&dynamics.observe(&rollout.states[t])?)?,
             action: &flat(&rollout.actions[t])?,
             reward: &flat(&rollout.rewards[t])?,
-            next_obs: &flat(&rollout.next[t])?,
+            next_obs: &flat(&dynamics.observe(&rollout.next[t])?)?,
             cont: &flat(&rollout.cont[t])?,
-            state: &[],
+            own: own.iter().map(Vec::as_slice).collect(),
         };
         stored += buffer.push_batch(&rows, live.as_deref())? as u64;
     }
@@ -329,7 +335,7 @@ impl Imagine for Planned {
         let policy = parts.policy(ACTOR)?.frozen();
         let objective = HStep {
             dynamics: Some(parts.model(MODEL)?.dynamics()),
-            terminal: c.terminal.of(parts)?,
+            terminal: c.terminal.of(parts, None)?,
             horizon: c.horizon.count_at(step),
             gamma: parts.gamma,
             cost: Cost::NONE,
@@ -341,11 +347,12 @@ impl Imagine for Planned {
         while left > 0 {
             let n = left.min(PLANS);
             left -= n;
-            let s0 = real.sample(n, rng, spec)?.obs;
+            let s0 = real.sample(n, rng, spec)?.start().state;
             let plan = self.planner.plan(&Problem { objective, s0: &s0, base }, rng.key())?;
             let noise = plan.noise(rng.key())?;
             let rollout = along.rollout_forward(&s0, plan.follow(policy.as_ref()), &noise)?;
-            steps += plan.model_steps + store(&rollout, model)?;
+            steps += plan.model_steps;
+            steps += store(parts.model(MODEL)?.dynamics(), &rollout, model)?;
         }
         Ok(steps)
     }

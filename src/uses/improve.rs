@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Reduce, Rollout, Terminal, living};
 use crate::parts::{ACTOR, CRITIC, MODEL, Parts};
-use crate::replay::Batch;
+use crate::replay::{Batch, Start};
 
 /// What the policy descends.
 #[derive(Debug, Clone)]
@@ -148,8 +148,9 @@ impl Improve for Pathwise {
     }
 
     fn loss(&self, ask: &Ask) -> Result<Loss> {
-        let s0 = starts(ask.batch, self.0.starts)?;
-        let (loss, rollout) = Pathwise::loss(self, ask.parts, &s0, &Noise::key(ask.key))?;
+        let start = starts(ask.batch, self.0.starts)?;
+        let s0 = start.rolled(self.0.horizon > 0);
+        let (loss, rollout) = Pathwise::loss(self, ask.parts, s0, &Noise::key(ask.key))?;
         Loss::of(loss, &rollout)
     }
 }
@@ -287,27 +288,26 @@ impl Improve for ScoreFunction {
 
     fn loss(&self, ask: &Ask) -> Result<Loss> {
         let Ask { parts, batch, key, .. } = *ask;
-        let s0 = starts(batch, self.0.starts)?;
+        let start = starts(batch, self.0.starts)?;
+        let s0 = start.rolled(self.0.horizon > 0);
         let model = match self.0.horizon {
             0 => None,
             _ => Some(parts.model(MODEL)?.dynamics()),
         };
-        let (loss, rollout) = ScoreFunction::loss(self, parts, model, &s0, &Noise::key(key))?;
+        let (loss, rollout) = ScoreFunction::loss(self, parts, model, s0, &Noise::key(key))?;
         Loss::of(loss, &rollout)
     }
 }
 
-/// `limit` start states spread evenly over the batch: its real rows come first, so its first rows
-/// would be another mixture.
-fn starts(batch: &Batch, limit: Option<usize>) -> Result<Tensor> {
-    let n = batch.obs.dim(0)?;
+/// `limit` starts spread evenly over the batch: its real rows come first, so its first rows would be
+/// another mixture.
+fn starts(batch: &Batch, limit: Option<usize>) -> Result<Start> {
+    let (start, n) = (batch.start(), batch.obs.dim(0)?);
     match limit {
         Some(limit) if limit < n => {
-            let rows: Vec<u32> = (0..limit).map(|i| (i * n / limit) as u32).collect();
-            let rows = Tensor::from_vec(rows, limit, batch.obs.device())?;
-            Ok(batch.obs.index_select(&rows, 0)?)
+            start.rows(&(0..limit).map(|i| (i * n / limit) as u32).collect::<Vec<_>>())
         }
-        _ => Ok(batch.obs.clone()),
+        _ => Ok(start),
     }
 }
 
@@ -328,14 +328,14 @@ mod tests {
             reward: column.squeeze(1).unwrap(),
             next_obs: column.clone(),
             cont: column.squeeze(1).unwrap(),
-            state: None,
+            own: std::collections::BTreeMap::new(),
         };
         for limit in [4, 100, 128] {
-            let rows = to_f64(&starts(&batch, Some(limit)).unwrap()).unwrap();
+            let rows = to_f64(&starts(&batch, Some(limit)).unwrap().obs).unwrap();
             assert_eq!(rows.len(), limit);
             assert!((rows.iter().sum::<f64>() - 0.75 * limit as f64).abs() <= 1.0);
         }
-        assert_eq!(starts(&batch, Some(999)).unwrap().dims(), [256, 1]);
-        assert_eq!(starts(&batch, None).unwrap().dims(), [256, 1]);
+        assert_eq!(starts(&batch, Some(999)).unwrap().obs.dims(), [256, 1]);
+        assert_eq!(starts(&batch, None).unwrap().obs.dims(), [256, 1]);
     }
 }

@@ -13,11 +13,14 @@ mod behave;
 mod imagine;
 mod improve;
 mod plan;
+mod planned_target;
 mod steps;
 mod target;
 
 pub use ask::{Ask, Rollouts, SharedRollout};
-pub use behave::{Acted, Behave, Memory, Moment, PlanConfig, PlanFirst, PlanStart, PolicySample};
+pub use behave::{
+    Acted, Behave, KeepConfig, Memory, Moment, PlanConfig, PlanFirst, PlanStart, PolicySample,
+};
 pub use imagine::{
     BRANCH_ROWS, Branched, BranchedConfig, Imagine, NoImagination, Planned, PlannedConfig, branch,
 };
@@ -25,11 +28,14 @@ pub use improve::{
     Improve, Loss, Pathwise, PathwiseConfig, PathwiseShared, ScoreFunction, ScoreFunctionConfig,
 };
 pub use plan::PlanTerminal;
+pub use planned_target::{BestKept, FreeEnergy, FreeEnergyConfig};
 pub use steps::{
     BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass, RegressCritic,
     RegressValue, RollOut, Step, Update,
 };
-pub use target::{Goals, Mve, MveConfig, Steve, SteveConfig, Target, TargetConfig, Td0, Td0Config};
+pub use target::{
+    Goals, Mve, MveConfig, SoftValue, Steve, SteveConfig, Target, TargetConfig, Td0, Td0Config,
+};
 
 use candle_core::Tensor;
 

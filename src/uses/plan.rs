@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Needs;
 use crate::error::Result;
-use crate::objective::Terminal;
+use crate::objective::{Reduce, Terminal};
 use crate::parts::{CRITIC, Parts, VALUE};
 
 /// What a planned sequence's last state is worth.
@@ -21,12 +21,17 @@ pub enum PlanTerminal {
 }
 
 impl PlanTerminal {
-    /// The terminal made of these parts.
+    /// The terminal made of these parts; of an ensemble of V the soft maximum with this `optimism`
+    /// kappa, its mean without.
     ///
     /// # Errors
     /// [`crate::Error::Composition`] for a part that is missing.
-    pub fn of(self, parts: &Parts) -> Result<Terminal<'_>> {
+    pub fn of(self, parts: &Parts, optimism: Option<f64>) -> Result<Terminal<'_>> {
         Ok(match self {
+            PlanTerminal::Value if let Some(kappa) = optimism => {
+                let value = parts.value(VALUE)?.target();
+                Terminal::Members { value, reduce: Reduce::LogMeanExp(kappa) }
+            }
             PlanTerminal::Zero => Terminal::Zero,
             PlanTerminal::Value => Terminal::State(parts.value(VALUE)?.target()),
             PlanTerminal::Q => Terminal::min_q(parts.critic(CRITIC)?.online.as_ref()),

@@ -10,7 +10,6 @@ use super::ask::shared;
 use super::{Ask, Goals, Improve, Loss, Needs, Rollouts, SharedRollout, Target};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::objective::{Actions, Cost, Entropy, HStep, Noise, Terminal};
 use crate::parts::{ACTOR, CRITIC, CriticPart, Parts, VALUE, ValuePart};
 use crate::replay::Batch;
 use crate::rng::Key;
@@ -253,17 +252,24 @@ impl Step for RegressCritic {
     }
 }
 
-/// V on the critic under the policy: `1/2 mean (V(s) - (min_e Q'_e(s,a) - alpha log pi(a|s)))^2`,
-/// `a ~ pi(s)`, on the target critic.
-pub struct RegressValue;
+/// V on its target: `1/2 sum_e mean (V_e(s) - y_e)^2`.
+pub struct RegressValue(pub Box<dyn Target>);
 
 impl Step for RegressValue {
     fn describe(&self) -> String {
-        "V on the critic".into()
+        format!("V on {}", self.0.describe())
     }
 
     fn needs(&self) -> Needs {
-        Needs { policy: true, critic: true, value: true, ..Needs::default() }
+        Needs { value: true, ..self.0.needs() }
+    }
+
+    fn reads(&self) -> Vec<Left> {
+        self.0.rollout().map(|name| Left::Rollout(name.into())).into_iter().collect()
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
     }
 
     fn metrics(&self) -> Vec<String> {
@@ -271,15 +277,13 @@ impl Step for RegressValue {
     }
 
     fn take(&self, update: &mut Update) -> Result<()> {
-        let Update { parts, batch, key, log, .. } = update;
-        let terminal = Terminal::min_q(parts.critic(CRITIC)?.target());
-        let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
-        let policy = parts.policy(ACTOR)?.frozen();
-        let noise = Noise::key(key.fork("value"));
-        let y = hstep.objective(&batch.obs, Actions::Policy(policy.as_ref()), &noise)?.detach();
+        let Goals { y, obs, model_steps, .. } = self.0.targets(&update.ask("value"))?;
+        update.model_steps += model_steps;
+        let Update { parts, log, .. } = update;
         let value = parts.value_mut(VALUE)?;
-        let v = value.online.tracked(&batch.obs)?;
-        let loss = ((v - y)?.sqr()?.mean_all()? * 0.5)?;
+        let v = value.online.tracked(&obs)?;
+        let members = v.dim(0)? as f64;
+        let loss = (v.broadcast_sub(&y)?.sqr()?.mean_all()? * (0.5 * members))?;
         log.mean("value_loss", finite(&loss, "value loss")?);
         value.optimiser.descend(&loss)
     }

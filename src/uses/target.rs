@@ -42,7 +42,7 @@ pub trait Target: Send {
 /// What a critic regresses on, and where.
 #[derive(Debug, Clone)]
 pub struct Goals {
-    /// Targets `[B]`, without gradient.
+    /// Targets `[B]`, or `[E,B]` with one a member, without gradient.
     pub y: Tensor,
     /// Observations `[B,O]` of the pairs that they are the values of.
     pub obs: Tensor,
@@ -54,13 +54,13 @@ pub struct Goals {
 
 impl Goals {
     /// Values of the batch's own pairs.
-    fn of(batch: &Batch, y: Tensor, model_steps: u64) -> Self {
+    pub(super) fn of(batch: &Batch, y: Tensor, model_steps: u64) -> Self {
         Self { y, obs: batch.obs.clone(), action: batch.action.clone(), model_steps }
     }
 }
 
 /// `y = r + gamma cont x`, dead rows by `where`.
-fn backup(batch: &Batch, gamma: f64, x: &Tensor) -> Result<Tensor> {
+pub(super) fn backup(batch: &Batch, gamma: f64, x: &Tensor) -> Result<Tensor> {
     let future = batch.cont.ne(0.0)?.where_cond(x, &x.zeros_like()?)?;
     Ok((&batch.reward + (future * gamma)?)?.detach())
 }
@@ -121,6 +121,35 @@ impl Target for Td0 {
     fn targets(&self, ask: &Ask) -> Result<Goals> {
         let y = self.with_noise(ask.parts, ask.batch, &Noise::key(ask.key))?;
         Ok(Goals::of(ask.batch, y, 0))
+    }
+}
+
+/// The soft value of the policy: `min_e Q'_e(s,a) - alpha log pi(a|s)`, `a ~ pi(s)`, on the target
+/// critic.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SoftValue;
+
+impl Target for SoftValue {
+    fn describe(&self) -> String {
+        "the critic".into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { policy: true, critic: true, ..Needs::default() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn targets(&self, ask: &Ask) -> Result<Goals> {
+        let Ask { parts, batch, key, .. } = *ask;
+        let terminal = Terminal::min_q(parts.critic(CRITIC)?.target());
+        let hstep = HStep::model_free(terminal, Cost::entropy(Entropy::All, parts.alpha()?));
+        let policy = parts.policy(ACTOR)?.frozen();
+        let actions = Actions::Policy(policy.as_ref());
+        let y = hstep.objective(&batch.obs, actions, &Noise::key(key))?.detach();
+        Ok(Goals::of(batch, y, 0))
     }
 }
 
@@ -211,7 +240,7 @@ impl Steve {
         let b = batch.next_obs.dim(0)?;
         rows(&batch.next_obs, batch.obs.dim(1)?, "next observations")?;
         let copies = if self.0.horizon == 0 { 1 } else { members };
-        let start = repeat(&batch.next_obs, copies)?;
+        let start = repeat(batch.next().rolled(model.is_some()), copies)?;
         // The middle of each member's share of [0,1): rounding cannot move it to a neighbour.
         let member = (0..copies * b).map(|i| ((i / b) as f64 + 0.5) / copies as f64).collect();
         let policy = parts.policy(ACTOR)?.frozen();

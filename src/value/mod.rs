@@ -1,11 +1,13 @@
 //! Values: what a state, or a state with an action, is worth beyond the horizon.
 
 mod bounds;
+mod ensemble;
 mod function;
 mod module;
 mod network;
 
 pub use bounds::{BoundsConfig, ValueBounds};
+pub use ensemble::{VEnsemble, ValueEnsembleConfig};
 pub use function::{FnCritic, FnValue};
 pub use module::{ModuleCritic, ModuleValue};
 pub use network::{CriticConfig, QNet, VNet};
@@ -25,6 +27,19 @@ pub trait Value: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] for observations of another width.
     fn value(&self, obs: &Tensor) -> Result<Tensor>;
+
+    /// Number `E` of members; 1 unless it is an ensemble.
+    fn members(&self) -> usize {
+        1
+    }
+
+    /// The values of every member, `[E,B]`.
+    ///
+    /// # Errors
+    /// As [`Value::value`].
+    fn values(&self, obs: &Tensor) -> Result<Tensor> {
+        Ok(self.value(obs)?.unsqueeze(0)?)
+    }
 
     /// The same value on plain rows of `f32`, for rollouts without gradients, where it has that
     /// form.
@@ -58,7 +73,12 @@ pub trait LearnedValue: Value {
     /// What is trained, by name.
     fn params(&self) -> NamedParams<'_>;
 
-    /// `V(s)` with gradients to the parameters, `[B]`.
+    /// What is saved with them and never trained, by name.
+    fn fixed(&self) -> NamedParams<'_> {
+        Vec::new()
+    }
+
+    /// The values of every member with gradients to the parameters, `[E,B]`.
     ///
     /// # Errors
     /// As [`Value::value`].

@@ -109,7 +109,7 @@ impl<M: Module + 'static> LearnedValue for ModuleValue<M> {
     }
 
     fn tracked(&self, obs: &Tensor) -> Result<Tensor> {
-        self.checked(obs, self.net.tracked(obs))
+        Ok(self.checked(obs, self.net.tracked(obs))?.unsqueeze(0)?)
     }
 
     fn copy(&self) -> Result<Box<dyn LearnedValue>> {

@@ -317,7 +317,7 @@ impl LearnedValue for VNet {
     }
 
     fn tracked(&self, obs: &Tensor) -> Result<Tensor> {
-        self.forward(&self.net, obs)
+        Ok(self.forward(&self.net, obs)?.unsqueeze(0)?)
     }
 
     fn copy(&self) -> Result<Box<dyn LearnedValue>> {

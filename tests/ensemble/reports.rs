@@ -20,7 +20,7 @@ fn open_loop_error_grows_from_the_one_step_error() {
         s = [y[0] + SIGMA[0] * rng.normal(), y[1] + SIGMA[1] * rng.normal()];
     }
     obs.extend(s.map(|x| x as f32));
-    let stretch = [Recorded { obs: &obs, action: &action }];
+    let stretch = [Recorded { obs: &obs, action: &action, state: &[] }];
     let open = open_loop_error(&ensemble.mean(), &stretch, 5).unwrap();
     assert_eq!((open.starts, open.rmse.len(), open.rmse[0].len()), (396, 5, 2));
     // The error's covariance follows P' = A P A' + diag(sigma^2).

@@ -1,11 +1,13 @@
 //! A simulator as the model, and closures as models.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use hstep::Error;
 use hstep::dynamics::simulated::{FnDynamics, SimulatedDynamics};
 use hstep::dynamics::{Dynamics, StepNoise, Transition, native_model};
 use hstep::env::native::{self, MountainCar, Native, Pendulum};
-use hstep::env::{Env, Simulator};
+use hstep::env::{Env, EnvFactory, Simulator};
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 
@@ -136,4 +138,39 @@ fn a_closure_is_a_model_whose_results_are_checked() {
     });
     let error = wrong.step(&t(&[1.0, 2.0]), &t(&[0.5, 0.5]), &noise).unwrap_err().to_string();
     assert!(error.contains("reward that a closure model returned"), "{error}");
+}
+
+/// Many rows on a simulator a thread are the rows that one simulator steps one after the other.
+#[test]
+fn a_pool_of_simulators_has_the_bits_of_one() {
+    let make: EnvFactory = Arc::new(|| native::make("acrobot"));
+    let many = SimulatedDynamics::many(make, Spec::f32()).unwrap();
+    let one = SimulatedDynamics::new(native::simulator("acrobot").unwrap(), Spec::f32());
+    let (mut rng, mut saved) = (Rng::new(4), Vec::new());
+    for _ in 0..101 {
+        let mut env = native::simulator("acrobot").unwrap();
+        env.reset(&mut rng).unwrap();
+        saved.extend(env.save());
+    }
+    let mut state = Spec::f32().tensor(&saved, (101, one.state_dim())).unwrap();
+    let bits = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for _ in 0..5 {
+        let action = rng.normals((101, one.action_dim()), &Spec::f32()).unwrap();
+        let noise = StepNoise::default();
+        let (a, b) = (
+            many.step(&state, &action, &noise).unwrap(),
+            one.step(&state, &action, &noise).unwrap(),
+        );
+        for (a, b) in [(&a.next, &b.next), (&a.reward, &b.reward), (&a.cont, &b.cont)] {
+            assert_eq!(bits(a), bits(b));
+        }
+        assert_eq!(bits(&many.observe(&a.next).unwrap()), bits(&one.observe(&a.next).unwrap()));
+        state = a.next;
+    }
+    // An error in one row is that of the whole, and the pool goes on.
+    let mut broken = saved.clone();
+    broken[one.state_dim() * 60 + one.state_dim() - 1] = 77.0;
+    let broken = Spec::f32().tensor(&broken, (101, one.state_dim())).unwrap();
+    assert!(many.observe(&broken).is_err());
+    assert_eq!(bits(&many.observe(&state).unwrap()), bits(&one.observe(&state).unwrap()));
 }

@@ -69,7 +69,7 @@ fn golden() -> (Parts, Batch, Value) {
         reward: column("reward"),
         next_obs: matrix("next_obs", o),
         cont: column("cont"),
-        state: None,
+        own: BTreeMap::new(),
     };
     (parts, batch, json)
 }

@@ -92,7 +92,7 @@ proptest! {
         let dir = CheckpointDir::new(folder.path());
         prop_assert!(dir.load_latest().unwrap().is_none());
         let (real, model) = (filled(capacity, 0..pushed), Replay::new(7, 4, 2).unwrap());
-        let model = model.with_state(3);
+        let model = model.with_column("state", 3).unwrap();
         let wide: Vec<f64> = numbers.iter().map(|&x| f64::from(x)).collect();
         let mut saved = snapshot(&wide, &[("real", &real), ("model", &model)]);
         saved.states.insert("any".into(), state);
@@ -141,7 +141,8 @@ fn only_changed_chunks_are_written() {
         for i in rows {
             let obs = [i as f32; 3];
             let (action, reward, cont) = (&[0.5][..], 1.0, 1.0);
-            let row = TransitionRow { obs: &obs, action, reward, next_obs: &obs, cont, state: &[] };
+            let row =
+                TransitionRow { obs: &obs, action, reward, next_obs: &obs, cont, own: Vec::new() };
             replay.push(&row).unwrap();
         }
     };

@@ -16,7 +16,8 @@ fn ring() -> Replay {
     for i in 0..210_000 {
         let obs = [i as f32];
         let (action, reward, cont) = (&[0.5][..], 1.0, 1.0);
-        let row = TransitionRow { obs: &obs, action, reward, next_obs: &obs, cont, state: &[] };
+        let row =
+            TransitionRow { obs: &obs, action, reward, next_obs: &obs, cont, own: Vec::new() };
         replay.push(&row).unwrap();
     }
     replay

@@ -24,7 +24,7 @@ pub fn push(replay: &mut Replay, i: usize) {
         reward: x + 0.5,
         next_obs: &[x + 1.0, -x - 1.0],
         cont: (i % 2) as f32,
-        state: &[],
+        own: Vec::new(),
     };
     replay.push(&row).unwrap();
 }
@@ -77,7 +77,7 @@ fn batches_are_added_in_order_and_dead_rows_are_left_out() {
         reward: &[3.5, f32::NAN, 5.5],
         next_obs: &[4.0, -4.0, 0.0, 0.0, 6.0, -6.0],
         cont: &[1.0, 0.0, 1.0],
-        state: &[],
+        own: Vec::new(),
     };
     let added = replay.push_batch(&rows, Some(&[true, false, true])).unwrap();
     assert_eq!((added, numbers(&replay)), (2, vec![1, 2, 3, 5]));
@@ -112,16 +112,30 @@ fn bad_rows_are_refused_by_name() {
         reward: 0.0,
         next_obs: &[0.0],
         cont: 1.0,
-        state: &[],
+        own: Vec::new(),
     };
     let mut refused = |row: TransitionRow| replay.push(&row).unwrap_err().to_string();
     let nan = f32::NAN;
-    assert!(refused(TransitionRow { reward: nan, ..good }).contains("in reward of a transition"));
-    assert!(refused(TransitionRow { obs: &[nan], ..good }).contains("in obs of"));
-    assert!(refused(TransitionRow { next_obs: &[1.0 / 0.0], ..good }).contains("in next_obs of"));
-    assert!(refused(TransitionRow { cont: 0.5, ..good }).contains("`cont`: must be 0 or 1"));
-    assert!(refused(TransitionRow { obs: &[], ..good }).contains("replay: obs: expected 1 rows"));
-    assert!(refused(TransitionRow { state: &[1.0], ..good }).contains("replay: state"));
+    assert!(
+        refused(TransitionRow { reward: nan, ..good.clone() })
+            .contains("in reward of a transition")
+    );
+    assert!(refused(TransitionRow { obs: &[nan], ..good.clone() }).contains("in obs of"));
+    assert!(
+        refused(TransitionRow { next_obs: &[1.0 / 0.0], ..good.clone() })
+            .contains("in next_obs of")
+    );
+    assert!(
+        refused(TransitionRow { cont: 0.5, ..good.clone() }).contains("`cont`: must be 0 or 1")
+    );
+    assert!(
+        refused(TransitionRow { obs: &[], ..good.clone() })
+            .contains("replay: obs: expected 1 rows")
+    );
+    assert!(
+        refused(TransitionRow { own: vec![&[1.0]], ..good.clone() })
+            .contains("replay: own columns")
+    );
     assert!(replay.is_empty());
     assert!(Replay::new(0, 1, 1).is_err() && replay.resize(0).is_err());
 }
@@ -191,7 +205,7 @@ fn memory_follows_the_rows_not_the_capacity() {
             reward: 0.0,
             next_obs: &obs,
             cont: 1.0,
-            state: &[],
+            own: Vec::new(),
         };
         replay.push(&row).unwrap();
         // A third of a row is copied while its column grows: 1.25 + 1/3 < 2.
@@ -206,19 +220,60 @@ fn memory_follows_the_rows_not_the_capacity() {
 }
 
 #[test]
-fn simulator_states_ride_along() {
-    let mut replay = Replay::new(2, 1, 1).unwrap().with_state(3);
+fn own_columns_ride_along_by_name() {
+    let fresh = || Replay::new(2, 1, 1).unwrap().with_column("state", 3).unwrap();
+    let mut replay = fresh().with_column("mine", 1).unwrap();
+    assert_eq!(
+        (replay.width(), replay.own().collect::<Vec<_>>()),
+        (9, vec![("state", 3), ("mine", 1)])
+    );
+    for (name, width) in [("obs", 1), ("state", 3), ("more", 0)] {
+        assert!(fresh().with_column(name, width).is_err());
+    }
     for i in 0..3 {
+        let (state, mine) = ([i as f32; 3], [-(i as f32)]);
         let row = TransitionRow {
             obs: &[0.0],
             action: &[0.0],
             reward: 0.0,
             next_obs: &[0.0],
             cont: 1.0,
-            state: &[i as f32; 3],
+            own: vec![&state, &mine],
         };
         replay.push(&row).unwrap();
     }
     let batch = replay.last(9, &Spec::f64()).unwrap();
-    assert_eq!(to_f64(batch.state.as_ref().unwrap()).unwrap(), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(to_f64(&batch.own["state"]).unwrap(), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(to_f64(&batch.own["mine"]).unwrap(), [-1.0, -2.0]);
+    assert_eq!(batch.own["mine"].dims(), [2, 1]);
+    // Where transitions begin is the state; without such a column it is the observation.
+    assert_eq!(batch.start().rolled(true).dims(), [2, 3]);
+    assert_eq!(batch.next().rolled(true).dims(), [2, 1]);
+    assert_eq!(batch.start().rolled(false).dims(), [2, 1]);
+    // From tensors, and back: the same rows.
+    let mut copy = fresh().with_column("mine", 1).unwrap();
+    assert_eq!(copy.push_tensors(&batch, None).unwrap(), 2);
+    assert!(copy.iter().eq(replay.iter()));
+    let lacking = fresh().with_column("other", 1).unwrap().push_tensors(&batch, None);
+    assert!(lacking.unwrap_err().to_string().contains("replay: other"));
+}
+
+/// Rows of two episodes, the second still running, in a ring that has begun anew.
+#[test]
+fn stretches_end_where_the_next_observation_is_another() {
+    let mut replay = Replay::new(6, 1, 1).unwrap();
+    let mut add = |from: f32, to: f32| {
+        let (obs, next_obs) = (&[from], &[to]);
+        let own = Vec::new();
+        let row = TransitionRow { obs, action: &[0.0], reward: 0.0, next_obs, cont: 1.0, own };
+        replay.push(&row).unwrap();
+    };
+    for (from, to) in
+        [(9.0, 0.0), (0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (5.0, 6.0), (6.0, 7.0), (7.0, 8.0)]
+    {
+        add(from, to);
+    }
+    assert_eq!(replay.stretches(99, 1), [0..3, 3..6]);
+    assert_eq!(replay.stretches(4, 1), [2..3, 3..6]);
+    assert_eq!(replay.stretches(4, 2), [3..6]);
 }

@@ -79,9 +79,9 @@ fn observe(agent: &mut Agent, rng: &mut Rng) {
         reward: 0.001 * (obs[0] - 1000.0) + action[0],
         next_obs: &next_obs,
         cont: 1.0,
-        state: &[],
+        own: Vec::new(),
     };
-    agent.observe(&row).unwrap();
+    agent.observe(&row, None).unwrap();
 }
 
 /// An agent after its first block of updates.

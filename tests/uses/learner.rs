@@ -8,7 +8,7 @@ use hstep::log::{Log, Stopwatch};
 use hstep::objective::{Noise, Reduce};
 use hstep::parts::{ACTOR, CRITIC, TemperatureConfig};
 use hstep::policy::ActorConfig;
-use hstep::replay::{Replay, TransitionRow};
+use hstep::replay::{Replay, Start, TransitionRow};
 use hstep::rng::Rng;
 use hstep::schedule::Schedule;
 use hstep::shape::{Spec, scalar, to_f64};
@@ -74,9 +74,9 @@ fn observe(agent: &mut Agent, rng: &mut Rng) {
         reward: next(),
         next_obs: &[next(), next()],
         cont: 1.0,
-        state: &[],
+        own: Vec::new(),
     };
-    agent.observe(&row).unwrap();
+    agent.observe(&row, None).unwrap();
 }
 
 #[test]
@@ -201,12 +201,12 @@ fn evaluation_takes_the_mode_and_exploration_a_sample() {
     let (mut agent, mut rng) = (agent(), Rng::new(4));
     (0..RANDOM).for_each(|_| observe(&mut agent, &mut rng));
     let obs = Spec::f64().tensor(&[0.3, -0.8], (1, 2)).unwrap();
-    let action = agent.exploit(&obs, &mut Memory::default(), rng.key()).unwrap();
+    let action = agent.exploit(&Start::of(&obs, None), &mut Memory::default(), rng.key()).unwrap();
     let policy = agent.parts.policy(ACTOR).unwrap();
     let mode = policy.sample(&obs, &Spec::f64().zeros((1, 1)).unwrap()).unwrap().action;
     let mode = to_f64(&mode).unwrap();
     assert_eq!(to_f64(&action).unwrap(), mode);
-    let (one, two) = (agent.explore(&[0.3, -0.8]).unwrap(), agent.explore(&[0.3, -0.8]).unwrap());
+    let (one, two) = [(); 2].map(|()| agent.explore(&[0.3, -0.8], None).unwrap()).into();
     assert!(one != mode && one != two);
 }
 

@@ -107,7 +107,7 @@ fn update(sizes: &Sizes) -> Result<Work> {
         reward: rng.normals(rows, &spec)?,
         cont: Tensor::ones(rows, spec.dtype, &spec.device)?,
         obs,
-        state: None,
+        own: std::collections::BTreeMap::new(),
     };
     let mut log = Log::default();
     Ok(Box::new(move || Ok(agent.gradient_step(&batch, rng.key(), &mut log)?)))
