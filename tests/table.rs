@@ -29,8 +29,8 @@ fn tiny(entry: &Entry) -> toml::Table {
     let keeps = table.get("behave").is_some_and(|behave| behave.get("keep").is_some());
     let learned =
         table.get("model").is_some_and(|model| model["kind"].as_str() == Some("ensemble"));
-    let free =
-        table.get("behave").and_then(|b| b.get("horizon")).and_then(|h| h.as_float()) == Some(0.0);
+    let free = table.get("behave").and_then(|b| b.get("horizon")).and_then(toml::Value::as_float)
+        == Some(0.0);
     if in_blocks(&table) {
         config::set(&mut table, &format!("loop.block.steps={BLOCK}")).unwrap();
     }

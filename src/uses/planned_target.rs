@@ -11,7 +11,7 @@ use crate::parts::{CRITIC, MODEL, VALUE};
 use crate::planner::{Base, Planner, Problem};
 
 /// Settings of [`FreeEnergy`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FreeEnergyConfig {
     /// Model steps of the plans; 0 plans one action on the critic alone.
@@ -19,12 +19,6 @@ pub struct FreeEnergyConfig {
     /// Iterations of the planner; `None` is as many as it acts with. 3: paper (MPQ, appendix B).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<usize>,
-}
-
-impl Default for FreeEnergyConfig {
-    fn default() -> Self {
-        Self { horizon: 0, iterations: None }
-    }
 }
 
 /// The negative free energy of a plan from the next state (MPQ, eq. 17; rewards for costs):
