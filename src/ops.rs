@@ -10,6 +10,12 @@ pub fn column(x: &Tensor, i: usize) -> Result<Tensor> {
     Ok(x.narrow(1, i, 1)?)
 }
 
+/// The rows `rows` of `x` `[B,..]`, in this order; of a view too, which candle refuses.
+pub fn take_rows(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    let index = Tensor::from_slice(rows, rows.len(), x.device())?;
+    Ok(x.contiguous()?.index_select(&index, 0)?)
+}
+
 /// `x` clipped to `[low, high]`; its gradient is 1 inside and on the bounds, 0 outside.
 ///
 /// candle's own `clamp` has the gradient 1/2 on a bound, where saturated `tanh` actions sit.

@@ -396,6 +396,22 @@ impl Replay {
         Ok(())
     }
 
+    /// The age ranks among the newest `n` at which `length` unbroken transitions begin.
+    #[must_use]
+    pub fn windows(&self, n: usize, length: usize) -> Vec<usize> {
+        let begin = |ages: Range<usize>| ages.start..=ages.end - length;
+        self.stretches(n, length).into_iter().flat_map(begin).collect()
+    }
+
+    /// `length` transitions from each of the age ranks `starts` on: of every step a batch `[n,..]`.
+    ///
+    /// # Errors
+    /// As [`Replay::gather`].
+    pub fn sequences(&self, starts: &[usize], length: usize, spec: &Spec) -> Result<Vec<Batch>> {
+        let at = |t| self.gather(&starts.iter().map(|start| start + t).collect::<Vec<_>>(), spec);
+        (0..length).map(at).collect()
+    }
+
     /// The age ranks of unbroken stretches of at least `shortest` transitions among the newest `n`. An
     /// episode ends where the next observation is not the next row's observation.
     #[must_use]

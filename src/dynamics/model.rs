@@ -6,10 +6,11 @@ use candle_core::Tensor;
 
 use super::{Dynamics, Ensemble, FitData};
 use crate::error::Result;
+use crate::nn::{NamedParams, Optimiser, joined};
 use crate::replay::{Replay, Start};
 use crate::rng::Rng;
 
-/// What a fit did.
+/// What a fit did; one that takes no step has not fitted anything.
 #[derive(Debug, Clone, Default)]
 pub struct Fitted {
     /// Gradient steps.
@@ -50,19 +51,34 @@ pub trait Model: Send + Sync {
         1
     }
 
-    /// Whether it is learned.
+    /// Whether it is learned: whether anything of it is trained.
     fn learns(&self) -> bool {
-        false
+        !self.params().is_empty()
     }
 
-    /// Whether its steps mean anything yet.
-    fn is_fitted(&self) -> bool {
-        true
+    /// What is trained, by name.
+    fn params(&self) -> NamedParams<'_> {
+        Vec::new()
+    }
+
+    /// What is saved with them and not trained, by names of their own: scales, whether it is fitted.
+    fn fixed(&self) -> NamedParams<'_> {
+        Vec::new()
+    }
+
+    /// The optimiser of what is trained; its moments are saved.
+    fn optimiser(&self) -> Option<&Optimiser> {
+        None
+    }
+
+    /// The same, to be moved.
+    fn optimiser_mut(&mut self) -> Option<&mut Optimiser> {
+        None
     }
 
     /// How often its parameters were changed since it was made.
     fn writes(&self) -> u64 {
-        0
+        self.params().iter().map(|(_, params)| params.writes()).sum()
     }
 
     /// Columns of the metrics that [`Model::fit`] fills in, for observations of length `obs_dim`.
@@ -103,8 +119,14 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`crate::Error::Tensor`] when memory runs out.
     fn named_tensors(&self, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
-        let _ = prefix;
-        Ok(BTreeMap::new())
+        let mut all = BTreeMap::new();
+        for (name, params) in self.params().into_iter().chain(self.fixed()) {
+            all.extend(params.named_tensors(&joined(prefix, &name))?);
+        }
+        if let Some(optimiser) = self.optimiser() {
+            all.extend(optimiser.named_tensors(&joined(prefix, "adam"))?);
+        }
+        Ok(all)
     }
 
     /// Goes on from what [`Model::named_tensors`] gave.
@@ -113,8 +135,13 @@ pub trait Model: Send + Sync {
     /// [`crate::Error::Checkpoint`] or [`crate::Error::Shape`] when something is missing or does not
     /// fit.
     fn load_named(&mut self, prefix: &str, all: &BTreeMap<String, Tensor>) -> Result<()> {
-        let _ = (prefix, all);
-        Ok(())
+        for (name, params) in self.params().into_iter().chain(self.fixed()) {
+            params.load_named(&joined(prefix, &name), all)?;
+        }
+        match self.optimiser_mut() {
+            Some(optimiser) => optimiser.load_named(&joined(prefix, "adam"), all),
+            None => Ok(()),
+        }
     }
 }
 
@@ -160,16 +187,8 @@ impl Model for Ensemble {
         self.elites().len()
     }
 
-    fn learns(&self) -> bool {
-        true
-    }
-
-    fn is_fitted(&self) -> bool {
-        Ensemble::is_fitted(self)
-    }
-
-    fn writes(&self) -> u64 {
-        self.parts().iter().map(|(_, params)| params.writes()).sum()
+    fn params(&self) -> NamedParams<'_> {
+        self.parts().into_iter().map(|(name, params)| (name.to_string(), params)).collect()
     }
 
     fn columns(&self, obs_dim: usize) -> Vec<String> {

@@ -8,6 +8,7 @@ use crate::dynamics::{MIN_FIT_ROWS, Model, Recorded, States, open_loop_error};
 use crate::env::EnvInfo;
 use crate::error::Result;
 use crate::log::{Log, Phase, Stopwatch};
+use crate::ops;
 use crate::parts::MODEL;
 use crate::replay::{Batch, NEXT_STATE, Replay, STATE, TransitionRow};
 use crate::rng::Key;
@@ -23,8 +24,8 @@ impl Agent {
         let schedule = &self.hybrid.schedule;
         let updates_per_step = schedule.updates_per_step;
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
-        let unfitted = self.parts.models.values().any(|model| !model.is_fitted());
         let learns = self.parts.models.values().any(|model| model.learns());
+        let unfitted = learns && self.counters.fit_steps == 0;
         // Failed steps are no rows, and a repair may have dropped some: there may be too few.
         if self.real.len() < if learns { MIN_FIT_ROWS } else { 1 } {
             return Ok(());
@@ -104,7 +105,7 @@ impl Agent {
     fn fit(&mut self, log: &mut Log) -> Result<()> {
         let Self { parts, real, streams, counters, hybrid, info, .. } = self;
         for model in parts.models.values_mut().filter(|model| model.learns()) {
-            if model.is_fitted() {
+            if counters.fit_steps > 0 {
                 // The newest transitions are not in the training set yet: an honest open-loop test.
                 open_loop(model.as_ref(), real, hybrid.schedule.fit_every, info, log)?;
             }
@@ -139,8 +140,7 @@ impl Agent {
                     let went_on = (0..episodes.len()).filter(|&i| episodes[i].len() > t - 1);
                     let kept = went_on.enumerate().filter(|(_, i)| episodes[*i].len() > t);
                     let kept: Vec<u32> = kept.map(|(row, _)| row as u32).collect();
-                    let kept = Tensor::from_slice(&kept, kept.len(), belief.device())?;
-                    belief.index_select(&kept, 0)?
+                    ops::take_rows(&belief, &kept)?
                 }
             };
             let after = model.update(&before, &rows.action, &rows.next_obs)?;

@@ -10,6 +10,7 @@ use super::rows::Forms;
 use super::{Actions, Given, HStep, Members, Noise, Rollout};
 use crate::error::Result;
 use crate::nn::pool;
+use crate::ops;
 use crate::shape::{Ops, to_f64};
 
 /// Rows of a task, at least (fewer are too many calls for their arithmetic) and at most (their
@@ -63,7 +64,7 @@ fn joined(tasks: &[Vec<u32>], found: &[Tensor]) -> Result<Tensor> {
     }
     let mut places = vec![0u32; order.len()];
     order.iter().zip(0..).for_each(|(row, place)| places[*row as usize] = place);
-    Ok(whole.index_select(&Tensor::from_vec(places, order.len(), whole.device())?, 0)?)
+    ops::take_rows(&whole, &places)
 }
 
 impl HStep<'_> {

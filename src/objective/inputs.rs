@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::dynamics::{Dynamics, Member, StepNoise};
 use crate::error::{Error, Result};
+use crate::ops;
 use crate::policy::Policy;
 use crate::rng::Key;
 use crate::shape::{self, Spec};
@@ -257,7 +258,7 @@ impl Rows<'_> {
     /// These rows of `x` `[B,..]`.
     pub fn of(self, x: &Tensor) -> Result<Tensor> {
         let Rows::These(rows) = self else { return Ok(x.clone()) };
-        Ok(x.index_select(&Tensor::from_slice(rows, rows.len(), x.device())?, 0)?)
+        ops::take_rows(x, rows)
     }
 }
 

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use super::{NEXT_STATE, STATE};
 use crate::error::Result;
+use crate::ops;
 
 /// One transition `(s_t, a_t, r_t, s_tp1, cont_t)`.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,9 +76,10 @@ impl Start {
     /// # Errors
     /// [`Error::Tensor`] for a row that does not exist.
     pub fn rows(&self, rows: &[u32]) -> Result<Self> {
-        let index = Tensor::from_slice(rows, rows.len(), self.obs.device())?;
-        let of = |x: &Tensor| x.index_select(&index, 0);
-        Ok(Self { obs: of(&self.obs)?, state: of(&self.state)? })
+        Ok(Self {
+            obs: ops::take_rows(&self.obs, rows)?,
+            state: ops::take_rows(&self.state, rows)?,
+        })
     }
 }
 

@@ -221,6 +221,12 @@ impl Trainer {
         &self.agent
     }
 
+    /// The agent, once nothing more is trained.
+    #[must_use]
+    pub fn into_agent(self) -> Agent {
+        self.agent
+    }
+
     /// Where the clock time went.
     #[must_use]
     pub fn stopwatch(&self) -> &Stopwatch {

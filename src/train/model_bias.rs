@@ -9,6 +9,7 @@ use crate::env::EnvFactory;
 use crate::error::Result;
 use crate::learner::Agent;
 use crate::objective::{Actions, Cost, HStep, Members, Noise, Normals, Rollout, Terminal};
+use crate::ops;
 use crate::parts::{ACTOR, MODEL};
 use crate::rng::Rng;
 use crate::shape::to_f64;
@@ -92,7 +93,7 @@ pub fn model_bias(
     // The rows that live, and their states.
     let mut rows: Vec<usize> = (0..rollouts.alive.len()).collect();
     let start_of: Vec<u32> = rows.iter().map(|row| (row / per_start) as u32).collect();
-    let mut state = select(&starts, &start_of)?;
+    let mut state = ops::take_rows(&starts, &start_of)?;
     let mut diverged = 0;
     for from in (0..longest).step_by(BLOCK) {
         let horizon = BLOCK.min(longest - from);
@@ -120,16 +121,10 @@ pub fn model_bias(
         let goes_on = (0..rows.len()).filter(|&i| rollouts.alive[rows[i]]);
         let goes_on: Vec<u32> = goes_on.map(|i| i as u32).collect();
         rows.retain(|&row| rollouts.alive[row]);
-        state = select(&rollout.states[horizon], &goes_on)?;
+        state = ops::take_rows(&rollout.states[horizon], &goes_on)?;
     }
     let diverged = diverged as f64 / rollouts.alive.len() as f64;
     Ok(ModelBias { episodes: episodes.standings, rollouts: rollouts.standings, diverged })
-}
-
-/// The rows `[B',O]` of `states` `[B,O]`, of which there may be none.
-fn select(states: &Tensor, rows: &[u32]) -> Result<Tensor> {
-    let rows = Tensor::from_slice(rows, rows.len(), states.device())?;
-    Ok(states.index_select(&rows, 0)?)
 }
 
 /// Who lives, what each has earned, and where they stood after every step.

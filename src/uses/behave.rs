@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
 use crate::objective::{Actions, Cost, HStep, Noise, Terminal};
+use crate::ops;
 use crate::parts::{ACTOR, MODEL, Parts};
 use crate::planner::{Base, Plan, Planner, Problem, each, shifted};
 use crate::replay::Start;
@@ -31,8 +32,7 @@ impl Memory {
     /// [`crate::Error::Tensor`] for a row that does not exist.
     pub fn keep(&mut self, rows: &[u32]) -> Result<()> {
         for own in [&mut self.plan, &mut self.belief, &mut self.action].into_iter().flatten() {
-            let index = Tensor::from_slice(rows, rows.len(), own.device())?;
-            *own = own.index_select(&index, 0)?;
+            *own = ops::take_rows(own, rows)?;
         }
         Ok(())
     }
@@ -328,8 +328,7 @@ fn kept(
         // Where there are fewer candidates than are kept, the best is kept again.
         rows.extend((0..n).map(|i| (start * k + order[if i < k { i } else { 0 }]) as u32));
     }
-    let rows = Tensor::from_slice(&rows, rows.len(), s0.device())?;
-    let best = plan.samples.flatten(0, 1)?.index_select(&rows, 0)?;
+    let best = ops::take_rows(&plan.samples.flatten(0, 1)?, &rows)?;
     let objective = HStep { horizon: objective.horizon.min(keep.steps), ..objective };
     let from = each(s0, n)?;
     let rollout = objective.rollout(&from, Actions::Open(&best), &Noise::key(key))?;

@@ -276,4 +276,12 @@ fn stretches_end_where_the_next_observation_is_another() {
     assert_eq!(replay.stretches(99, 1), [0..3, 3..6]);
     assert_eq!(replay.stretches(4, 1), [2..3, 3..6]);
     assert_eq!(replay.stretches(4, 2), vec![3..6; 1]);
+    assert_eq!(replay.windows(99, 2), [0, 1, 3, 4]);
+    assert_eq!(replay.windows(4, 3), [3]);
+    let steps = replay.sequences(&[0, 3], 3, &Spec::f64()).unwrap();
+    assert_eq!(steps.len(), 3);
+    for (t, step) in steps.iter().enumerate() {
+        let same = replay.gather(&[t, 3 + t], &Spec::f64()).unwrap();
+        assert_eq!(to_f64(&step.obs).unwrap(), to_f64(&same.obs).unwrap(), "{t}");
+    }
 }

@@ -73,13 +73,9 @@ impl Model for Remembers {
         true
     }
 
-    fn is_fitted(&self) -> bool {
-        self.fits > 0.0
-    }
-
     fn fit(&mut self, _: &Replay, _: &mut Rng) -> hstep::Result<Fitted> {
         self.fits += 1.0;
-        Ok(Fitted::default())
+        Ok(Fitted { steps: 1, ..Fitted::default() })
     }
 
     fn initial(&self, obs: &Tensor) -> hstep::Result<Tensor> {
