@@ -20,10 +20,16 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 
 static THREADS: OnceLock<usize> = OnceLock::new();
-static CREW: OnceLock<Option<&'static Crew>> = OnceLock::new();
+static WORKERS: OnceLock<Option<&'static Workers>> = OnceLock::new();
 
 /// How long a helper waits awake for more work before it sleeps.
 const AWAKE: Duration = Duration::from_micros(200);
+
+/// A helper that is waited for so much longer than its caller worked has lost its core to another process.
+const LOST: Duration = Duration::from_millis(1);
+
+/// For how long a caller then works alone: at first, and while it goes on.
+const ALONE: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(160)];
 
 /// The most threads that can be asked for, where the machine offers fewer.
 const MOST: usize = 256;
@@ -61,42 +67,67 @@ struct Job<'a> {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// In [`Crew::state`]: helpers at work in the low half, then whether there is work to join, then a
+/// In [`Workers::state`]: helpers at work in the low half, then whether there is work to join, then a
 /// count of the jobs.
 const OPEN: u64 = 1 << 32;
 const NEXT: u64 = 1 << 33;
 const AT_WORK: u64 = OPEN - 1;
 
+/// Whether the caller works alone because other processes have the cores. Two threads that wait for each
+/// other's turns are slower than one.
+#[derive(Debug, Default)]
+struct Crowding {
+    until: Option<Instant>,
+    span: Duration,
+}
+
+impl Crowding {
+    fn alone(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// After a job on which the caller worked from `began` to `done`, and then waited until `now`.
+    fn note(&mut self, began: Instant, done: Instant, now: Instant) {
+        let waited = now - done;
+        if waited > LOST && waited > done - began {
+            self.span = (2 * self.span).clamp(ALONE[0], ALONE[1]);
+            self.until = Some(now + self.span);
+        } else {
+            self.span /= 2;
+        }
+    }
+}
+
 /// The helpers, and the one job they share.
-struct Crew {
+struct Workers {
     state: AtomicU64,
     job: AtomicPtr<Job<'static>>,
     /// Held by the caller whose job it is.
-    caller: Mutex<()>,
+    caller: Mutex<Crowding>,
     asleep: AtomicUsize,
-    bed: Mutex<()>,
-    alarm: Condvar,
+    parked: Mutex<()>,
+    wake: Condvar,
     /// How long a helper waits awake.
     awake: Duration,
 }
 
-impl Crew {
+impl Workers {
     /// Starts `n` helpers; `None` when the system refuses.
     fn start(n: usize, awake: Duration) -> Option<&'static Self> {
-        let crew: &'static Self = Box::leak(Box::new(Self {
+        let workers: &'static Self = Box::leak(Box::new(Self {
             state: AtomicU64::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
-            caller: Mutex::new(()),
+            caller: Mutex::default(),
             asleep: AtomicUsize::new(0),
-            bed: Mutex::new(()),
-            alarm: Condvar::new(),
+            parked: Mutex::new(()),
+            wake: Condvar::new(),
             awake,
         }));
         for i in 0..n {
             let thread = std::thread::Builder::new().name(format!("hstep-{i}"));
-            thread.spawn(|| crew.help()).ok()?;
+            thread.spawn(|| workers.help()).ok()?;
         }
-        Some(crew)
+        Some(workers)
     }
 
     /// A helper's life.
@@ -137,33 +168,38 @@ impl Crew {
                     std::hint::spin_loop();
                 }
             }
-            let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
             self.asleep.fetch_add(1, Ordering::SeqCst);
             while !is_new(self.state.load(Ordering::SeqCst)) {
-                bed = self.alarm.wait(bed).unwrap_or_else(PoisonError::into_inner);
+                parked = self.wake.wait(parked).unwrap_or_else(PoisonError::into_inner);
             }
             self.asleep.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     /// Runs `work` here and on every helper that comes in time; `false` when another caller, or this
-    /// one further up, has the helpers.
+    /// one further up, has the helpers, or other processes have the cores.
     fn share(&self, work: &(dyn Fn() + Sync)) -> bool {
-        let _caller = match self.caller.try_lock() {
+        let mut crowding = match self.caller.try_lock() {
             Ok(caller) => caller,
             // An earlier job panicked; it has ended like any other.
             Err(TryLockError::Poisoned(caller)) => caller.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        let began = Instant::now();
+        if crowding.alone(began) {
+            return false;
+        }
         let job = Job { work, panic: Mutex::new(None) };
         self.job.store((&raw const job).cast_mut().cast(), Ordering::SeqCst);
         let number = self.state.load(Ordering::SeqCst) / NEXT + 1;
         self.state.store((number * NEXT) | OPEN, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
-            let _bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-            self.alarm.notify_all();
+            let _parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wake.notify_all();
         }
         let own = catch_unwind(AssertUnwindSafe(work));
+        let done = Instant::now();
         // Nobody joins from here on; those at work finish what they have begun.
         self.state.fetch_and(!OPEN, Ordering::SeqCst);
         let mut rounds = 0u32;
@@ -175,6 +211,7 @@ impl Crew {
             }
             std::hint::spin_loop();
         }
+        crowding.note(began, done, Instant::now());
         let panic = job.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = own.err().or(panic) {
             resume_unwind(panic);
@@ -184,10 +221,10 @@ impl Crew {
 }
 
 /// `None` with one thread, or when the system refuses to start any.
-fn crew() -> Option<&'static Crew> {
-    *CREW.get_or_init(|| match threads() {
+fn workers() -> Option<&'static Workers> {
+    *WORKERS.get_or_init(|| match threads() {
         1 => None,
-        n => Crew::start(n - 1, AWAKE),
+        n => Workers::start(n - 1, AWAKE),
     })
 }
 
@@ -218,8 +255,8 @@ pub fn serially<R>(f: impl FnOnce() -> R) -> R {
 /// Tasks within tasks run where they are.
 pub fn for_each<T: Send>(tasks: Vec<T>, parallel: bool, f: impl Fn(T) + Sync + Send) {
     // Asked for last: a process without large work starts no threads.
-    let crew = (parallel && tasks.len() > 1 && !SERIAL.get()).then(crew).flatten();
-    let Some(crew) = crew else { return tasks.into_iter().for_each(f) };
+    let workers = (parallel && tasks.len() > 1 && !SERIAL.get()).then(workers).flatten();
+    let Some(workers) = workers else { return tasks.into_iter().for_each(f) };
     let slots: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|t| Mutex::new(Some(t))).collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -228,7 +265,7 @@ pub fn for_each<T: Send>(tasks: Vec<T>, parallel: bool, f: impl Fn(T) + Sync + S
             task.into_iter().for_each(&f);
         }
     };
-    if !crew.share(&work) {
+    if !workers.share(&work) {
         work();
     }
 }
@@ -241,18 +278,21 @@ mod tests {
     fn helpers_share_many_jobs_and_each_task_runs_once() {
         // Helpers that stay awake, and such as sleep after every job.
         for awake in [AWAKE, Duration::ZERO] {
-            let Some(crew) = Crew::start(3, awake) else { return };
+            let Some(workers) = Workers::start(3, awake) else { return };
             for round in 0..2000usize {
                 let n = round % 7;
                 let (next, ran) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; 7]);
-                let shared = crew.share(&|| {
+                let shared = workers.share(&|| {
                     while let i @ ..7 = next.fetch_add(1, Ordering::SeqCst) {
                         if i < n {
                             ran[i].fetch_add(1, Ordering::SeqCst);
                         }
                     }
                 });
-                assert!(shared);
+                // Helpers that lose their core are let go; all the same each task runs once.
+                if !shared {
+                    continue;
+                }
                 for (i, ran) in ran.iter().enumerate() {
                     assert_eq!(ran.load(Ordering::SeqCst), usize::from(i < n));
                 }
@@ -262,15 +302,40 @@ mod tests {
 
     #[test]
     fn a_job_within_a_job_is_refused_and_a_panic_comes_out() {
-        let Some(crew) = Crew::start(2, AWAKE) else { return };
+        let Some(workers) = Workers::start(2, AWAKE) else { return };
+        let share = |work: &(dyn Fn() + Sync)| {
+            *workers.caller.lock().unwrap_or_else(PoisonError::into_inner) = Crowding::default();
+            workers.share(work)
+        };
         let nested = AtomicUsize::new(0);
-        crew.share(&|| {
-            nested.fetch_add(usize::from(crew.share(&|| ())), Ordering::SeqCst);
+        share(&|| {
+            nested.fetch_add(usize::from(workers.share(&|| ())), Ordering::SeqCst);
         });
         assert_eq!(nested.load(Ordering::SeqCst), 0);
-        let caught =
-            catch_unwind(AssertUnwindSafe(|| crew.share(&|| resume_unwind(Box::new(5u8)))));
+        let caught = catch_unwind(AssertUnwindSafe(|| share(&|| resume_unwind(Box::new(5u8)))));
         assert_eq!(caught.unwrap_err().downcast_ref::<u8>(), Some(&5));
-        assert!(crew.share(&|| ()), "the helpers are still there");
+        assert!(share(&|| ()), "the helpers are still there");
+    }
+
+    #[test]
+    fn a_caller_works_alone_while_helpers_lose_their_cores() {
+        let (mut crowding, mut now) = (Crowding::default(), Instant::now());
+        let mut job = |own: u64, waited: u64| {
+            let done = now + Duration::from_micros(own);
+            crowding.note(now, done, done + Duration::from_micros(waited));
+            now = done + Duration::from_micros(waited);
+            let span =
+                crowding.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+            now += span;
+            assert!(!crowding.alone(now));
+            span
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(job(100, 900), ms(0), "a short wait");
+        assert_eq!(job(9_000, 6_000), ms(0), "uneven work");
+        let crowded: Vec<_> = (0..8).map(|_| job(100, 3_000)).collect();
+        assert_eq!(crowded, [5, 10, 20, 40, 80, 160, 160, 160].map(ms));
+        (0..3).for_each(|_| assert_eq!(job(100, 10), ms(0)));
+        assert_eq!(job(100, 3_000), ms(40), "as before, less what went well");
     }
 }

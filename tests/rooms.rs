@@ -20,8 +20,14 @@ const ROOMS: &str = "
 ";
 
 /// The same within a room, file by file; its `mod.rs` is on top of them.
-const INSIDE: [(&str, &str); 1] =
-    [("train", "episodes evaluate columns run folder repair bias model_bias")];
+const INSIDE: [(&str, &str); 2] = [
+    (
+        "nn",
+        "activation init scratch kernel params slices store layout tile fused plain stack \
+         adam optimiser nll normaliser squashed module",
+    ),
+    ("train", "episodes evaluate columns run folder repair bias model_bias"),
+];
 
 /// What the crate's root has from a room.
 const AT_ROOT: [(&str, &str); 2] = [("Error", "error"), ("Result", "error")];

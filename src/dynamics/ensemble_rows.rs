@@ -37,7 +37,7 @@ impl<'a> EnsembleRows<'a> {
             _ => max.split_off(model.target_dim()),
         };
         Some(Self {
-            net: PackedNet::new(&model.net)?,
+            net: model.net.packed()?,
             elites: model.elites(),
             inputs: moments(model.inputs.moments().ok()?),
             targets: moments(model.targets.moments().ok()?),

@@ -7,11 +7,9 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::fused::pass::cut;
-use super::fused::with_slices;
-use super::fused::{Grad, Numbers};
 use super::kernel::{self, AdamStep, Pair, Real};
 use super::params::{Params, check_finite};
+use super::slices::{Grad, Numbers, cut, with_slices};
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::shape::{Ops, Spec, to_f64};

@@ -14,7 +14,7 @@ use candle_nn::init::{Init, NormalOrUniform};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Module, VarBuilder};
 
-use super::{NamedParams, Params};
+use super::params::{NamedParams, Params};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::{Spec, to_f64};

@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, bail};
 
-use super::fused::pass::Net;
-use super::fused::{Grad, Numbers, slice, with_slices};
 use super::kernel::{self, Nll, Real};
+use super::layout::Net;
+use super::params::Params;
 use super::scratch::Scratch;
-use super::{Params, Stack};
+use super::slices::{Grad, Numbers, slice, with_slices};
+use super::stack::Stack;
 use crate::error::Result;
 use crate::pool;
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::Params;
+use super::params::Params;
 use crate::error::Result;
 use crate::shape::Spec;
 

@@ -4,21 +4,11 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::{Adam, AdamConfig, Grad, Params};
+use super::adam::{Adam, AdamConfig};
+use super::params::{NamedParams, Params, joined};
+use super::slices::Grad;
 use crate::error::{Error, Result};
 use crate::shape::to_f64;
-
-/// The parameters of a part by name; the empty name where there is one tensor only.
-pub type NamedParams<'a> = Vec<(String, &'a Params)>;
-
-/// `prefix.name`, or what is there of the two.
-#[must_use]
-pub fn joined(prefix: &str, name: &str) -> String {
-    match (prefix, name) {
-        ("", only) | (only, "") => only.to_string(),
-        _ => format!("{prefix}.{name}"),
-    }
-}
 
 /// Adam over each of a part's parameter tensors, which it updates in place.
 pub struct Optimiser {

@@ -10,9 +10,20 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Storage, Tensor, Var};
 
 use super::kernel;
-use super::optimiser::joined;
 use crate::error::{Error, Result};
 use crate::shape::{Ops, Spec, to_f64};
+
+/// The parameters of a part by name; the empty name where there is one tensor only.
+pub type NamedParams<'a> = Vec<(String, &'a Params)>;
+
+/// `prefix.name`, or what is there of the two.
+#[must_use]
+pub fn joined(prefix: &str, name: &str) -> String {
+    match (prefix, name) {
+        ("", only) | (only, "") => only.to_string(),
+        _ => format!("{prefix}.{name}"),
+    }
+}
 
 /// Where one named parameter lies in the flat tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::Params;
-use super::stack::{Route, StackConfig};
+use super::layout::{Route, StackConfig};
+use super::params::Params;
 use crate::error::Result;
 
 /// `x` through the stack; shapes as in [`Route`], already checked.

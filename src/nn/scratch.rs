@@ -4,56 +4,74 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use super::kernel::Real;
-
-/// Numbers that the shelves hold at most: 256 MB of `f32`.
+/// Numbers that a free list holds at most: 256 MB of `f32`.
 const MOST: usize = 64 << 20;
 
-/// Buffers nobody uses at present.
-pub struct Shelf<T> {
+/// Buffers that nobody uses at present.
+pub(crate) struct FreeList<T> {
     free: Vec<Vec<T>>,
     held: usize,
 }
 
-impl<T> Shelf<T> {
-    /// An empty shelf.
-    pub const fn new() -> Self {
-        Self { free: Vec::new(), held: 0 }
+impl<T> FreeList<T> {
+    const fn new() -> Mutex<Self> {
+        Mutex::new(Self { free: Vec::new(), held: 0 })
     }
 }
 
-/// `len` numbers of arbitrary value (what an earlier user left); goes back to the shelf when dropped.
-pub(crate) struct Scratch<T: Real> {
+/// Number types that buffers are kept of.
+pub(crate) trait Buffered: Copy + Default + 'static {
+    /// The one list of this type.
+    fn free_list() -> &'static Mutex<FreeList<Self>>;
+}
+
+impl Buffered for f32 {
+    fn free_list() -> &'static Mutex<FreeList<Self>> {
+        static FREE: Mutex<FreeList<f32>> = FreeList::new();
+        &FREE
+    }
+}
+
+impl Buffered for f64 {
+    fn free_list() -> &'static Mutex<FreeList<Self>> {
+        static FREE: Mutex<FreeList<f64>> = FreeList::new();
+        &FREE
+    }
+}
+
+/// `len` numbers of arbitrary value (what an earlier user left); goes back to the free list when
+/// dropped.
+pub(crate) struct Scratch<T: Buffered> {
     data: Vec<T>,
     len: usize,
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: Buffered> Scratch<T> {
     /// A buffer of `len` numbers to be overwritten.
     pub fn take(len: usize) -> Self {
         // Sizes are rounded up so that nearly equal requests share buffers.
         let size = len.next_multiple_of(1024);
-        let mut shelf = T::shelf().lock().unwrap_or_else(PoisonError::into_inner);
-        let fit = shelf.free.iter().rposition(|b| (size..=2 * size).contains(&b.len()));
-        let data = fit.map(|i| shelf.free.swap_remove(i));
-        shelf.held -= data.as_ref().map_or(0, Vec::len);
-        drop(shelf);
+        let mut list = T::free_list().lock().unwrap_or_else(PoisonError::into_inner);
+        let fit = list.free.iter().rposition(|b| (size..=2 * size).contains(&b.len()));
+        let data = fit.map(|i| list.free.swap_remove(i));
+        list.held -= data.as_ref().map_or(0, Vec::len);
+        drop(list);
         Self { data: data.unwrap_or_else(|| vec![T::default(); size]), len }
     }
 }
 
-impl<T: Real> Drop for Scratch<T> {
+impl<T: Buffered> Drop for Scratch<T> {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        let mut shelf = T::shelf().lock().unwrap_or_else(PoisonError::into_inner);
-        if shelf.held + data.len() <= MOST {
-            shelf.held += data.len();
-            shelf.free.push(data);
+        let mut list = T::free_list().lock().unwrap_or_else(PoisonError::into_inner);
+        if list.held + data.len() <= MOST {
+            list.held += data.len();
+            list.free.push(data);
         }
     }
 }
 
-impl<T: Real> Deref for Scratch<T> {
+impl<T: Buffered> Deref for Scratch<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -61,14 +79,11 @@ impl<T: Real> Deref for Scratch<T> {
     }
 }
 
-impl<T: Real> DerefMut for Scratch<T> {
+impl<T: Buffered> DerefMut for Scratch<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.data[..self.len]
     }
 }
-
-/// The shelf of one number type, as [`Real::shelf`] gives it.
-pub type Shelved<T> = Mutex<Shelf<T>>;
 
 #[cfg(test)]
 mod tests {

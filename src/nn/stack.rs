@@ -2,66 +2,16 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
-
-use super::fused::Grad;
-use super::{Activation, Init, Params, fused, plain};
+use super::fused;
+use super::layout::{Route, StackConfig};
+use super::params::Params;
+use super::plain;
+use super::slices::Grad;
+use super::tile::PackedNet;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::{Ops, Spec};
-
-/// The shape of a [`Stack`] and how it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StackConfig {
-    /// Inputs `D` a row.
-    pub input: usize,
-    /// Widths of the hidden layers; none gives a linear map.
-    pub hidden: Vec<usize>,
-    /// Outputs `O` a row.
-    pub output: usize,
-    /// Nonlinearity after each hidden layer.
-    pub activation: Activation,
-    /// Ensemble members `E`; 1 is a single network.
-    pub members: usize,
-    /// Initialiser of the weights.
-    pub init: Init,
-}
-
-impl StackConfig {
-    /// Inputs and outputs `(D, O)` of every layer.
-    pub(super) fn layers(&self) -> Vec<(usize, usize)> {
-        let inputs = std::iter::once(self.input).chain(self.hidden.iter().copied());
-        let outputs = self.hidden.iter().copied().chain(std::iter::once(self.output));
-        inputs.zip(outputs).collect()
-    }
-
-    fn validate(&self) -> Result<()> {
-        for (key, value) in
-            [("input", self.input), ("output", self.output), ("members", self.members)]
-        {
-            if value == 0 {
-                return Err(Error::config(key, "expected at least 1, got 0"));
-            }
-        }
-        match self.hidden.iter().position(|w| *w == 0) {
-            None => Ok(()),
-            Some(i) => Err(Error::config(format!("hidden[{i}]"), "expected at least 1, got 0")),
-        }
-    }
-}
-
-/// Which rows go through which member.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Route<'a> {
-    /// `[B,D]` to `[E,B,O]`: every member sees the same rows.
-    Shared,
-    /// `[E,B,D]` to `[E,B,O]`: every member has rows of its own.
-    Each,
-    /// `[B,D]` to `[B,O]`: row `b` goes through member `member[b]`.
-    Rows(&'a [u32]),
-}
+use candle_core::Tensor;
 
 /// A dense stack `x W_0 + b_0 -> activation -> ... -> linear`, single or an ensemble.
 ///
@@ -112,6 +62,12 @@ impl Stack {
             flat[slot.offset..slot.offset + slot.len()].iter_mut().for_each(|w| *w *= factor);
         }
         self.params.set_flat(&flat)
+    }
+
+    /// Its numbers as they are now, packed for passes forward only; `None` unless they are `f32` on
+    /// the CPU.
+    pub(crate) fn packed(&self) -> Option<PackedNet> {
+        PackedNet::new(&self.config, &self.params, &self.spec)
     }
 
     /// `x [B,D]` to `[B,O]`, or to `[E,B,O]` for an ensemble (every member sees the same rows, and

@@ -9,8 +9,8 @@ use super::inputs::Rows;
 use super::rows::Forms;
 use super::{Actions, Given, HStep, Members, Noise, Rollout};
 use crate::error::Result;
-use crate::nn::pool;
 use crate::ops;
+use crate::pool;
 use crate::shape::{Ops, to_f64};
 
 /// Rows of a task, at least (fewer are too many calls for their arithmetic) and at most (their

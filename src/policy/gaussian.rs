@@ -184,7 +184,7 @@ impl Policy for SquashedGaussian {
     }
 
     fn rows(&self) -> Option<Box<dyn RowPolicy + '_>> {
-        let net = PackedNet::new(&self.net)?;
+        let net = self.net.packed()?;
         let inputs = match &self.inputs {
             Some(inputs) => Some(inputs.rows()?),
             None => None,

@@ -171,7 +171,7 @@ impl Critic for QNet {
             Some(bounds) => Some(bounds.get().ok()?),
             None => None,
         };
-        let (net, members) = (PackedNet::new(&self.net)?, self.members());
+        let (net, members) = (self.net.packed()?, self.members());
         let Self { clipped, obs_dim, .. } = *self;
         Some(Box::new(QRows { net, inputs, bounds, clipped, members, obs_dim }))
     }
@@ -307,7 +307,7 @@ impl Value for VNet {
             Some(inputs) => Some(inputs.rows()?),
             None => None,
         };
-        Some(Box::new(VRows { net: PackedNet::new(&self.net)?, inputs }))
+        Some(Box::new(VRows { net: self.net.packed()?, inputs }))
     }
 }
 

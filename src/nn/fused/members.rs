@@ -4,8 +4,10 @@
 use std::ops::Range;
 
 use super::super::kernel::{self, Real};
+use super::super::layout::Net;
 use super::super::scratch::Scratch;
-use super::pass::{Net, Tape, Wanted, cut};
+use super::super::slices::cut;
+use super::pass::{Tape, Wanted};
 use super::product;
 use super::rows::Block;
 use crate::pool;

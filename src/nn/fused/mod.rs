@@ -17,14 +17,15 @@ pub(crate) mod rows;
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
 
-use super::Params;
 use super::kernel::Real;
+use super::layout::{Net, Route, StackConfig};
+use super::params::Params;
 use super::scratch::Scratch;
-use super::stack::{Route, StackConfig};
+use super::slices::{Grad, Numbers, slice, with_slices};
 use crate::error::Result;
-use pass::{Net, Tape, Wanted};
+use pass::{Tape, Wanted};
 use rows::Rows;
 
 /// Rows `b` of `x` (a member, for [`Route::Each`]) and the shape of the output.
@@ -56,34 +57,6 @@ pub(super) fn forward(
         tape64: OnceLock::new(),
     };
     Ok(x.apply_op2(&theta, op)?)
-}
-
-/// A flat gradient `[P]` of one parameter tensor.
-pub struct Grad(pub(crate) Numbers);
-
-impl From<Tensor> for Grad {
-    fn from(flat: Tensor) -> Self {
-        Self(Numbers::Tensor(flat))
-    }
-}
-
-/// Where a gradient's numbers lie.
-pub(crate) enum Numbers {
-    F32(Scratch<f32>),
-    F64(Scratch<f64>),
-    /// Through plain operations.
-    Tensor(Tensor),
-}
-
-impl Grad {
-    /// As a tensor `[P]`.
-    pub(crate) fn tensor(&self, device: &Device) -> Result<Tensor> {
-        Ok(match &self.0 {
-            Numbers::F32(x) => Tensor::from_slice(x, x.len(), device)?,
-            Numbers::F64(x) => Tensor::from_slice(x, x.len(), device)?,
-            Numbers::Tensor(grad) => grad.clone(),
-        })
-    }
 }
 
 /// The gradient of the parameters for a loss whose gradient at the output is `dy(y)`, without a
@@ -154,33 +127,6 @@ impl StackOp {
         let dx = grads.dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
         let dw = grads.dw.map(|dw| Tensor::from_slice(&dw, theta.shape(), theta.device()));
         Ok((dx, dw.transpose()?))
-    }
-}
-
-/// Calls `f` with the numbers of contiguous tensors on the CPU.
-pub(crate) fn with_slices<T: Real, R, const N: usize>(
-    tensors: [&Tensor; N],
-    f: impl FnOnce([&[T]; N]) -> R,
-) -> candle_core::Result<R> {
-    let guards = tensors.map(Tensor::storage_and_layout);
-    let mut slices = [[].as_slice(); N];
-    for (slot, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        *slot = match &**storage {
-            Storage::Cpu(storage) => slice::<T>(storage, layout)?,
-            _ => bail!("a fused operation runs on the CPU only"),
-        };
-    }
-    Ok(f(slices))
-}
-
-/// The numbers of a contiguous tensor.
-pub(crate) fn slice<'a, T: Real>(
-    storage: &'a CpuStorage,
-    layout: &Layout,
-) -> candle_core::Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
-        None => bail!("a fused operation: expected a contiguous tensor"),
     }
 }
 

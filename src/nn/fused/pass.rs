@@ -1,46 +1,16 @@
 //! A dense stack over raw slices: forward, and backward from what the forward pass kept.
 
-use super::super::Activation;
 use super::super::kernel::{self, After, Real};
+use super::super::layout::{Layer, Net};
 use super::super::scratch::Scratch;
-use super::super::stack::StackConfig;
+use super::super::slices::cut;
 use super::super::tile::Packed;
 use super::product::{self, Below};
 use super::rows::{Block, Rows};
 use crate::pool;
 
-/// Multiply-adds below which starting threads costs more than it gains.
-const PARALLEL_FROM: usize = 2_000_000;
-
 /// Rows of a weight matrix whose gradient is one task.
 const GRADIENT_ROWS: usize = 128;
-
-/// One layer: where its weights `[E,D,O]` and biases `[E,O]` start, and what follows.
-pub(crate) struct Layer {
-    pub d: usize,
-    pub o: usize,
-    w: usize,
-    b: usize,
-    pub after: After,
-}
-
-impl Layer {
-    pub fn weights<'a, T>(&self, theta: &'a [T], member: usize) -> &'a [T] {
-        &theta[self.w + member * self.d * self.o..][..self.d * self.o]
-    }
-
-    pub fn biases<'a, T>(&self, theta: &'a [T], member: usize) -> &'a [T] {
-        &theta[self.b + member * self.o..][..self.o]
-    }
-}
-
-/// The layers of a stack, and where their numbers lie in its flat parameters.
-pub(crate) struct Net {
-    pub members: usize,
-    pub layers: Vec<Layer>,
-    /// Multiply-adds a row.
-    work: usize,
-}
 
 /// What the backward pass will be asked for.
 #[derive(Debug, Clone, Copy)]
@@ -64,17 +34,6 @@ pub(crate) struct Gradients<T: Real> {
     pub dw: Option<Scratch<T>>,
 }
 
-/// Cuts `data` into consecutive pieces of the given lengths.
-pub(crate) fn cut<T>(mut data: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    let mut pieces = Vec::with_capacity(lengths.size_hint().0);
-    for n in lengths {
-        let (piece, rest) = data.split_at_mut(n);
-        pieces.push(piece);
-        data = rest;
-    }
-    pieces
-}
-
 /// For every block its piece of each buffer; `widths` are those of the buffers.
 fn pieces<'a, T: Real>(
     buffers: &'a mut [Scratch<T>],
@@ -90,39 +49,6 @@ fn pieces<'a, T: Real>(
 }
 
 impl Net {
-    pub fn new(config: &StackConfig) -> Self {
-        let (e, shapes) = (config.members, config.layers());
-        let hidden = match config.activation {
-            Activation::Relu => After::Relu,
-            Activation::Tanh => After::Tanh,
-            Activation::Swish => After::Swish,
-        };
-        let (mut layers, mut at) = (Vec::new(), 0);
-        for (l, (d, o)) in shapes.iter().copied().enumerate() {
-            let after = if l + 1 < shapes.len() { hidden } else { After::Linear };
-            layers.push(Layer { d, o, w: at, b: at + e * d * o, after });
-            at += e * (d + 1) * o;
-        }
-        Self { members: e, layers, work: shapes.iter().map(|(d, o)| d * o).sum() }
-    }
-
-    pub fn input(&self) -> usize {
-        self.layers[0].d
-    }
-
-    pub fn output(&self) -> usize {
-        self.layers[self.layers.len() - 1].o
-    }
-
-    fn hidden_widths(&self) -> Vec<usize> {
-        self.layers[..self.layers.len() - 1].iter().map(|l| l.o).collect()
-    }
-
-    /// Whether so many rows are worth several threads.
-    pub fn is_large(&self, rows: usize) -> bool {
-        rows * self.work >= PARALLEL_FROM
-    }
-
     /// The outputs of the rows `x`, and what a backward pass will need.
     pub fn forward<T: Real>(
         &self,

@@ -2,8 +2,8 @@
 //! type, else by the general product and loops after it.
 
 use super::super::kernel::{self, Real};
+use super::super::layout::Layer;
 use super::super::tile::{self, Packed};
-use super::pass::Layer;
 
 /// Rows below which packing the weights costs more than tiles gain.
 const PACK_FROM: usize = 16;
@@ -38,9 +38,9 @@ pub(super) fn forward<T: Real>(
         && let (Some(z), Some(slope)) = (T::as_f32_mut(z), T::as_f32_mut(slope))
     {
         let slope = (!slope.is_empty()).then_some(slope);
-        let finish = tile::Finish::Activate { bias: b, after: layer.after, slope };
+        let epilogue = tile::Epilogue::Activate { bias: b, after: layer.after, slope };
         let rows = tile::Rows { data: x, row: layer.d, step: 1 };
-        tile::product(z, (n, layer.d, layer.o), rows, packed.panels(), finish);
+        tile::product(z, (n, layer.d, layer.o), rows, packed.panels(), epilogue);
         return;
     }
     let _ = packed;
@@ -72,14 +72,14 @@ pub(super) fn backward<T: Real>(
     if let (Some(packed), Some(dz)) = (packed, T::as_f32(dz))
         && let Some(out) = T::as_f32_mut(out)
     {
-        let finish = match below {
-            Below::Slopes(slopes) => T::as_f32(slopes).map(tile::Finish::Times),
-            Below::Relu(h) => T::as_f32(h).map(tile::Finish::WherePositive),
+        let epilogue = match below {
+            Below::Slopes(slopes) => T::as_f32(slopes).map(tile::Epilogue::Times),
+            Below::Relu(h) => T::as_f32(h).map(tile::Epilogue::WherePositive),
             Below::Data => None,
         };
-        let finish = finish.unwrap_or(tile::Finish::Plain);
+        let epilogue = epilogue.unwrap_or(tile::Epilogue::Plain);
         let rows = tile::Rows { data: dz, row: layer.o, step: 1 };
-        tile::product(out, (n, layer.o, layer.d), rows, packed.panels(), finish);
+        tile::product(out, (n, layer.o, layer.d), rows, packed.panels(), epilogue);
         return;
     }
     let _ = packed;
@@ -102,7 +102,7 @@ pub(super) fn gradient<T: Real>(out: &mut [T], x: &[T], dz: &[T], d: usize, o: u
     {
         let packed = Packed::new(dz, n, o);
         let rows = tile::Rows { data: x, row: 1, step: d };
-        tile::product(out, (out.len() / o, n, o), rows, packed.panels(), tile::Finish::Plain);
+        tile::product(out, (out.len() / o, n, o), rows, packed.panels(), tile::Epilogue::Plain);
         return;
     }
     kernel::xt_dz(out, x, dz, n, d, o);

@@ -1,8 +1,8 @@
 //! How input rows, blocks of rows and output rows belong together.
 
 use super::super::kernel::Real;
+use super::super::layout::Route;
 use super::super::scratch::Scratch;
-use super::super::stack::Route;
 
 /// Rows a block: two halves of the usual batch of 256, and activations that stay in cache.
 const BLOCK: usize = 128;

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, WithDType};
 
-use super::super::scratch::{Shelf, Shelved};
+use super::super::scratch::Buffered;
 use crate::vectorised::vectorised;
 
 /// Two slices of one number type.
@@ -12,7 +12,7 @@ pub(crate) enum Pair<'a> {
 }
 
 /// `f32` or `f64`, with the elementary functions the activations need.
-pub(crate) trait Real: WithDType + Default {
+pub(crate) trait Real: WithDType + Buffered {
     /// Numbers that are ordered as the magnitudes of floats are; cheap to compare in a loop.
     type Magnitude: Ord + Copy + Default;
     const ONE: Self;
@@ -32,8 +32,6 @@ pub(crate) trait Real: WithDType + Default {
     fn magnitude(self) -> Self::Magnitude;
     /// The absolute value with this magnitude.
     fn from_magnitude(magnitude: Self::Magnitude) -> f64;
-    /// Buffers of this type that nobody uses at present.
-    fn shelf() -> &'static Shelved<Self>;
     /// The two, if they are of this type.
     fn moments(pair: Pair<'_>) -> Option<(&mut [Self], &mut [Self])>;
     /// The same slice, if this is `f32`.
@@ -88,10 +86,6 @@ impl Real for f64 {
     #[inline(always)]
     fn flushed(self) -> Self {
         if self.abs() < f64::MIN_POSITIVE { 0.0 } else { self }
-    }
-    fn shelf() -> &'static Shelved<Self> {
-        static SHELF: Shelved<f64> = Shelved::new(Shelf::new());
-        &SHELF
     }
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
@@ -163,10 +157,6 @@ impl Real for f32 {
     #[inline(always)]
     fn flushed(self) -> Self {
         if self.abs() < f32::MIN_POSITIVE { 0.0 } else { self }
-    }
-    fn shelf() -> &'static Shelved<Self> {
-        static SHELF: Shelved<f32> = Shelved::new(Shelf::new());
-        &SHELF
     }
     fn as_f32(x: &[Self]) -> Option<&[f32]> {
         Some(x)

@@ -15,8 +15,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Storag
 
 use super::loops::{self, Through};
 use crate::error::Result;
-use crate::nn::fused::slice;
 use crate::nn::kernel::Real;
+use crate::nn::slices::slice;
 use crate::pool;
 
 /// Rows that one thread takes at a time.

@@ -15,13 +15,14 @@ mod x86;
 
 use candle_core::DType;
 
-use super::Stack;
-use super::fused::pass::Net;
 use super::kernel::After;
+use super::layout::{Net, StackConfig};
+use super::params::Params;
 use super::scratch::Scratch;
+use super::slices;
 use crate::error::Result;
 use crate::pool;
-use crate::shape::Precision;
+use crate::shape::{Precision, Spec};
 
 /// Sixteen pairs of bfloat16 numbers, aligned to a cache line.
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,7 +111,7 @@ pub(crate) fn fast() -> bool {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Finish, Rows, product};
+pub(crate) use x86::{Epilogue, Rows, product};
 
 /// Weights in the form that the precision asks for.
 enum Panels {
@@ -203,24 +204,22 @@ pub(crate) struct Room {
 }
 
 impl PackedNet {
-    /// The parameters of `stack` as they are now, in its own precision where this processor has it,
-    /// else in `f32`; `None` unless they are
-    /// `f32` on the CPU.
-    pub fn new(stack: &Stack) -> Option<Self> {
-        let spec = stack.spec();
+    /// The parameters as they are now, in the precision of `spec` where this processor has it, else in
+    /// `f32`; `None` unless they are `f32` on the CPU.
+    pub fn new(config: &StackConfig, params: &Params, spec: &Spec) -> Option<Self> {
         match (spec.dtype, spec.device.is_cpu()) {
             (DType::F32, true) => {
                 let precision = if has_bf16() { spec.precision } else { Precision::F32 };
-                Self::with_precision(stack, precision).ok()
+                Self::with_precision(config, params, precision).ok()
             }
             _ => None,
         }
     }
 
-    fn with_precision(stack: &Stack, precision: Precision) -> Result<Self> {
-        let net = Net::new(stack.config());
-        let theta = stack.params().var().as_detached_tensor();
-        let members = super::fused::with_slices([&theta], |[theta]: [&[f32]; 1]| {
+    fn with_precision(config: &StackConfig, params: &Params, precision: Precision) -> Result<Self> {
+        let net = Net::new(config);
+        let theta = params.var().as_detached_tensor();
+        let members = slices::with_slices([&theta], |[theta]: [&[f32]; 1]| {
             let mut members: Vec<Vec<Layer>> = (0..net.members).map(|_| Vec::new()).collect();
             let tasks = members.iter_mut().enumerate().collect();
             pool::for_each(
@@ -267,10 +266,10 @@ impl Layer {
             Panels::F32(packed) => {
                 #[cfg(target_arch = "x86_64")]
                 if x86::detected() {
-                    let finish =
-                        Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let epilogue =
+                        Epilogue::Activate { bias: &self.bias, after: self.after, slope: None };
                     let rows = Rows { data: x, row: self.k, step: 1 };
-                    product(out, (m, self.k, self.n), rows, packed.panels(), finish);
+                    product(out, (m, self.k, self.n), rows, packed.panels(), epilogue);
                     return;
                 }
                 portable::layer(self, packed.panels(), m, x, out);
@@ -279,11 +278,11 @@ impl Layer {
                 round(x, self.k, rounded);
                 #[cfg(target_arch = "x86_64")]
                 if x86::bf16_detected() {
-                    let finish =
-                        Finish::Activate { bias: &self.bias, after: self.after, slope: None };
+                    let epilogue =
+                        Epilogue::Activate { bias: &self.bias, after: self.after, slope: None };
                     let k = self.k.div_ceil(2);
                     let rows = Rows { data: rounded, row: k, step: 1 };
-                    x86::product_bf16(out, (m, k, self.n), rows, panels, finish);
+                    x86::product_bf16(out, (m, k, self.n), rows, panels, epilogue);
                     return;
                 }
                 portable::layer_bf16(self, panels, m, rounded, out);

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use super::*;
-use crate::nn::{Activation, Init, StackConfig};
+use crate::nn::{Activation, Init, Stack};
 use crate::rng::Rng;
 use crate::shape::{Spec, to_f64};
 
@@ -34,7 +34,8 @@ fn a_packed_net_is_the_stack_it_was_made_of() {
     for activation in [Activation::Relu, Activation::Tanh, Activation::Swish] {
         for (hidden, output) in [(vec![200, 65], 36), (vec![33], 1), (vec![], 16)] {
             let stack = stack(&hidden, output, activation);
-            let net = PackedNet::with_precision(&stack, Precision::F32).unwrap();
+            let net =
+                PackedNet::with_precision(stack.config(), stack.params(), Precision::F32).unwrap();
             for n in [1, 2, 13, 50, 131] {
                 let (x, flat) = rows(n);
                 let want = stack.forward(&x).unwrap();
@@ -55,7 +56,7 @@ fn a_packed_net_is_the_stack_it_was_made_of() {
 fn a_row_does_not_depend_on_the_rows_beside_it() {
     let stack = stack(&[200, 40], 36, Activation::Swish);
     for precision in [Precision::F32, Precision::Bf16] {
-        let net = PackedNet::with_precision(&stack, precision).unwrap();
+        let net = PackedNet::with_precision(stack.config(), stack.params(), precision).unwrap();
         let (_, flat) = rows(97);
         let all = through(&net, 1, 97, &flat);
         for n in [1, 2, 3, 7, 11, 12, 30] {
@@ -71,7 +72,7 @@ fn a_row_does_not_depend_on_the_rows_beside_it() {
 fn the_portable_kernels_agree_with_this_processors() {
     let stack = stack(&[70], 36, Activation::Tanh);
     for precision in [Precision::F32, Precision::Bf16] {
-        let net = PackedNet::with_precision(&stack, precision).unwrap();
+        let net = PackedNet::with_precision(stack.config(), stack.params(), precision).unwrap();
         let layer = &net.members[0][0];
         let (_, x) = rows(21);
         let (mut here, mut portable) = (vec![0.0; 21 * 70], vec![0.0; 21 * 70]);
@@ -126,17 +127,17 @@ fn packed_products_of_any_layout_are_products() {
         let mut out = vec![f32::NAN; m * n];
         for packed in [Packed::new(&w, k, n), Packed::transposed(&wt, k, n)] {
             for rows in [Rows { data: &a, row: k, step: 1 }, Rows { data: &at, row: 1, step: m }] {
-                product(&mut out, (m, k, n), rows, packed.panels(), Finish::Plain);
+                product(&mut out, (m, k, n), rows, packed.panels(), Epilogue::Plain);
                 close(&out, &|i| want[i]);
-                let finish = Finish::Times(&times);
-                product(&mut out, (m, k, n), rows, packed.panels(), finish);
+                let epilogue = Epilogue::Times(&times);
+                product(&mut out, (m, k, n), rows, packed.panels(), epilogue);
                 close(&out, &|i| want[i] * f64::from(times[i]));
             }
             for after in [After::Linear, After::Relu, After::Tanh, After::Swish] {
                 let mut slope = vec![f32::NAN; m * n];
-                let finish = Finish::Activate { bias: &bias, after, slope: Some(&mut slope) };
+                let epilogue = Epilogue::Activate { bias: &bias, after, slope: Some(&mut slope) };
                 let rows = Rows { data: &a, row: k, step: 1 };
-                product(&mut out, (m, k, n), rows, packed.panels(), finish);
+                product(&mut out, (m, k, n), rows, packed.panels(), epilogue);
                 let z = |i: usize| want[i] + f64::from(bias[i % n]);
                 let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
                 close(&out, &|i| match after {
@@ -175,7 +176,7 @@ fn an_output_is_one_chain_of_multiply_adds_for_tiles_of_any_size() {
         let packed = Packed::new(&w, k, n);
         let mut out = vec![f32::NAN; m * n];
         let rows = Rows { data: &a, row: k, step: 1 };
-        product(&mut out, (m, k, n), rows, packed.panels(), Finish::Plain);
+        product(&mut out, (m, k, n), rows, packed.panels(), Epilogue::Plain);
         for (i, j) in (0..m * n).map(|x| (x / n, x % n)) {
             let chain = (0..k).fold(0f32, |sum, p| a[i * k + p].mul_add(w[p * n + j], sum));
             assert_eq!(out[i * n + j], chain, "row {i}, column {j}, {k} terms of {n} columns");
@@ -186,8 +187,9 @@ fn an_output_is_one_chain_of_multiply_adds_for_tiles_of_any_size() {
 #[test]
 fn bfloat16_is_within_its_precision() {
     let stack = stack(&[200, 200], 36, Activation::Swish);
-    let exact = PackedNet::with_precision(&stack, Precision::F32).unwrap();
-    let rounded = PackedNet::with_precision(&stack, Precision::Bf16).unwrap();
+    let exact = PackedNet::with_precision(stack.config(), stack.params(), Precision::F32).unwrap();
+    let rounded =
+        PackedNet::with_precision(stack.config(), stack.params(), Precision::Bf16).unwrap();
     let (_, x) = rows(100);
     let (a, b) = (through(&exact, 0, 100, &x), through(&rounded, 0, 100, &x));
     let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|x| x * x).sum::<f32>().sqrt();
@@ -210,7 +212,8 @@ fn rounding_to_bfloat16_is_to_the_nearest_and_keeps_nan() {
 #[test]
 fn nan_goes_through() {
     for activation in [Activation::Relu, Activation::Tanh, Activation::Swish] {
-        let net = PackedNet::with_precision(&stack(&[20], 3, activation), Precision::F32).unwrap();
+        let net = stack(&[20], 3, activation);
+        let net = PackedNet::with_precision(net.config(), net.params(), Precision::F32).unwrap();
         let (_, mut x) = rows(4);
         x[23 + 5] = f32::NAN;
         let y = through(&net, 0, 4, &x);

@@ -43,7 +43,7 @@ pub fn avx2_layer(layer: &Layer, weights: &[f32], m: usize, x: &[f32], out: &mut
 }
 
 /// What becomes of a sum before it is stored.
-pub enum Finish<'a> {
+pub enum Epilogue<'a> {
     /// Nothing.
     Plain,
     /// `f(z + bias)`, and its slope `f'(z + bias)` where it is asked for.
@@ -62,15 +62,15 @@ pub struct Rows<'a, X> {
     pub step: usize,
 }
 
-/// `out [m,n] <- finish(a [m,k] w [k,n])`, `w` packed.
+/// `out [m,n] <- epilogue(a [m,k] w [k,n])`, `w` packed.
 pub fn product(
     out: &mut [f32],
     (m, k, n): (usize, usize, usize),
     a: Rows<f32>,
     w: &[f32],
-    finish: Finish,
+    epilogue: Epilogue,
 ) {
-    let at = Place::new(out, (m, k, n), &a, w.len() / 16, finish);
+    let at = Place::new(out, (m, k, n), &a, w.len() / 16, epilogue);
     assert!(detected(), "AVX-512 is missing");
     // SAFETY: the processor was asked, and `Place::new` checked every length.
     unsafe { run(&at, m, a.data.as_ptr().cast(), w.as_ptr().cast(), out) }
@@ -82,9 +82,9 @@ pub fn product_bf16(
     (m, k, n): (usize, usize, usize),
     a: Rows<[u16; 2]>,
     w: &[Pairs],
-    finish: Finish,
+    epilogue: Epilogue,
 ) {
-    let at = Place::new(out, (m, k, n), &a, w.len(), finish);
+    let at = Place::new(out, (m, k, n), &a, w.len(), epilogue);
     assert!(bf16_detected(), "AVX-512 bfloat16 is missing");
     // SAFETY: as in `product`; a pair is 32 bits, and is read unaligned.
     unsafe { run_bf16(&at, m, a.data.as_ptr().cast(), w.as_ptr().cast(), out) }
@@ -114,17 +114,17 @@ impl Place {
         (m, k, n): (usize, usize, usize),
         a: &Rows<X>,
         lanes: usize,
-        finish: Finish,
+        epilogue: Epilogue,
     ) -> Self {
         let inside = m == 0 || k == 0 || (m - 1) * a.row + (k - 1) * a.step < a.data.len();
         let packed: usize = panels(n).map(|(_, lanes)| lanes * k).sum();
         assert!(out.len() == m * n && inside && lanes == packed, "lengths of a packed product");
         let (mut slope_at, mut times_at) = (std::ptr::null_mut(), std::ptr::null());
         let (mut bias_at, mut then) = (std::ptr::null(), After::Linear);
-        let signs = matches!(finish, Finish::WherePositive(_));
-        match finish {
-            Finish::Plain => {}
-            Finish::Activate { bias, after, slope } => {
+        let signs = matches!(epilogue, Epilogue::WherePositive(_));
+        match epilogue {
+            Epilogue::Plain => {}
+            Epilogue::Activate { bias, after, slope } => {
                 assert!(bias.len() == n, "biases of a packed product");
                 (bias_at, then) = (bias.as_ptr(), after);
                 if let Some(slope) = slope {
@@ -132,7 +132,7 @@ impl Place {
                     slope_at = slope.as_mut_ptr();
                 }
             }
-            Finish::Times(factors) | Finish::WherePositive(factors) => {
+            Epilogue::Times(factors) | Epilogue::WherePositive(factors) => {
                 assert!(factors.len() == m * n, "factors of a packed product");
                 times_at = factors.as_ptr();
             }
@@ -288,7 +288,7 @@ unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
         // A copy, so that only this one needs an address: the sums stay in registers.
         let sums = acc;
         if terms.start + terms.k == at.k {
-            finish(at, &sums, out, first, column);
+            epilogue(at, &sums, out, first, column);
         } else {
             for (i, sums) in sums.iter().enumerate() {
                 for (j, sum) in sums.iter().enumerate() {
@@ -303,7 +303,7 @@ unsafe fn tile<T: Term, const MR: usize, const NV: usize>(
 /// Stores a tile.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
 #[inline(never)]
-unsafe fn finish<const MR: usize, const NV: usize>(
+unsafe fn epilogue<const MR: usize, const NV: usize>(
     at: &Place,
     acc: &[[__m512; NV]; MR],
     out: *mut f32,
