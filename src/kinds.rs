@@ -141,6 +141,9 @@ pub trait Kind {
     type Slot: ?Sized;
     /// The word that chooses it: `kind = "..."`.
     const NAME: &'static str;
+    /// Raised when the same settings come to mean something else. For a kind that is added to the stock
+    /// ones it stands beside the word, `version = 1`, and so is part of what names a run.
+    const VERSION: u32 = 1;
 
     /// Makes it.
     ///
@@ -151,6 +154,8 @@ pub trait Kind {
 
 struct Choice<T: ?Sized> {
     name: &'static str,
+    /// `None` for a stock kind.
+    version: Option<u32>,
     resolve: fn(&str, &Table) -> Result<Table>,
     build: fn(&str, &Table, &Within) -> Result<Box<T>>,
 }
@@ -165,16 +170,21 @@ impl<T: ?Sized> Slot<T> {
 
     /// Adds a kind; one of the same name is replaced.
     pub fn add<K: Kind<Slot = T>>(&mut self) {
+        self.put::<K>(Some(K::VERSION));
+    }
+
+    fn put<K: Kind<Slot = T>>(&mut self, version: Option<u32>) {
         self.0.retain(|choice| choice.name != K::NAME);
         self.0.push(Choice {
             name: K::NAME,
+            version,
             resolve: |name, own| config::to_table(&parse::<K::Config>(name, own)?),
             build: |name, own, within| K::build(parse::<K::Config>(name, own)?, within),
         });
     }
 
     fn with<K: Kind<Slot = T>>(mut self) -> Self {
-        self.add::<K>();
+        self.put::<K>(None);
         self
     }
 
@@ -196,6 +206,16 @@ impl<T: ?Sized> Slot<T> {
             }
         };
         if let Some(choice) = self.0.iter().find(|choice| choice.name == word) {
+            if let Some(version) = choice.version
+                && let Some(given) = own.remove("version")
+                && given.as_integer() != Some(version.into())
+            {
+                let problem = format!(
+                    "this program has version {version} of `{word}`, got {given}: take the program that \
+                     has that one, or start a new run"
+                );
+                return Err(Error::config(format!("{name}.version"), problem));
+            }
             return Ok((choice, own));
         }
         let problem = match nearest(&word, self.names()) {
@@ -212,6 +232,7 @@ impl<T: ?Sized> Slot<T> {
         let (choice, own) = self.choose(name, own)?;
         let mut table = (choice.resolve)(name, &own)?;
         table.insert("kind".into(), Value::String(choice.name.into()));
+        table.extend(choice.version.map(|v| ("version".into(), Value::Integer(v.into()))));
         Ok(table)
     }
 
@@ -251,6 +272,26 @@ pub struct Kinds {
     /// Steps of an update.
     pub step: Slot<dyn Step>,
 }
+
+/// What a slot holds, with its place among the [`Kinds`].
+pub trait Slotted {
+    /// The kinds of this slot.
+    fn slot(kinds: &mut Kinds) -> &mut Slot<Self>;
+}
+
+macro_rules! slotted {
+    ($($field:ident: $ty:ty),*) => {
+        $(impl Slotted for $ty {
+            fn slot(kinds: &mut Kinds) -> &mut Slot<Self> {
+                &mut kinds.$field
+            }
+        })*
+    };
+}
+
+slotted!(policy: dyn Make<PolicyPart>, critic: dyn Make<CriticPart>, value: dyn Make<ValuePart>);
+slotted!(model: dyn Make<Box<dyn Model>>, planner: dyn Planner, behave: dyn Behave);
+slotted!(imagine: dyn Imagine, improve: dyn Improve, target: dyn Target, step: dyn Step);
 
 /// Declares a kind: its name, its settings, and what it is made of them.
 macro_rules! kind {
@@ -387,6 +428,11 @@ impl Default for MveOf {
 }
 
 impl Kinds {
+    /// Adds a kind to its slot; one of the same name is replaced.
+    pub fn add<K: Kind<Slot: Slotted>>(&mut self) {
+        K::Slot::slot(self).add::<K>();
+    }
+
     /// The kinds of the library.
     #[must_use]
     pub fn stock() -> Self {

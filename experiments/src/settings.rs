@@ -8,9 +8,6 @@ use std::sync::Arc;
 use hstep::agent::Hybrid;
 use hstep::algo::Entry;
 use hstep::dynamics::native_model;
-use hstep::env;
-#[cfg(unix)]
-use hstep::env::gymnasium;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
 use hstep::train::{EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, saved_agent};
@@ -18,6 +15,7 @@ use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
 use crate::presets::{self, section};
+use crate::registry::Registry;
 
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
 pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
@@ -27,6 +25,7 @@ pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.ch
 pub struct Settings {
     /// What the run is, apart from its algorithm.
     pub run: RunConfig,
+    registry: Arc<Registry>,
     entry: Entry,
     /// The algorithm that a file's own composition changes.
     base: Option<String>,
@@ -39,36 +38,42 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Config`] naming the key, and the nearest known one.
-    pub fn layered(mut layers: Table) -> Result<Self> {
+    pub fn layered(registry: &Arc<Registry>, mut layers: Table) -> Result<Self> {
         let run = section(&mut layers, "run")?;
         let named = run_config(&run)?;
         let base = base(&mut layers)?;
-        let (entry, preset) = presets::find(base.as_ref().unwrap_or(&named.algo))?;
-        let mut algorithm = preset.layers(entry, &named.env)?;
+        let (entry, preset) = presets::find(registry, base.as_ref().unwrap_or(&named.algo))?;
+        let mut algorithm = preset.layers(entry, &named.env, registry.kinds())?;
         let mut defaults = config::to_table(&RunConfig::default())?;
         config::merge(&mut defaults, section(&mut algorithm, "run")?);
         config::merge(&mut defaults, run);
         config::merge(&mut algorithm, layers);
-        Self::exact(&defaults, entry, base, &algorithm)
+        Self::exact(registry, &defaults, entry, base, &algorithm)
     }
 
     /// The settings of a resolved `config.toml`, with nothing laid below it.
     ///
     /// # Errors
     /// As [`Settings::layered`].
-    pub fn resolved(mut table: Table) -> Result<Self> {
+    pub fn resolved(registry: &Arc<Registry>, mut table: Table) -> Result<Self> {
         let run = section(&mut table, "run")?;
         let base = base(&mut table)?;
-        let (entry, _) = presets::find(base.as_ref().unwrap_or(&run_config(&run)?.algo))?;
-        Self::exact(&run, entry, base, &table)
+        let (entry, _) = presets::find(registry, base.as_ref().unwrap_or(&run_config(&run)?.algo))?;
+        Self::exact(registry, &run, entry, base, &table)
     }
 
-    fn exact(run: &Table, entry: Entry, base: Option<String>, algorithm: &Table) -> Result<Self> {
+    fn exact(
+        registry: &Arc<Registry>,
+        run: &Table,
+        entry: Entry,
+        base: Option<String>,
+        algorithm: &Table,
+    ) -> Result<Self> {
         let run = run_config(run)?;
         run.validate()?;
-        known_environment(&run.env)?;
-        let algorithm = entry.resolve(algorithm)?;
-        let settings = Self { run, entry, base, algorithm };
+        registry.check_env(&run.env).map_err(|error| in_run("env", error))?;
+        let algorithm = entry.resolve(algorithm, registry.kinds())?;
+        let settings = Self { run, registry: Arc::clone(registry), entry, base, algorithm };
         settings.hybrid()?;
         Ok(settings)
     }
@@ -79,7 +84,7 @@ impl Settings {
     /// # Errors
     /// [`Error::Config`] when a setting cannot be written as TOML.
     pub fn table(&self) -> Result<Table> {
-        let mut table = self.entry.identity(&self.algorithm)?;
+        let mut table = self.entry.identity(&self.algorithm, self.registry.kinds())?;
         if let Some(base) = &self.base {
             table.insert("base".into(), Value::String(base.clone()));
         }
@@ -93,19 +98,20 @@ impl Settings {
     /// As [`Settings::layered`].
     pub fn explained(&self) -> Result<Vec<Explained>> {
         let name = self.base.as_ref().unwrap_or(&self.run.algo);
-        let (entry, preset) = presets::find(name)?;
-        let row = entry.preset(None)?;
+        let (entry, preset) = presets::find(&self.registry, name)?;
+        let kinds = self.registry.kinds();
+        let row = entry.preset(None, kinds)?;
         let bare = row.iter().map(|(key, value)| {
             let kind = value.get("kind").map(|kind| ("kind".to_string(), kind.clone()));
             let own = value.as_table().map(|_| Value::Table(kind.into_iter().collect()));
             (key.clone(), own.unwrap_or_else(|| value.clone()))
         });
-        let mut task = preset.layers(entry, &self.run.env)?;
+        let mut task = preset.layers(entry, &self.run.env, kinds)?;
         let run = section(&mut task, "run")?;
         let layers = [
-            ("default", entry.resolve(&bare.collect())?),
+            ("default", entry.resolve(&bare.collect(), kinds)?),
             ("row", row),
-            ("preset", entry.resolve(&task)?),
+            ("preset", entry.resolve(&task, kinds)?),
             ("given", self.algorithm.clone()),
         ];
         let layers = layers.map(|(layer, table)| (layer, config::flat(&table, &[])));
@@ -167,17 +173,11 @@ impl Settings {
 
     /// Fresh environments of this run.
     pub fn factory(&self) -> EnvFactory {
-        let name = self.run.env.clone();
-        #[cfg(unix)]
-        if name.starts_with(gymnasium::PREFIX) {
-            let bridge = Arc::new(gymnasium::Bridge::new(name));
-            return Arc::new(move || Ok(Box::new(bridge.lend()?)));
-        }
-        Arc::new(move || env::make(&name))
+        self.registry.factory(&self.run.env)
     }
 
     fn hybrid(&self) -> Result<Hybrid> {
-        let mut hybrid = self.entry.build(&self.algorithm)?;
+        let mut hybrid = self.entry.builder(&self.algorithm, self.registry.kinds())?.build()?;
         if self.base.is_some() {
             hybrid.name.clone_from(&self.run.algo);
         }
@@ -265,10 +265,6 @@ fn run_config(run: &Table) -> Result<RunConfig> {
     })
 }
 
-fn known_environment(name: &str) -> Result<()> {
-    env::check(name).map_err(|error| in_run("env", error))
-}
-
 /// An error about the environment's name as one about the key that holds it.
 fn in_run(key: &str, error: Error) -> Error {
     match error {
@@ -282,6 +278,10 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+
+    fn stock() -> Arc<Registry> {
+        Arc::new(Registry::new())
+    }
 
     fn folders(root: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(root).unwrap() {
@@ -304,8 +304,8 @@ mod tests {
             let name = folder.file_name().unwrap().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(folder.join("config.toml")).unwrap();
             let table: Table = text.parse().unwrap();
-            let settings =
-                Settings::resolved(table.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let settings = Settings::resolved(&stock(), table.clone())
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
             let now = settings.table().unwrap();
             // The oldest have no `run.precision`, which came before settings were added as unset.
             let old = table["run"].get("precision").is_none();
@@ -330,7 +330,7 @@ mod tests {
         let mut layers: Table = example.parse().unwrap();
         let more = ["run.algo=mine", "run.env=pendulum", "imagine.kind=none"];
         config::set_all(&mut layers, &more).unwrap();
-        let settings = Settings::layered(layers).unwrap();
+        let settings = Settings::layered(&stock(), layers).unwrap();
         let [name, _, behave, imagine, improve, _] = settings.hybrid().unwrap().row();
         assert_eq!((name.as_str(), imagine.as_str()), ("mine", "none"));
         assert!(
@@ -340,11 +340,11 @@ mod tests {
         let table = settings.table().unwrap();
         // Another kind takes the settings of the one before with it.
         assert_eq!(table["imagine"].to_string(), "{ kind = \"none\" }");
-        let again = Settings::resolved(table.clone()).unwrap();
+        let again = Settings::resolved(&stock(), table.clone()).unwrap();
         assert_eq!(again.table().unwrap(), table);
         assert_eq!(again.identity().unwrap(), settings.identity().unwrap());
 
-        let refused = |text: &str| match Settings::layered(text.parse().unwrap()) {
+        let refused = |text: &str| match Settings::layered(&stock(), text.parse().unwrap()) {
             Err(error) => error.to_string(),
             Ok(_) => panic!("{text} is taken"),
         };
