@@ -135,3 +135,80 @@ fn nearer<'a>(error: Error, name: &str, own: impl Iterator<Item = &'a str>) -> E
         (error, _) => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hstep::kinds::Within;
+    use hstep::uses::{Behave, PolicySample};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Own {
+        share: f64,
+    }
+
+    struct Mine<const V: u32>;
+
+    impl<const V: u32> Kind for Mine<V> {
+        type Config = Own;
+        type Slot = dyn Behave;
+        const NAME: &'static str = "mine";
+        const VERSION: u32 = V;
+
+        fn build(_: Own, _: &Within) -> Result<Box<dyn Behave>> {
+            Ok(Box::new(PolicySample))
+        }
+    }
+
+    fn settings(registry: Registry, algo: &str, own: &[&str]) -> Result<Settings> {
+        let mut layers = toml::Table::new();
+        config::set_all(&mut layers, &[&format!("run.algo={algo}"), "run.env=pendulum"])?;
+        config::set_all(&mut layers, own)?;
+        Settings::layered(&Arc::new(registry), layers)
+    }
+
+    #[test]
+    fn kinds_of_ones_own_stand_in_the_identity_with_their_version() {
+        let (one, two) =
+            (|| Registry::new().kind::<Mine<1>>(), || Registry::new().kind::<Mine<2>>());
+        let stock = settings(Registry::new(), "sac", &[]).unwrap().identity().unwrap();
+        assert_eq!(settings(one(), "sac", &[]).unwrap().identity().unwrap(), stock);
+
+        let own = ["behave.kind=mine", "behave.share=0.5"];
+        let first = settings(one(), "mbpo", &own).unwrap();
+        let second = settings(two(), "mbpo", &own).unwrap();
+        assert_ne!(first.identity().unwrap(), second.identity().unwrap());
+        let table = first.table().unwrap();
+        let behave = "{ kind = \"mine\", share = 0.5, version = 1 }";
+        assert_eq!(table["behave"].to_string(), behave);
+        // The folder of the first is one of the first only.
+        let again = Settings::resolved(&Arc::new(one()), table.clone()).unwrap();
+        assert_eq!(again.identity().unwrap(), first.identity().unwrap());
+        let message = Settings::resolved(&Arc::new(two()), table).err().unwrap().to_string();
+        assert!(message.contains("`behave.version`: this program has version 2"), "{message}");
+        let message = settings(one(), "mbpo", &["behave.kind=mien"]).err().unwrap().to_string();
+        assert!(message.contains("did you mean `mine`?"), "{message}");
+        // A stock kind has no such setting.
+        let message = settings(one(), "sac", &["target.version=1"]).err().unwrap().to_string();
+        assert!(message.contains("`target.version`: unknown key"), "{message}");
+    }
+
+    #[test]
+    fn an_algorithm_of_ones_own_is_found_by_name() {
+        const TEXT: &str = "[loop]\nbatch = 7 # ours\n[actor]\n[critic]\n[temperature]\n\
+                            [improve]\n[target]\n[behave]\nkind = \"mine\" # ours\n\
+                            [row]\ntitle = \"Mine\"\ncitation = \"nobody\"";
+        let registry = || Registry::new().kind::<Mine<1>>().algo("my-sac", TEXT);
+        let own = settings(registry(), "my-sac", &["improve.horizon=0"]).unwrap();
+        let table = own.table().unwrap();
+        assert_eq!(table["loop"]["batch"].as_integer(), Some(7));
+        assert_eq!(table["behave"]["version"].as_integer(), Some(1));
+        assert!(settings(registry(), "sac", &[]).is_ok());
+        let message = settings(registry(), "my-sca", &[]).err().unwrap().to_string();
+        assert!(message.contains("did you mean `my-sac`?"), "{message}");
+    }
+}
