@@ -7,7 +7,7 @@ use crate::house::{root, sources};
 /// The rooms of the library from the ground up: a room imports from those before it and from no other, so
 /// there is no circle either. A new room takes its place here.
 const ROOMS: &str = "
-    error limits check suggest files config json hash fault log
+    error limits check suggest files config schema json hash fault log
     vectorised pool shape ops rng schedule stats lqr
     metrics replay checkpoint known
     nn forward

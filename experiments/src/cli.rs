@@ -57,6 +57,8 @@ pub enum Command {
     Check(Check),
     /// Print every setting of an algorithm, on an environment: its value, and where it is from.
     Show(Train),
+    /// Print the JSON schema of configuration files, for editors that complete and explain them.
+    Schema,
     /// List what there is.
     List(List),
     /// Measure how fast the parts of training run on this machine.

@@ -53,7 +53,7 @@ const MUJOCO: &[(&str, &str, &str)] = &[
 ];
 
 /// The suffix of an algorithm's name that asks for the settings of two cores.
-const TWO_CORES: &str = "-2core";
+pub const TWO_CORES: &str = "-2core";
 
 /// The section of the learned dynamics.
 const MODEL: &str = "model";

@@ -145,7 +145,8 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    #[derive(Default, Serialize, Deserialize)]
+    #[derive(Default, Serialize, Deserialize, hstep::schemars::JsonSchema)]
+    #[schemars(crate = "hstep::schemars")]
     #[serde(deny_unknown_fields, default)]
     struct Own {
         share: f64,

@@ -1,12 +1,13 @@
 //! How data, fits and updates follow each other.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::limits;
 
 /// How data, model fits and updates follow each other; counted in environment steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoopConfig {
     /// Uniformly random steps before anything is trained; they count as environment steps.
@@ -36,7 +37,7 @@ pub struct LoopConfig {
 /// Learning in blocks (Kubo et al. 2025): after every block of environment steps a fit, then some
 /// updates of the critic alone, then the updates of all of the block's steps in one burst. Imagined
 /// data and the optimisers' moments are forgotten at a fit; the acting policy is fixed within a block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockConfig {
     /// Environment steps of a block; `None` is the time limit of an episode: code.

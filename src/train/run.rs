@@ -1,5 +1,6 @@
 //! What a run is, who watches it, and how it ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::EvalConfig;
@@ -11,7 +12,7 @@ use crate::metrics::Row;
 use crate::shape::Precision;
 
 /// What a run is, apart from its algorithm's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// Algorithm or preset, for example `maac` or `maac-code`.
@@ -37,7 +38,7 @@ pub struct RunConfig {
 }
 
 /// Which dynamics an algorithm with a model uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelChoice {
     /// The ensemble, learned from the real data.

@@ -4,6 +4,7 @@ pub mod eval;
 mod quickstart;
 mod report;
 mod saved;
+mod schema;
 #[cfg(feature = "mujoco")]
 mod setup;
 pub mod train;
@@ -40,6 +41,9 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),
         Some(Command::Show(args)) => train::show(args, registry),
+        Some(Command::Schema) => {
+            Ok(crate::output::write(format_args!("{:#}\n", schema::schema(registry)))?)
+        }
         Some(Command::List(args)) => list(args, registry),
         Some(Command::Bench(args)) => bench::run(args),
         #[cfg(feature = "mujoco")]
