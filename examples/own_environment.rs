@@ -18,6 +18,9 @@ pub struct BlindPendulum {
 }
 
 /// A fresh one.
+///
+/// # Errors
+/// As [`native::simulator`].
 pub fn blind_pendulum() -> hstep::Result<Box<dyn Env>> {
     let whole = native::simulator("pendulum")?;
     let info = EnvInfo { name: "blind-pendulum".into(), obs_dim: 2, ..whole.info().clone() };

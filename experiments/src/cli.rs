@@ -444,6 +444,9 @@ pub struct List {
     /// What to list.
     #[arg(value_enum)]
     pub what: Listed,
+    /// Renew the tables of the algorithms between the markers of this file (`docs/algorithms.md`).
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 /// What can be listed.

@@ -1,6 +1,12 @@
 //! The command line of hstep as a library: [`Registry::main`] runs every command, on the stock
 //! environments, algorithms and kinds and on a person's own.
 
+// The code of the page is compiled with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/own-parts.md")]
+struct OwnParts;
+
+mod algos;
 mod bench;
 mod check;
 mod cli;

@@ -14,6 +14,7 @@ use hstep::train::{EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, saved_
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
+use crate::algos::tags;
 use crate::presets::{self, section};
 use crate::registry::Registry;
 
@@ -120,7 +121,7 @@ impl Settings {
         config::merge(&mut runs, run);
         let own = config::flat(&config::to_table(&self.run)?, &[]);
         let run_layers = [("default", usual), ("preset", config::flat(&runs, &[])), ("given", own)];
-        let tags = tags(entry.text);
+        let tags = tags(entry.text).into_iter().collect();
         let mut all = explain("", &layers, &tags);
         all.extend(explain("run.", &run_layers, &BTreeMap::new()));
         Ok(all)
@@ -223,21 +224,6 @@ fn explain(
         Explained { key: format!("{prefix}{key}"), value: value.clone(), layer, tag }
     };
     last.iter().map(with_layer).collect()
-}
-
-/// The source of each of a row's own settings, by dotted key: `paper`, `code` or `ours`, and a word more.
-fn tags(row: &str) -> BTreeMap<String, String> {
-    let (mut tags, mut section) = (BTreeMap::new(), String::new());
-    for line in row.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
-            section = format!("{}.", name.0);
-        } else if let (Some((key, _)), Some((_, tag))) =
-            (line.split_once(" = "), line.split_once(" # "))
-        {
-            tags.insert(format!("{section}{key}"), tag.to_string());
-        }
-    }
-    tags
 }
 
 /// Takes `base = "maac"` out of the layers: the algorithm that they change into one of their own.

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use hstep::{Error, algo, config};
+use hstep::{Error, config};
 use toml::{Table, Value};
 
+use crate::algos;
 use crate::bench;
 use crate::check;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
@@ -96,27 +97,10 @@ fn draw(figure: &str, settings: &Table, effort: Effort, job: &Job) -> Result<()>
 
 fn list(args: &List, registry: &Registry) -> Result<()> {
     match args.what {
-        Listed::Algos => {
-            let mut rows = Vec::new();
-            let mut presets = Vec::new();
-            for entry in registry.rows() {
-                let kinds = registry.kinds();
-                let hybrid = entry.builder(&entry.preset(None, kinds)?, kinds)?.build()?;
-                rows.push(hybrid.row());
-                let names: Vec<String> = entry.preset_names().collect();
-                presets.push(format!(
-                    "{:<10} {} ({})",
-                    entry.name,
-                    names.join(", "),
-                    entry.about()?.citation
-                ));
-            }
-            crate::output::write(format_args!("{}", algo::table(&rows)))?;
-            say!("\nPresets; the bare name is the paper's:")?;
-            for line in presets {
-                say!("{line}")?;
-            }
-        }
+        Listed::Algos => match &args.markdown {
+            None => algos::list(registry)?,
+            Some(file) => algos::renew(file, registry)?,
+        },
         Listed::Envs => {
             for name in registry.env_names() {
                 let info = registry.env_info(name)?;
