@@ -30,8 +30,8 @@ fn tidy(schema: &mut Value) {
         map.remove("default");
     }
     if let Some(Value::String(text)) = map.get_mut("description") {
-        // Links of rustdoc.
-        *text = text.replace("[`", "`").replace("`]", "`");
+        // Links of rustdoc, and Rust's word for what is not set.
+        *text = text.replace("[`", "`").replace("`]", "`").replace("`None`", "unset");
     }
     // TOML has no null: what may be absent may be taken back.
     if let Some(Value::Array(types)) = map.get("type")

@@ -3,6 +3,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/begun.rs"]
+mod begun;
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/check.rs"]

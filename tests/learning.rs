@@ -1,6 +1,7 @@
 //! Runs of the training loop in the library: what they count and write, and how they end when a
 //! number is not finite.
 
+mod begun;
 mod simulations;
 
 use std::path::Path;

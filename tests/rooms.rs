@@ -21,7 +21,7 @@ const ROOMS: &str = "
 
 /// The same within a room, file by file; its `mod.rs` is on top of them.
 const INSIDE: [(&str, &str); 1] =
-    [("train", "episodes evaluate columns run folder repair bias model_bias")];
+    [("train", "episodes evaluate columns run folder sources repair bias model_bias")];
 
 /// What the crate's root has from a room.
 const AT_ROOT: [(&str, &str); 2] = [("Error", "error"), ("Result", "error")];

@@ -149,8 +149,11 @@ fn meaning(schema: &Json, usual: &BTreeMap<String, Value>, key: &str) -> String 
         (at, path) = (own, if path.is_empty() { part.into() } else { format!("{path}.{part}") });
     }
     let text = at["description"].as_str().unwrap_or_default().replace('\n', " ");
-    let end = text.find(". ").unwrap_or(text.len());
-    text[..end].trim_end_matches('.').to_string()
+    let sentence = text.split(". ").next().unwrap_or_default();
+    // The default of all rows has a tag of its own there.
+    let tagged = |rest: &str| ["(paper", "(code", "(ours"].iter().any(|tag| rest.contains(tag));
+    let without = sentence.rsplit_once("; ").filter(|(_, rest)| tagged(rest));
+    without.map_or(sentence, |(text, _)| text).trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]

@@ -107,6 +107,9 @@ pub struct Train {
     /// Environment steps.
     #[arg(long)]
     pub steps: Option<u64>,
+    /// A run folder, whose weights the run begins with (`run.from`).
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<String>,
     /// The root of the run folders; HSTEP_RUNS or `runs` when left out.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

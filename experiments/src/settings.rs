@@ -10,7 +10,9 @@ use hstep::algo::Entry;
 use hstep::dynamics::native_model;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
-use hstep::train::{EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, saved_agent};
+use hstep::train::{
+    EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, hash_of_data, hash_of_run, saved_agent,
+};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
@@ -73,7 +75,9 @@ impl Settings {
         let run = run_config(run)?;
         run.validate()?;
         registry.check_env(&run.env).map_err(|error| in_run("env", error))?;
-        let algorithm = entry.resolve(algorithm, registry.kinds())?;
+        let mut algorithm = entry.resolve(algorithm, registry.kinds())?;
+        let mut run = run;
+        pin(&mut run, &mut algorithm)?;
         let settings = Self { run, registry: Arc::clone(registry), entry, base, algorithm };
         settings.hybrid()?;
         Ok(settings)
@@ -236,6 +240,21 @@ fn base(layers: &mut Table) -> Result<Option<String>> {
             Err(Error::config("base", problem))
         }
     }
+}
+
+/// Writes down which weights and which transitions the run begins with, unless that is known.
+fn pin(run: &mut RunConfig, algorithm: &mut Table) -> Result<()> {
+    if let (Some(from), None) = (&run.from, &run.from_hash) {
+        run.from_hash = Some(hash_of_run(Path::new(from))?);
+    }
+    if let Some(schedule) = algorithm.get_mut("loop").and_then(Value::as_table_mut)
+        && let Some(data) = schedule.get("data").and_then(Value::as_str)
+        && !schedule.contains_key("data_hash")
+    {
+        let hash = hash_of_data(Path::new(data))?;
+        schedule.insert("data_hash".into(), Value::String(hash));
+    }
+    Ok(())
 }
 
 /// The section `run`, with its name in front of the key of an error.

@@ -32,6 +32,13 @@ pub struct LoopConfig {
     /// without: code (MBPO).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockConfig>,
+    /// A file of recorded transitions, `.csv` or `.npz`, that are in the replay before the first step:
+    /// obs, action (in the environment's own units), reward, next_obs and terminated or cont.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The content hash of that file, written by the program; another file is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_hash: Option<String>,
 }
 
 /// Learning in blocks (Kubo et al. 2025): after every block of environment steps a fit, then some
@@ -71,6 +78,8 @@ impl Default for LoopConfig {
             imagine_every: None,
             standardise: None,
             block: None,
+            data: None,
+            data_hash: None,
         }
     }
 }

@@ -33,6 +33,13 @@ pub struct RunConfig {
     /// What planned and imagined rollouts are computed in. `bf16` is faster where the processor
     /// multiplies bfloat16 numbers and less exact (4e-3 relative); gradients are in f32 always.
     pub precision: Precision,
+    /// A run folder, whose weights this run begins with: those of policies, critics, values and models
+    /// of the same names, with their normalisers. Optimisers, temperature and replay are fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The content hash of those weights, written by the program; others are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_hash: Option<String>,
     /// When and how the policy is evaluated.
     pub eval: EvalConfig,
 }
@@ -59,6 +66,8 @@ impl Default for RunConfig {
             checkpoint_share: 0.02,
             model: ModelChoice::default(),
             precision: Precision::F32,
+            from: None,
+            from_hash: None,
             eval: EvalConfig::default(),
         }
     }

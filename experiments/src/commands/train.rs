@@ -99,8 +99,10 @@ fn layers(args: &Train) -> Result<Table> {
         let stem = Path::new(&args.what).file_stem().unwrap_or_default().to_string_lossy();
         config::set(&mut layers, &format!("run.algo={}", text(&stem)))?;
     }
-    if let Some(env) = &args.env {
-        config::set(&mut layers, &format!("run.env={}", text(env)))?;
+    for (key, value) in [("env", &args.env), ("from", &args.from)] {
+        if let Some(value) = value {
+            config::set(&mut layers, &format!("run.{key}={}", text(value)))?;
+        }
     }
     for (key, value) in [("seed", args.seed), ("steps", args.steps)] {
         if let Some(value) = value {
