@@ -27,7 +27,8 @@ fn an_environment_of_ones_own_has_every_command() {
     assert!(said(&mut of_run(&["eval", "--episodes", "2"])).contains("return "));
     assert!(said(&mut of_run(&["verify"])).contains("whole"));
     let picture = run.root.path().join("strip.svg");
-    said(of_run(&["render", "--format", "svg", "--out"]).arg(&picture).arg(run.folder()));
+    let out = ["render", "--format", "svg", "--out", picture.to_str().unwrap()];
+    said(&mut of_run(&out));
     assert!(std::fs::read_to_string(&picture).unwrap().starts_with("<svg"));
     let envs = said(&mut run.command(&["list", "envs"]));
     assert!(envs.contains("blind-pendulum") && envs.contains("2 observations"), "{envs}");

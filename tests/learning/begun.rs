@@ -59,7 +59,11 @@ fn a_run_begins_with_the_weights_of_another() {
     refusal(
         hybrid_with("sac", &["critic.hidden=[16]"]),
         from(folder.path()),
-        &["`run.from`", "its `critic` does not fit", "[2,32,1]"],
+        &[
+            "`run.from`",
+            "its `critic` does not fit",
+            "`critic.l0.b` is [2, 32] there, expected [2, 16]",
+        ],
     );
     refusal(
         hybrid_with("sac", &["loop.standardise=true"]),
