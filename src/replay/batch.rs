@@ -73,7 +73,7 @@ impl Start {
     /// These rows, in this order.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a row that does not exist.
+    /// [`crate::Error::Tensor`] for a row that does not exist.
     pub fn rows(&self, rows: &[u32]) -> Result<Self> {
         let index = Tensor::from_slice(rows, rows.len(), self.obs.device())?;
         let of = |x: &Tensor| x.index_select(&index, 0);
@@ -81,7 +81,7 @@ impl Start {
     }
 }
 
-/// A batch of transitions as tensors of a [`Spec`]'s number type.
+/// A batch of transitions as tensors of a [`Spec`](crate::shape::Spec)'s number type.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Observations `[n,O]`.
