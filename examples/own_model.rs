@@ -90,12 +90,13 @@ impl Model for Residual {
 /// MAAC as its row has it, but for this model and the sizes.
 fn maac() -> hstep::Result<Hybrid> {
     let (row, _) = algo::find("maac")?;
-    let mut table = row.preset(None)?;
+    let kinds = Kinds::stock();
+    let mut table = row.preset(None, &kinds)?;
     let sizes = "actor.hidden=[64,64] actor.lr=1e-3 critic.hidden=[64,64] critic.lr=1e-3 temperature.lr=1e-3 \
                  loop.random_steps=400 loop.fit_every=200 loop.updates_per_step=5 imagine.starts=2000 \
                  imagine.real_ratio=0.5 improve.horizon=3 improve.samples=1 improve.starts=128";
     config::set_all(&mut table, &sizes.split_whitespace().collect::<Vec<_>>())?;
-    row.builder(&table, &Kinds::stock())?.own_model(MODEL, Own::new("residual", "1", model)).build()
+    row.builder(&table, &kinds)?.own_model(MODEL, Own::new("residual", "1", model)).build()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

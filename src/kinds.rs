@@ -1,28 +1,35 @@
 //! What a slot of a composition can hold, by name: the stock kinds, and a person's own.
 
+mod schema;
+mod stock;
+
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::config;
-use crate::dynamics::{EnsembleConfig, Model, SimulatorConfig};
+use crate::dynamics::Model;
 use crate::error::{Error, Result};
-use crate::objective::Reduce;
 use crate::parts::{CriticPart, Make, PolicyPart, ValuePart};
-use crate::planner::{
-    Cem, CemConfig, Gradient, GradientConfig, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig,
-    Planner,
-};
-use crate::policy::ActorConfig;
+use crate::planner::Planner;
+use crate::schema::of;
 use crate::suggest::nearest;
-use crate::uses::{
-    Behave, BestKept, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets,
-    FreeEnergy, FreeEnergyConfig, Imagine, Improve, ImprovePolicy, Mve, MveConfig, NoImagination,
-    Pathwise, PathwiseConfig, PathwiseShared, PlanConfig, PlanFirst, Planned, PlannedConfig,
-    PolicySample, RegressCritic, RegressValue, RollOut, ScoreFunction, ScoreFunctionConfig,
-    SoftValue, Step, Steve, Target, TargetConfig, Td0,
-};
-use crate::value::{CriticConfig, ValueEnsembleConfig};
+use crate::uses::{Behave, Imagine, Improve, Step, Target};
+use stock::RolloutConfig;
+
+/// What is set outside of every table.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Head {
+    /// Discount; unset, it is by the time limit, or the planner's own where one acts without values.
+    pub gamma: Option<f64>,
+    /// Whether the planner acts in place of imagining.
+    pub acts: Option<bool>,
+    /// The steps of an update, in their order; unset, the usual ones.
+    pub learn: Option<Vec<String>>,
+}
 
 /// The rest of the composition, as far as a kind is made of it.
 pub struct Within<'a> {
@@ -135,12 +142,17 @@ pub(crate) fn parse<T: Serialize + DeserializeOwned + Default>(
 
 /// One thing that a slot can hold: its settings, and how it is made of them.
 pub trait Kind {
-    /// Settings, in serde's words; their defaults are neutral.
-    type Config: Serialize + DeserializeOwned + Default;
+    /// Settings, in serde's words; their defaults are neutral, and their doc comments are the words of
+    /// the schema. Derive `JsonSchema` with `#[schemars(crate = "hstep::schemars")]` where schemars is no
+    /// dependency of one's own.
+    type Config: Serialize + DeserializeOwned + Default + JsonSchema;
     /// What it is: `dyn Behave`, `dyn Target`, ...
     type Slot: ?Sized;
     /// The word that chooses it: `kind = "..."`.
     const NAME: &'static str;
+    /// Raised when the same settings come to mean something else. For a kind that is added to the stock
+    /// ones it stands beside the word, `version = 1`, and so is part of what names a run.
+    const VERSION: u32 = 1;
 
     /// Makes it.
     ///
@@ -151,6 +163,9 @@ pub trait Kind {
 
 struct Choice<T: ?Sized> {
     name: &'static str,
+    /// `None` for a stock kind.
+    version: Option<u32>,
+    schema: fn() -> Json,
     resolve: fn(&str, &Table) -> Result<Table>,
     build: fn(&str, &Table, &Within) -> Result<Box<T>>,
 }
@@ -165,16 +180,22 @@ impl<T: ?Sized> Slot<T> {
 
     /// Adds a kind; one of the same name is replaced.
     pub fn add<K: Kind<Slot = T>>(&mut self) {
+        self.put::<K>(Some(K::VERSION));
+    }
+
+    fn put<K: Kind<Slot = T>>(&mut self, version: Option<u32>) {
         self.0.retain(|choice| choice.name != K::NAME);
         self.0.push(Choice {
             name: K::NAME,
+            version,
+            schema: of::<K::Config>,
             resolve: |name, own| config::to_table(&parse::<K::Config>(name, own)?),
             build: |name, own, within| K::build(parse::<K::Config>(name, own)?, within),
         });
     }
 
     fn with<K: Kind<Slot = T>>(mut self) -> Self {
-        self.add::<K>();
+        self.put::<K>(None);
         self
     }
 
@@ -196,6 +217,16 @@ impl<T: ?Sized> Slot<T> {
             }
         };
         if let Some(choice) = self.0.iter().find(|choice| choice.name == word) {
+            if let Some(version) = choice.version
+                && let Some(given) = own.remove("version")
+                && given.as_integer() != Some(version.into())
+            {
+                let problem = format!(
+                    "this program has version {version} of `{word}`, got {given}: take the program that \
+                     has that one, or start a new run"
+                );
+                return Err(Error::config(format!("{name}.version"), problem));
+            }
             return Ok((choice, own));
         }
         let problem = match nearest(&word, self.names()) {
@@ -212,6 +243,7 @@ impl<T: ?Sized> Slot<T> {
         let (choice, own) = self.choose(name, own)?;
         let mut table = (choice.resolve)(name, &own)?;
         table.insert("kind".into(), Value::String(choice.name.into()));
+        table.extend(choice.version.map(|v| ("version".into(), Value::Integer(v.into()))));
         Ok(table)
     }
 
@@ -252,169 +284,29 @@ pub struct Kinds {
     pub step: Slot<dyn Step>,
 }
 
-/// Declares a kind: its name, its settings, and what it is made of them.
-macro_rules! kind {
-    ($ty:ident: $slot:ty, $name:literal, $config:ty, |$c:pat_param, $w:pat_param| $make:expr) => {
-        struct $ty;
-        impl Kind for $ty {
-            type Config = $config;
-            type Slot = $slot;
-            const NAME: &'static str = $name;
-            fn build($c: $config, $w: &Within) -> Result<Box<$slot>> {
-                Ok(Box::new($make))
+/// What a slot holds, with its place among the [`Kinds`].
+pub trait Slotted {
+    /// The kinds of this slot.
+    fn slot(kinds: &mut Kinds) -> &mut Slot<Self>;
+}
+
+macro_rules! slotted {
+    ($($field:ident: $ty:ty),*) => {
+        $(impl Slotted for $ty {
+            fn slot(kinds: &mut Kinds) -> &mut Slot<Self> {
+                &mut kinds.$field
             }
-        }
+        })*
     };
 }
 
-kind!(GaussianKind: dyn Make<PolicyPart>, "squashed-gaussian", ActorConfig, |c, _| c);
-kind!(QKind: dyn Make<CriticPart>, "q", CriticConfig, |c, _| c);
-kind!(VEnsembleKind: dyn Make<ValuePart>, "v-ensemble", ValueEnsembleConfig, |c, _| c);
-kind!(VKind: dyn Make<ValuePart>, "v", CriticConfig, |c, _| c);
-kind!(EnsembleKind: dyn Make<Box<dyn Model>>, "ensemble", EnsembleConfig, |c, _| c);
-kind!(SimulatorKind: dyn Make<Box<dyn Model>>, "simulator", SimulatorConfig, |c, _| c);
-kind!(MppiKind: dyn Planner, "mppi", MppiConfig, |c, _| Mppi::new(c));
-kind!(CemKind: dyn Planner, "cem", CemConfig, |c, _| Cem::new(c));
-kind!(MirrorKind: dyn Planner, "mirror-descent", MirrorDescentConfig, |c, _| MirrorDescent::new(c));
-kind!(GradientKind: dyn Planner, "gradient", GradientConfig, |c, _| Gradient::new(c));
-kind!(PolicyKind: dyn Behave, "policy", Nothing, |_, _| PolicySample);
-kind!(PlanKind: dyn Behave, "plan", PlanConfig, |c, w| PlanFirst { config: c, planner: w.planner()? });
-kind!(NoneKind: dyn Imagine, "none", Nothing, |_, _| NoImagination);
-kind!(BranchedKind: dyn Imagine, "branched", BranchedConfig, |c, _| Branched(c));
-kind!(PlannedKind: dyn Imagine, "planned", PlannedConfig, |c, w| {
-    Planned { config: c, planner: w.planner()? }
-});
-kind!(PathwiseKind: dyn Improve, "pathwise", PathwiseConfig, |c, _| Pathwise(c));
-kind!(ScoreKind: dyn Improve, "score-function", ScoreFunctionConfig, |c, _| ScoreFunction(c));
-kind!(SharedKind: dyn Improve, "shared", Shared, |Shared { rollout }, w| {
-    PathwiseShared { horizon: w.horizon(&rollout)?, rollout }
-});
-kind!(RolloutKind: dyn Step, "rollout", RolloutConfig, |c, _| {
-    RollOut { name: "rollout".into(), horizon: c.horizon }
-});
-kind!(BoundsKind: dyn Step, "bounds", Shared, |Shared { rollout }, _| BoundValues { rollout });
-kind!(RegressQ: dyn Step, "q", Nothing, |_, w| RegressCritic(w.target()?));
-kind!(RegressV: dyn Step, "v", OnTarget, |c, w| RegressValue(match c.target {
-    Some(name) => w.target_of(&name)?,
-    None => Box::new(SoftValue),
-}));
-kind!(ImproveStep: dyn Step, "policy", Nothing, |_, w| ImprovePolicy(w.improve()?));
-kind!(AlphaStep: dyn Step, "alpha", Nothing, |_, _| FollowEntropy);
-kind!(FollowStep: dyn Step, "follow", Nothing, |_, _| FollowTargets);
-
-kind!(Td0Target: dyn Target, "td0", TargetConfig, |c, _| {
-    Td0(if c.td0.min { Reduce::Min } else { Reduce::Mean })
-});
-kind!(SteveTarget: dyn Target, "steve", TargetConfig, |c, _| Steve(c.steve));
-kind!(MveTarget: dyn Target, "mve", MveSettings, |c, w| {
-    let horizon = w.horizon(&c.mve.rollout)?;
-    Mve { config: MveConfig { horizon, pair: c.mve.pair }, rollout: c.mve.rollout }
-});
-
-kind!(FreeEnergyTarget: dyn Target, "free-energy", FreeEnergyConfig, |c, w| {
-    let planner = w.planner_with(c.iterations.map(|n| ("iterations", Value::Integer(n as i64))))?;
-    FreeEnergy { config: c, planner }
-});
-kind!(BestKeptTarget: dyn Target, "best-kept", Nothing, |_, w| {
-    let acts = parse::<PlanConfig>("behave", &w.of("behave")?)?;
-    let steps = acts.keep.unwrap_or_default().steps;
-    let longest = acts.horizon.count_at(0);
-    BestKept { steps: steps.min(longest), gamma: acts.gamma }
-});
-
-/// Settings of a step that regresses V.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct OnTarget {
-    /// The table of its target; the soft value of the policy where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-}
-
-/// No settings.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-/// Settings of what scores a shared rollout.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Shared {
-    /// The table of the rollout.
-    rollout: String,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { rollout: "rollout".into() }
-    }
-}
-
-/// Settings of a shared rollout.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RolloutConfig {
-    /// Model steps.
-    horizon: usize,
-}
-
-impl Default for RolloutConfig {
-    fn default() -> Self {
-        Self { horizon: 5 }
-    }
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct MveSettings {
-    mve: MveOf,
-}
-
-/// Settings of [`Mve`].
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct MveOf {
-    /// The table of the rollout.
-    rollout: String,
-    /// Whether the last state is worth the lower of a random pair of critics; of all otherwise.
-    pair: bool,
-}
-
-impl Default for MveOf {
-    fn default() -> Self {
-        Self { rollout: "rollout".into(), pair: true }
-    }
-}
+slotted!(policy: dyn Make<PolicyPart>, critic: dyn Make<CriticPart>, value: dyn Make<ValuePart>);
+slotted!(model: dyn Make<Box<dyn Model>>, planner: dyn Planner, behave: dyn Behave);
+slotted!(imagine: dyn Imagine, improve: dyn Improve, target: dyn Target, step: dyn Step);
 
 impl Kinds {
-    /// The kinds of the library.
-    #[must_use]
-    pub fn stock() -> Self {
-        let step = Slot::new().with::<RolloutKind>().with::<BoundsKind>().with::<RegressQ>();
-        Self {
-            policy: Slot::new().with::<GaussianKind>(),
-            critic: Slot::new().with::<QKind>(),
-            value: Slot::new().with::<VKind>().with::<VEnsembleKind>(),
-            model: Slot::new().with::<EnsembleKind>().with::<SimulatorKind>(),
-            planner: Slot::new()
-                .with::<MppiKind>()
-                .with::<CemKind>()
-                .with::<MirrorKind>()
-                .with::<GradientKind>(),
-            behave: Slot::new().with::<PolicyKind>().with::<PlanKind>(),
-            imagine: Slot::new().with::<NoneKind>().with::<BranchedKind>().with::<PlannedKind>(),
-            improve: Slot::new().with::<PathwiseKind>().with::<ScoreKind>().with::<SharedKind>(),
-            target: Slot::new()
-                .with::<Td0Target>()
-                .with::<SteveTarget>()
-                .with::<MveTarget>()
-                .with::<FreeEnergyTarget>()
-                .with::<BestKeptTarget>(),
-            step: step
-                .with::<RegressV>()
-                .with::<ImproveStep>()
-                .with::<AlphaStep>()
-                .with::<FollowStep>(),
-        }
+    /// Adds a kind to its slot; one of the same name is replaced.
+    pub fn add<K: Kind<Slot: Slotted>>(&mut self) {
+        K::Slot::slot(self).add::<K>();
     }
 }

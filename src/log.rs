@@ -152,6 +152,13 @@ impl Stopwatch {
     }
 }
 
+/// The clock time.
+pub(crate) fn seconds_since_1970() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |time| time.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,8 +8,10 @@
 
 mod batch;
 mod layout;
+mod recorded;
 
 pub use batch::{Batch, Rows, Start, TransitionRow};
+pub use recorded::Recorded;
 
 use std::ops::Range;
 

@@ -1,5 +1,6 @@
 //! Numbers that change over a run: horizons, mixing ratios.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 /// A constant, or a linear ramp between two environment steps (held outside).
 ///
 /// In a config file: a number, or `[from_step, to_step, from, to]` as in the papers' tables.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected a number, or [from_step, to_step, from, to] in environment steps"

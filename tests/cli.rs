@@ -3,6 +3,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/begun.rs"]
+mod begun;
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/check.rs"]
@@ -22,6 +24,8 @@ mod limits;
 #[cfg(feature = "mujoco")]
 #[path = "cli/mujoco.rs"]
 mod mujoco;
+#[path = "cli/own_environment.rs"]
+mod own_environment;
 #[path = "cli/plans.rs"]
 mod plans;
 #[cfg(feature = "mujoco")]
@@ -46,12 +50,23 @@ mod trust;
 #[path = "cli/words.rs"]
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The binary in an environment without home, fonts or search path.
 fn hstep(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hstep"));
+    program(Path::new(env!("CARGO_BIN_EXE_hstep")), args)
+}
+
+/// An example of the library, which `cargo test --workspace` has built.
+fn example(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_hstep")).with_file_name("examples").join(name);
+    assert!(path.exists(), "build it: cargo build --release --workspace --examples");
+    path
+}
+
+fn program(path: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command
         .env_clear()
         .env("HOME", "/nonexistent")

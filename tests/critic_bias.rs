@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::Tensor;
 use hstep::agent::Hybrid;
 use hstep::env::{Env, EnvInfo, Known, Step};
+use hstep::kinds::Kinds;
 use hstep::learner::Agent;
 use hstep::objective::Reduce;
 use hstep::parts::TemperatureConfig;
@@ -231,9 +232,9 @@ fn a_failed_step_is_none_and_the_state_before_it_has_the_critics_own_value() {
 #[test]
 fn an_agent_without_a_critic_is_refused() {
     let (entry, _) = algo::find("pets").unwrap();
-    let mut table = entry.preset(None).unwrap();
+    let mut table = entry.preset(None, &Kinds::stock()).unwrap();
     config::set_all(&mut table, &["model.hidden=[8, 8, 8, 8]", "model.learn_reward=true"]).unwrap();
-    let hybrid = entry.build(&entry.resolve(&table).unwrap()).unwrap();
+    let hybrid = entry.build(&entry.resolve(&table, &Kinds::stock()).unwrap()).unwrap();
     let agent = Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f64()).unwrap();
     let error = critic_bias(&agent, &Line::factory(LENGTHS, End::Terminated).0, &episodes())
         .unwrap_err()

@@ -1,6 +1,7 @@
 //! Runs of the training loop in the library: what they count and write, and how they end when a
 //! number is not finite.
 
+mod begun;
 mod simulations;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use hstep::agent::Hybrid;
 use hstep::checkpoint::CheckpointDir;
 use hstep::env::{Env, EnvInfo, Simulator, Step, native};
+use hstep::kinds::Kinds;
 use hstep::metrics::{Table, read_csv};
 use hstep::parts::{ACTOR, CRITIC};
 use hstep::rng::Rng;
@@ -28,7 +30,7 @@ fn hybrid(name: &str) -> Hybrid {
 
 fn hybrid_with(name: &str, settings: &[&str]) -> Hybrid {
     let (entry, suffix) = algo::find(name).unwrap();
-    let mut table = entry.preset(suffix.as_deref()).unwrap();
+    let mut table = entry.preset(suffix.as_deref(), &Kinds::stock()).unwrap();
     let small = ["actor.hidden=[32, 32]", "critic.hidden=[32, 32]", "loop.batch=64"];
     config::set_all(&mut table, &small).unwrap();
     config::set_all(&mut table, &["loop.random_steps=100", "loop.updates_per_step=2"]).unwrap();
@@ -40,7 +42,7 @@ fn hybrid_with(name: &str, settings: &[&str]) -> Hybrid {
         config::set(&mut table, "model.weight_decay=[]").unwrap();
     }
     config::set_all(&mut table, settings).unwrap();
-    entry.build(&entry.resolve(&table).unwrap()).unwrap()
+    entry.build(&entry.resolve(&table, &Kinds::stock()).unwrap()).unwrap()
 }
 
 fn run_config(env: &str, steps: u64) -> RunConfig {

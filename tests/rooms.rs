@@ -7,7 +7,7 @@ use crate::house::{root, sources};
 /// The rooms of the library from the ground up: a room imports from those before it and from no other, so
 /// there is no circle either. A new room takes its place here.
 const ROOMS: &str = "
-    error limits check suggest files config json hash fault log
+    error limits check suggest files config schema json hash fault log
     vectorised pool shape ops rng schedule stats lqr
     metrics replay checkpoint known
     nn forward
@@ -26,7 +26,7 @@ const INSIDE: [(&str, &str); 2] = [
         "activation init scratch kernel params slices store layout tile fused plain stack \
          adam optimiser nll normaliser squashed module",
     ),
-    ("train", "episodes evaluate columns run folder repair bias model_bias"),
+    ("train", "episodes evaluate columns run folder sources repair bias model_bias"),
 ];
 
 /// What the crate's root has from a room.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use hstep::algo::{self, Entry};
 use hstep::config;
 use hstep::env::native;
+use hstep::kinds::Kinds;
 use hstep::metrics::read_csv;
 use hstep::shape::Spec;
 use hstep::train::{EnvFactory, EvalConfig, Outcome, RunConfig, Trainer};
@@ -22,7 +23,7 @@ fn in_blocks(table: &toml::Table) -> bool {
 
 /// The paper's settings of an algorithm, cut down to a second's work.
 fn tiny(entry: &Entry) -> toml::Table {
-    let mut table = entry.preset(None).unwrap();
+    let mut table = entry.preset(None, &Kinds::stock()).unwrap();
     let plans_alone = !table.contains_key("actor");
     let shares = table.contains_key("rollout");
     // What is stored of plans, random actions lack.

@@ -18,6 +18,7 @@ use hstep::dynamics::{
     Transition,
 };
 use hstep::env::Known;
+use hstep::kinds::Kinds;
 use hstep::learner::Agent;
 use hstep::nn::Activation;
 use hstep::objective::{Entropy, Noise, Reduce};
@@ -358,7 +359,7 @@ fn a_new_hybrid_is_a_new_row() {
     let rows = |extra: Option<[String; 6]>| {
         let mut rows: Vec<[String; 6]> = algo::registry()
             .iter()
-            .map(|entry| entry.build(&entry.preset(None).unwrap()).unwrap().row())
+            .map(|entry| entry.build(&entry.preset(None, &Kinds::stock()).unwrap()).unwrap().row())
             .collect();
         rows.extend(extra);
         algo::table(&rows)
@@ -389,9 +390,9 @@ fn every_preset_composes_and_survives_its_own_resolution() {
     for entry in algo::registry() {
         for name in entry.preset_names() {
             let (found, suffix) = algo::find(&name).unwrap();
-            let table = found.preset(suffix.as_deref()).unwrap();
+            let table = found.preset(suffix.as_deref(), &Kinds::stock()).unwrap();
             found.build(&table).unwrap();
-            assert_eq!(found.resolve(&table).unwrap(), table, "{name}");
+            assert_eq!(found.resolve(&table, &Kinds::stock()).unwrap(), table, "{name}");
         }
     }
     let message = algo::find("mapc").map(|_| ()).unwrap_err().to_string();
@@ -474,6 +475,6 @@ fn a_composition_without_an_actor_critic_has_a_discount() {
     let agent = |hybrid| Agent::new(hybrid, env.info(), env.known(), &Rng::new(1), &Spec::f32());
     assert_eq!(agent(hybrid).unwrap().parts.gamma, 0.9);
     let pets = algo::find("pets").unwrap().0;
-    let hybrid = pets.build(&pets.preset(None).unwrap()).unwrap();
+    let hybrid = pets.build(&pets.preset(None, &Kinds::stock()).unwrap()).unwrap();
     assert_eq!(agent(hybrid).unwrap().parts.gamma, 1.0);
 }

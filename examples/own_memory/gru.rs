@@ -11,7 +11,7 @@ use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar};
 
 /// Sizes of an observation, an action, and the memory.
-pub const O: usize = 2;
+const O: usize = 2;
 const A: usize = 1;
 const M: usize = 32;
 

@@ -7,40 +7,20 @@
 #![allow(clippy::print_stdout)]
 
 mod gru;
+#[path = "../own_environment.rs"]
+mod own_environment;
 
 use std::path::Path;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use hstep::agent::{Hybrid, LoopConfig};
-use hstep::env::{Env, EnvFactory, EnvInfo, Simulator, Step, native};
+use hstep::env::EnvFactory;
 use hstep::parts::{MODEL, Own, Place};
 use hstep::planner::{Mppi, MppiConfig};
 use hstep::schedule::Schedule;
 use hstep::train::{EvalConfig, RunConfig, Trainer};
 use hstep::uses::{PlanConfig, PlanFirst};
 use hstep::{rng::Rng, shape::Spec};
-
-/// The pendulum, of which only the angle is seen; saved and restored as the whole one.
-struct Blind(Box<dyn Simulator>, EnvInfo);
-
-#[rustfmt::skip]
-impl Env for Blind {
-    fn info(&self) -> &EnvInfo { &self.1 }
-    fn reset(&mut self, rng: &mut Rng) -> hstep::Result<Vec<f64>> { Ok(self.0.reset(rng)?[..2].to_vec()) }
-    fn step(&mut self, action: &[f64]) -> hstep::Result<Step> {
-        let step = self.0.step(action)?;
-        Ok(Step { obs: step.obs[..2].to_vec(), ..step })
-    }
-    fn as_simulator(&mut self) -> Option<&mut dyn Simulator> { Some(self) }
-}
-
-#[rustfmt::skip]
-impl Simulator for Blind {
-    fn state_dim(&self) -> usize { self.0.state_dim() }
-    fn save(&self) -> Vec<f64> { self.0.save() }
-    fn restore(&mut self, state: &[f64]) -> hstep::Result<()> { self.0.restore(state) }
-    fn observe(&self) -> Vec<f64> { self.0.observe()[..2].to_vec() }
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -50,12 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let eval = EvalConfig { every: 1_000, episodes: 5, ..Default::default() };
     let run =
         RunConfig { seed: number(2, 0)?, steps: number(3, 4_000)?, eval, ..Default::default() };
-    let make: EnvFactory = Arc::new(|| {
-        let whole = native::simulator("pendulum")?;
-        let info =
-            EnvInfo { name: "blind-pendulum".into(), obs_dim: gru::O, ..whole.info().clone() };
-        Ok(Box::new(Blind(whole, info)))
-    });
+    let make: EnvFactory = Arc::new(own_environment::blind_pendulum);
     let plan = PlanConfig { horizon: Schedule::Constant(15.0), gamma: 0.99, ..Default::default() };
     let version = if remembers { "1" } else { "none" };
     let own = Own::new("GRU", version, move |place: &Place, rng: &mut Rng| {

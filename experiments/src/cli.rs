@@ -57,6 +57,8 @@ pub enum Command {
     Check(Check),
     /// Print every setting of an algorithm, on an environment: its value, and where it is from.
     Show(Train),
+    /// Print the JSON schema of configuration files, for editors that complete and explain them.
+    Schema,
     /// List what there is.
     List(List),
     /// Measure how fast the parts of training run on this machine.
@@ -105,6 +107,9 @@ pub struct Train {
     /// Environment steps.
     #[arg(long)]
     pub steps: Option<u64>,
+    /// A run folder, whose weights the run begins with (`run.from`).
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<String>,
     /// The root of the run folders; HSTEP_RUNS or `runs` when left out.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -442,6 +447,9 @@ pub struct List {
     /// What to list.
     #[arg(value_enum)]
     pub what: Listed,
+    /// Renew the tables of the algorithms between the markers of this file (`docs/algorithms.md`).
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 /// What can be listed.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use hstep::checkpoint::{CheckpointDir, Snapshot};
 use hstep::env::native;
+use hstep::kinds::Kinds;
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
 use hstep::metrics::Seal;
@@ -44,7 +45,7 @@ pub fn run(rows: usize) -> Result<()> {
     let mut env = native::simulator("stand-in")?;
     let info = env.info().clone();
     let (entry, _) = algo::find("mbpo")?;
-    let mut settings = entry.preset(None)?;
+    let mut settings = entry.preset(None, &Kinds::stock())?;
     config::set_all(&mut settings, &SETTINGS.map(String::from))?;
     let sized = ["loop.random_steps", "loop.replay", "imagine.starts"];
     config::set_all(&mut settings, &sized.map(|key| format!("{key}={rows}")))?;

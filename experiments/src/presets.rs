@@ -1,9 +1,12 @@
 //! Presets of environments: what an algorithm is set to on a task, under its bare name and as
 //! `ALGO-2core`.
 
-use hstep::algo::{self, Entry};
+use hstep::algo::Entry;
+use hstep::kinds::Kinds;
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
+
+use crate::registry::Registry;
 
 /// What the presets of all native environments share.
 const COMMON: &str = include_str!("../configs/native/common.toml");
@@ -50,7 +53,7 @@ const MUJOCO: &[(&str, &str, &str)] = &[
 ];
 
 /// The suffix of an algorithm's name that asks for the settings of two cores.
-const TWO_CORES: &str = "-2core";
+pub const TWO_CORES: &str = "-2core";
 
 /// The section of the learned dynamics.
 const MODEL: &str = "model";
@@ -68,14 +71,14 @@ pub enum Preset {
 /// The algorithm and the preset called `name`.
 ///
 /// # Errors
-/// As [`algo::find`].
-pub fn find(name: &str) -> Result<(Entry, Preset)> {
+/// As [`hstep::algo::find`].
+pub fn find(registry: &Registry, name: &str) -> Result<(Entry, Preset)> {
     if let Some(bare) = name.strip_suffix(TWO_CORES)
-        && let (entry, None) = algo::find(bare)?
+        && let (entry, None) = registry.find(bare)?
     {
         return Ok((entry, Preset::TwoCores));
     }
-    let (entry, suffix) = algo::find(name)?;
+    let (entry, suffix) = registry.find(name)?;
     Ok((entry, suffix.map_or(Preset::Bare, Preset::Named)))
 }
 
@@ -84,7 +87,7 @@ impl Preset {
     ///
     /// # Errors
     /// [`Error::Config`] where the environment has no settings for two cores.
-    pub fn layers(&self, entry: Entry, env: &str) -> Result<Table> {
+    pub fn layers(&self, entry: Entry, env: &str, kinds: &Kinds) -> Result<Table> {
         let (suffix, texts) = match self {
             Self::Named(suffix) => (Some(suffix.as_str()), Vec::new()),
             Self::Bare => (None, texts(env, false).unwrap_or_default()),
@@ -102,7 +105,7 @@ impl Preset {
                 }
             },
         };
-        let mut layers = entry.preset(suffix)?;
+        let mut layers = entry.preset(suffix, kinds)?;
         let known: Vec<String> =
             layers.iter().filter(|(_, own)| is_stock(own)).map(|(name, _)| name.clone()).collect();
         for text in texts {
@@ -171,8 +174,8 @@ mod tests {
     use super::*;
 
     fn of(name: &str, env: &str, part: &str, key: &str) -> Option<Value> {
-        let (entry, preset) = find(name).unwrap();
-        let layers = preset.layers(entry, env).unwrap();
+        let (entry, preset) = find(&Registry::new(), name).unwrap();
+        let layers = preset.layers(entry, env, &Kinds::stock()).unwrap();
         layers[part].as_table().unwrap().get(key).cloned()
     }
 
@@ -194,7 +197,8 @@ mod tests {
                 "{name} {env}"
             );
         }
-        assert!(find("sac").unwrap().1.layers(find("sac").unwrap().0, "Ant-mbbl").is_ok());
+        let (sac, preset) = find(&Registry::new(), "sac").unwrap();
+        assert!(preset.layers(sac, "Ant-mbbl", &Kinds::stock()).is_ok());
     }
 
     #[test]

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use hstep::agent::Hybrid;
 use hstep::algo::Entry;
 use hstep::dynamics::native_model;
-use hstep::env;
-#[cfg(unix)]
-use hstep::env::gymnasium;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
-use hstep::train::{EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, saved_agent};
+use hstep::train::{
+    EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, hash_of_data, hash_of_run, saved_agent,
+};
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
 
+use crate::algos::tags;
 use crate::presets::{self, section};
+use crate::registry::Registry;
 
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
 pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
@@ -27,6 +28,7 @@ pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.ch
 pub struct Settings {
     /// What the run is, apart from its algorithm.
     pub run: RunConfig,
+    registry: Arc<Registry>,
     entry: Entry,
     /// The algorithm that a file's own composition changes.
     base: Option<String>,
@@ -39,36 +41,44 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Config`] naming the key, and the nearest known one.
-    pub fn layered(mut layers: Table) -> Result<Self> {
+    pub fn layered(registry: &Arc<Registry>, mut layers: Table) -> Result<Self> {
         let run = section(&mut layers, "run")?;
         let named = run_config(&run)?;
         let base = base(&mut layers)?;
-        let (entry, preset) = presets::find(base.as_ref().unwrap_or(&named.algo))?;
-        let mut algorithm = preset.layers(entry, &named.env)?;
+        let (entry, preset) = presets::find(registry, base.as_ref().unwrap_or(&named.algo))?;
+        let mut algorithm = preset.layers(entry, &named.env, registry.kinds())?;
         let mut defaults = config::to_table(&RunConfig::default())?;
         config::merge(&mut defaults, section(&mut algorithm, "run")?);
         config::merge(&mut defaults, run);
         config::merge(&mut algorithm, layers);
-        Self::exact(&defaults, entry, base, &algorithm)
+        Self::exact(registry, &defaults, entry, base, &algorithm)
     }
 
     /// The settings of a resolved `config.toml`, with nothing laid below it.
     ///
     /// # Errors
     /// As [`Settings::layered`].
-    pub fn resolved(mut table: Table) -> Result<Self> {
+    pub fn resolved(registry: &Arc<Registry>, mut table: Table) -> Result<Self> {
         let run = section(&mut table, "run")?;
         let base = base(&mut table)?;
-        let (entry, _) = presets::find(base.as_ref().unwrap_or(&run_config(&run)?.algo))?;
-        Self::exact(&run, entry, base, &table)
+        let (entry, _) = presets::find(registry, base.as_ref().unwrap_or(&run_config(&run)?.algo))?;
+        Self::exact(registry, &run, entry, base, &table)
     }
 
-    fn exact(run: &Table, entry: Entry, base: Option<String>, algorithm: &Table) -> Result<Self> {
+    fn exact(
+        registry: &Arc<Registry>,
+        run: &Table,
+        entry: Entry,
+        base: Option<String>,
+        algorithm: &Table,
+    ) -> Result<Self> {
         let run = run_config(run)?;
         run.validate()?;
-        known_environment(&run.env)?;
-        let algorithm = entry.resolve(algorithm)?;
-        let settings = Self { run, entry, base, algorithm };
+        registry.check_env(&run.env).map_err(|error| in_run("env", error))?;
+        let mut algorithm = entry.resolve(algorithm, registry.kinds())?;
+        let mut run = run;
+        pin(&mut run, &mut algorithm)?;
+        let settings = Self { run, registry: Arc::clone(registry), entry, base, algorithm };
         settings.hybrid()?;
         Ok(settings)
     }
@@ -79,7 +89,7 @@ impl Settings {
     /// # Errors
     /// [`Error::Config`] when a setting cannot be written as TOML.
     pub fn table(&self) -> Result<Table> {
-        let mut table = self.entry.identity(&self.algorithm)?;
+        let mut table = self.entry.identity(&self.algorithm, self.registry.kinds())?;
         if let Some(base) = &self.base {
             table.insert("base".into(), Value::String(base.clone()));
         }
@@ -93,19 +103,20 @@ impl Settings {
     /// As [`Settings::layered`].
     pub fn explained(&self) -> Result<Vec<Explained>> {
         let name = self.base.as_ref().unwrap_or(&self.run.algo);
-        let (entry, preset) = presets::find(name)?;
-        let row = entry.preset(None)?;
+        let (entry, preset) = presets::find(&self.registry, name)?;
+        let kinds = self.registry.kinds();
+        let row = entry.preset(None, kinds)?;
         let bare = row.iter().map(|(key, value)| {
             let kind = value.get("kind").map(|kind| ("kind".to_string(), kind.clone()));
             let own = value.as_table().map(|_| Value::Table(kind.into_iter().collect()));
             (key.clone(), own.unwrap_or_else(|| value.clone()))
         });
-        let mut task = preset.layers(entry, &self.run.env)?;
+        let mut task = preset.layers(entry, &self.run.env, kinds)?;
         let run = section(&mut task, "run")?;
         let layers = [
-            ("default", entry.resolve(&bare.collect())?),
+            ("default", entry.resolve(&bare.collect(), kinds)?),
             ("row", row),
-            ("preset", entry.resolve(&task)?),
+            ("preset", entry.resolve(&task, kinds)?),
             ("given", self.algorithm.clone()),
         ];
         let layers = layers.map(|(layer, table)| (layer, config::flat(&table, &[])));
@@ -114,7 +125,7 @@ impl Settings {
         config::merge(&mut runs, run);
         let own = config::flat(&config::to_table(&self.run)?, &[]);
         let run_layers = [("default", usual), ("preset", config::flat(&runs, &[])), ("given", own)];
-        let tags = tags(entry.text);
+        let tags = tags(entry.text).into_iter().collect();
         let mut all = explain("", &layers, &tags);
         all.extend(explain("run.", &run_layers, &BTreeMap::new()));
         Ok(all)
@@ -167,17 +178,11 @@ impl Settings {
 
     /// Fresh environments of this run.
     pub fn factory(&self) -> EnvFactory {
-        let name = self.run.env.clone();
-        #[cfg(unix)]
-        if name.starts_with(gymnasium::PREFIX) {
-            let bridge = Arc::new(gymnasium::Bridge::new(name));
-            return Arc::new(move || Ok(Box::new(bridge.lend()?)));
-        }
-        Arc::new(move || env::make(&name))
+        self.registry.factory(&self.run.env)
     }
 
     fn hybrid(&self) -> Result<Hybrid> {
-        let mut hybrid = self.entry.build(&self.algorithm)?;
+        let mut hybrid = self.entry.builder(&self.algorithm, self.registry.kinds())?.build()?;
         if self.base.is_some() {
             hybrid.name.clone_from(&self.run.algo);
         }
@@ -225,21 +230,6 @@ fn explain(
     last.iter().map(with_layer).collect()
 }
 
-/// The source of each of a row's own settings, by dotted key: `paper`, `code` or `ours`, and a word more.
-fn tags(row: &str) -> BTreeMap<String, String> {
-    let (mut tags, mut section) = (BTreeMap::new(), String::new());
-    for line in row.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
-            section = format!("{}.", name.0);
-        } else if let (Some((key, _)), Some((_, tag))) =
-            (line.split_once(" = "), line.split_once(" # "))
-        {
-            tags.insert(format!("{section}{key}"), tag.to_string());
-        }
-    }
-    tags
-}
-
 /// Takes `base = "maac"` out of the layers: the algorithm that they change into one of their own.
 fn base(layers: &mut Table) -> Result<Option<String>> {
     match layers.remove("base") {
@@ -250,6 +240,21 @@ fn base(layers: &mut Table) -> Result<Option<String>> {
             Err(Error::config("base", problem))
         }
     }
+}
+
+/// Writes down which weights and which transitions the run begins with, unless that is known.
+fn pin(run: &mut RunConfig, algorithm: &mut Table) -> Result<()> {
+    if let (Some(from), None) = (&run.from, &run.from_hash) {
+        run.from_hash = Some(hash_of_run(Path::new(from))?);
+    }
+    if let Some(schedule) = algorithm.get_mut("loop").and_then(Value::as_table_mut)
+        && let Some(data) = schedule.get("data").and_then(Value::as_str)
+        && !schedule.contains_key("data_hash")
+    {
+        let hash = hash_of_data(Path::new(data))?;
+        schedule.insert("data_hash".into(), Value::String(hash));
+    }
+    Ok(())
 }
 
 /// The section `run`, with its name in front of the key of an error.
@@ -265,10 +270,6 @@ fn run_config(run: &Table) -> Result<RunConfig> {
     })
 }
 
-fn known_environment(name: &str) -> Result<()> {
-    env::check(name).map_err(|error| in_run("env", error))
-}
-
 /// An error about the environment's name as one about the key that holds it.
 fn in_run(key: &str, error: Error) -> Error {
     match error {
@@ -282,6 +283,10 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+
+    fn stock() -> Arc<Registry> {
+        Arc::new(Registry::new())
+    }
 
     fn folders(root: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(root).unwrap() {
@@ -304,8 +309,8 @@ mod tests {
             let name = folder.file_name().unwrap().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(folder.join("config.toml")).unwrap();
             let table: Table = text.parse().unwrap();
-            let settings =
-                Settings::resolved(table.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let settings = Settings::resolved(&stock(), table.clone())
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
             let now = settings.table().unwrap();
             // The oldest have no `run.precision`, which came before settings were added as unset.
             let old = table["run"].get("precision").is_none();
@@ -330,7 +335,7 @@ mod tests {
         let mut layers: Table = example.parse().unwrap();
         let more = ["run.algo=mine", "run.env=pendulum", "imagine.kind=none"];
         config::set_all(&mut layers, &more).unwrap();
-        let settings = Settings::layered(layers).unwrap();
+        let settings = Settings::layered(&stock(), layers).unwrap();
         let [name, _, behave, imagine, improve, _] = settings.hybrid().unwrap().row();
         assert_eq!((name.as_str(), imagine.as_str()), ("mine", "none"));
         assert!(
@@ -340,11 +345,11 @@ mod tests {
         let table = settings.table().unwrap();
         // Another kind takes the settings of the one before with it.
         assert_eq!(table["imagine"].to_string(), "{ kind = \"none\" }");
-        let again = Settings::resolved(table.clone()).unwrap();
+        let again = Settings::resolved(&stock(), table.clone()).unwrap();
         assert_eq!(again.table().unwrap(), table);
         assert_eq!(again.identity().unwrap(), settings.identity().unwrap());
 
-        let refused = |text: &str| match Settings::layered(text.parse().unwrap()) {
+        let refused = |text: &str| match Settings::layered(&stock(), text.parse().unwrap()) {
             Err(error) => error.to_string(),
             Ok(_) => panic!("{text} is taken"),
         };

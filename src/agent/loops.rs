@@ -1,12 +1,13 @@
 //! How data, fits and updates follow each other.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::limits;
 
 /// How data, model fits and updates follow each other; counted in environment steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoopConfig {
     /// Uniformly random steps before anything is trained; they count as environment steps.
@@ -31,12 +32,19 @@ pub struct LoopConfig {
     /// without: code (MBPO).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockConfig>,
+    /// A file of recorded transitions, `.csv` or `.npz`, that are in the replay before the first step:
+    /// obs, action (in the environment's own units), reward, next_obs and terminated or cont.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The content hash of that file, written by the program; another file is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_hash: Option<String>,
 }
 
 /// Learning in blocks (Kubo et al. 2025): after every block of environment steps a fit, then some
 /// updates of the critic alone, then the updates of all of the block's steps in one burst. Imagined
 /// data and the optimisers' moments are forgotten at a fit; the acting policy is fixed within a block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockConfig {
     /// Environment steps of a block; `None` is the time limit of an episode: code.
@@ -70,6 +78,8 @@ impl Default for LoopConfig {
             imagine_every: None,
             standardise: None,
             block: None,
+            data: None,
+            data_hash: None,
         }
     }
 }

@@ -1,25 +1,12 @@
 //! From a table of settings to a composition.
 
-use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::agent::{Builder, Hybrid, LoopConfig};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::kinds::{Kinds, Within, parse, section};
+use crate::kinds::{Head, Kinds, Within, parse, section};
 use crate::parts::{ACTOR, CRITIC, MODEL, TemperatureConfig, VALUE};
-
-/// What is set outside of every table.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Head {
-    /// Discount; unset, it is by the time limit, or the planner's own where one acts without values.
-    gamma: Option<f64>,
-    /// Whether the planner acts in place of imagining.
-    acts: Option<bool>,
-    /// The steps of an update, in their order; unset, the usual ones.
-    learn: Option<Vec<String>>,
-}
 
 /// The tables that every composition knows.
 const SLOTS: &str =

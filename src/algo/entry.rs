@@ -16,7 +16,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Its table, each line with its tag.
     pub text: &'static str,
-    pub(super) presets: &'static [(&'static str, &'static str)],
+    /// The suffixes of its presets (`paper` is the row itself), and what each lays over the row.
+    pub presets: &'static [(&'static str, &'static str)],
 }
 
 /// What a row says of itself in its section `row`.
@@ -47,7 +48,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Config`] for an unknown preset.
-    pub fn preset(&self, suffix: Option<&str>) -> Result<Table> {
+    pub fn preset(&self, suffix: Option<&str>, kinds: &Kinds) -> Result<Table> {
         let suffix = suffix.unwrap_or("paper");
         let Some((_, text)) = self.presets.iter().find(|(name, _)| *name == suffix) else {
             let names: Vec<_> = self.preset_names().collect();
@@ -56,15 +57,14 @@ impl Entry {
         };
         let (_, mut table) = self.row()?;
         config::merge(&mut table, self.parsed(text)?);
-        self.resolve(&table)
+        self.resolve(&table, kinds)
     }
 
     /// What the row says of itself, and its settings.
     fn row(&self) -> Result<(About, Table)> {
         let mut table = self.parsed(self.text)?;
         let about = table.remove("row").unwrap_or(Value::Boolean(false)).try_into();
-        let wrong =
-            |e: toml::de::Error| Error::config(format!("{}: row", self.name), e.to_string());
+        let wrong = |e: toml::de::Error| Error::config(self.name, format!("[row]: {e}"));
         Ok((about.map_err(wrong)?, table))
     }
 
@@ -101,8 +101,8 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Config`].
-    pub fn resolve(&self, table: &Table) -> Result<Table> {
-        compose::resolve(&Kinds::stock(), &self.completed(table)?)
+    pub fn resolve(&self, table: &Table, kinds: &Kinds) -> Result<Table> {
+        compose::resolve(kinds, &self.completed(table)?)
     }
 
     /// What an older configuration lacks: the words that choose, and tables that were added later.
@@ -125,11 +125,10 @@ impl Entry {
     ///
     /// # Errors
     /// As [`Entry::preset`].
-    pub fn identity(&self, resolved: &Table) -> Result<Table> {
-        let usual = config::flat(&self.preset(None)?, &[]);
-        let own_later = self.about()?.later;
-        let later: Vec<&str> =
-            own_later.iter().map(String::as_str).chain(LATER.split(' ')).collect();
+    pub fn identity(&self, resolved: &Table, kinds: &Kinds) -> Result<Table> {
+        let usual = config::flat(&self.preset(None, kinds)?, &[]);
+        let later = self.about()?.later;
+        let later: Vec<&str> = later.iter().map(String::as_str).chain(LATER.split(' ')).collect();
         let before = config::flat(resolved, &later);
         let mut own = Table::new();
         for (key, value) in config::flat(resolved, &[]) {

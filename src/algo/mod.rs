@@ -12,6 +12,7 @@ pub use entry::{About, Entry};
 
 use crate::config;
 use crate::error::{Error, Result};
+use crate::kinds::Kinds;
 
 /// The row of a name, with the presets besides the paper's, which is the row itself.
 macro_rules! row {
@@ -63,7 +64,7 @@ pub fn find(name: &str) -> Result<(Entry, Option<String>)> {
             return Ok((*entry, None));
         }
         if let Some(suffix) = name.strip_prefix(entry.name).and_then(|s| s.strip_prefix('-')) {
-            entry.preset(Some(suffix))?;
+            entry.preset(Some(suffix), &Kinds::stock())?;
             return Ok((*entry, Some(suffix.to_string())));
         }
     }

@@ -1,5 +1,6 @@
 //! The numbers of the probabilistic ensemble.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -7,7 +8,7 @@ use crate::limits;
 use crate::nn::{Activation, Init};
 
 /// What the model predicts about the next observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// `s' - s`.
@@ -17,7 +18,7 @@ pub enum Target {
 }
 
 /// How much a member's predictions are taken to scatter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoiseKind {
     /// By a variance of each prediction, which the network gives (PETS).
@@ -30,7 +31,7 @@ pub enum NoiseKind {
 }
 
 /// Which rows a member is fitted to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resample {
     /// As many as there are, drawn with replacement.
@@ -42,7 +43,7 @@ pub enum Resample {
 /// The ensemble of PETS (Chua et al. 2018) as MBPO (Janner et al. 2019) uses it.
 ///
 /// Every default is tagged: `paper` (MBPO's text), `code` (its released code) or `ours`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnsembleConfig {
     /// Networks `E`; 7 (paper).

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Dynamics, Model, States, StepNoise, Transition};
@@ -16,7 +17,7 @@ use crate::shape::{Spec, exact, rows, to_f64};
 pub const FAILED: f64 = -1e6;
 
 /// Settings of a simulator that an agent has for its model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatorConfig {}
 

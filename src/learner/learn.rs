@@ -117,7 +117,7 @@ impl Agent {
     }
 
     /// What the model believes, computed anew from every episode's first observation on.
-    fn believe_anew(&mut self) -> Result<()> {
+    pub(super) fn believe_anew(&mut self) -> Result<()> {
         let Self { parts, real, memory, spec, .. } = self;
         let Some(model) = parts.models.get(MODEL) else { return Ok(()) };
         if model.states() != States::Believed {

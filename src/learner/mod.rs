@@ -1,5 +1,6 @@
 //! The agent at work: a [`Hybrid`] with its networks, buffers and random streams.
 
+mod begin;
 mod learn;
 
 use std::collections::BTreeMap;

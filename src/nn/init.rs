@@ -1,11 +1,12 @@
 //! Seeded initialisers of weights and biases.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
 
 /// How the weights of a dense layer `[D,O]` start; biases start at zero unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
     /// Normal with standard deviation `1 / (2 sqrt(D))`, redrawn beyond two deviations (PETS, MBPO).

@@ -96,7 +96,17 @@ impl<'a> Terminal<'a> {
 }
 
 /// Which of the H+1 steps pay the per-step cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Entropy {
     /// No step: plain rewards. `J_H` does not depend on H when V is the policy's plain value.

@@ -1,6 +1,7 @@
 //! SAC's temperature: the weight of the policy's entropy.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ use crate::nn::{Adam, AdamConfig, Params};
 use crate::shape::{self, Spec};
 
 /// How SAC's temperature is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemperatureConfig {
     /// Initial temperature alpha, reward units a nat. 1: code (log alpha starts at 0).

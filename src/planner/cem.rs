@@ -12,6 +12,7 @@
 //! population follows the policy at the states it visits (MAAC, section 5.4, plans at test time from
 //! its stochastic policy), candidate 0 without noise; from there on `m` and `v` are those of actions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::{erf, erf_inv};
 
@@ -24,7 +25,7 @@ use crate::objective::Normals;
 use crate::rng::Key;
 
 /// What a search ends in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchResult {
     /// The mean of the last Gaussian.
@@ -36,7 +37,7 @@ pub enum SearchResult {
 }
 
 /// Settings of [`Cem`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CemConfig {
     /// The candidates. 500 of 20 particles, one member a rollout: code (PETS).

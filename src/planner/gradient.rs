@@ -22,6 +22,7 @@ use std::ops::Range;
 use candle_core::{Tensor, Var};
 use candle_optimisers::lbfgs::{Lbfgs, ParamsLBFGS};
 use candle_optimisers::{LossOptimizer, Model, ModelOutcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{Around, Sizes, each, gaussian, of_start, weighted_mean};
@@ -36,7 +37,7 @@ use crate::rng::Key;
 use crate::shape::{scalar, to_f64};
 
 /// How the gradient is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ascent {
     /// Adam, all sequences at once.
@@ -47,7 +48,7 @@ pub enum Ascent {
 }
 
 /// Settings of [`Gradient`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GradientConfig {
     /// The candidates: restarts K. 4, one member a rollout: ours.

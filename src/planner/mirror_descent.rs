@@ -17,6 +17,7 @@
 //! [`EliteWeights::Shifted`]. The first iteration goes around the policy at the states visited,
 //! later ones around the sequence found.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{Around, Sizes, gaussian, of_start, weighted_mean};
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::rng::Key;
 
 /// Which utility of the family is ascended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Utility {
     /// The chance of a low cost: elites (CEM).
@@ -40,7 +41,7 @@ pub enum Utility {
 }
 
 /// How elites are weighted among themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EliteWeights {
     /// By the return above the worst elite's, and a thousandth of the elites' range more, so that
@@ -56,7 +57,7 @@ pub enum EliteWeights {
 }
 
 /// Settings of [`MirrorDescent`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MirrorDescentConfig {
     /// The candidates. 100: paper.

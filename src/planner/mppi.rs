@@ -14,6 +14,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{Around, Sizes, gaussian, of_start, weighted_mean};
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::rng::Key;
 
 /// What the temperature is measured in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TemperatureKind {
     /// Reward units.
@@ -35,7 +36,7 @@ pub enum TemperatureKind {
 }
 
 /// Settings of [`Mppi`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MppiConfig {
     /// The candidates.

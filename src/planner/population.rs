@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Base, Plan, Problem, weights};
@@ -13,7 +14,7 @@ use crate::rng::Key;
 use crate::shape::{Spec, to_f64};
 
 /// Which member of an ensemble takes the steps of a planned rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberChoice {
     /// A fresh one every step (PETS, TS1).
@@ -32,7 +33,7 @@ pub enum MemberChoice {
 }
 
 /// How many candidates there are and how they are rolled out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplesConfig {
     /// Action sequences K a start state, an iteration.

@@ -1,6 +1,7 @@
 //! The tanh-squashed Gaussian policy of SAC.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ActionSample, LearnedPolicy, Policy};
@@ -15,7 +16,7 @@ use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
 /// What the network's second half of outputs says of the standard deviation before squashing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deviation {
     /// Its logarithm.
@@ -28,7 +29,7 @@ pub enum Deviation {
 const LEAST: f64 = 1e-5;
 
 /// The policy's network and optimiser.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActorConfig {
     /// Hidden widths. `[256, 256]`: code (softlearning), used by every paper here.

@@ -74,7 +74,7 @@ impl Start {
     /// These rows, in this order.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a row that does not exist.
+    /// [`crate::Error::Tensor`] for a row that does not exist.
     pub fn rows(&self, rows: &[u32]) -> Result<Self> {
         Ok(Self {
             obs: ops::take_rows(&self.obs, rows)?,
@@ -83,7 +83,7 @@ impl Start {
     }
 }
 
-/// A batch of transitions as tensors of a [`Spec`]'s number type.
+/// A batch of transitions as tensors of a [`Spec`](crate::shape::Spec)'s number type.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Observations `[n,O]`.

@@ -3,6 +3,7 @@
 use crate::env::Env;
 use crate::learner::Agent;
 use crate::log::Phase;
+use crate::metrics::Row as Numbers;
 
 /// The column with the number of episodes of training that a kind of failure cut since the last row.
 pub(super) fn failure_column(kind: &str) -> String {
@@ -44,4 +45,15 @@ pub const TOTAL_COLUMN: &str = "total_s";
 pub(super) fn timing_columns() -> Vec<&'static str> {
     let phases = Phase::ALL.map(Phase::column);
     ["env_steps"].into_iter().chain(phases).chain([TOTAL_COLUMN]).collect()
+}
+
+/// A row of `timing.csv`: the seconds booked on every phase, and all that have passed.
+pub(super) fn timing_row(env_steps: u64, booked: impl Fn(Phase) -> f64, total: f64) -> Numbers {
+    let mut row = Numbers::new();
+    row.set("env_steps", env_steps as f64);
+    for phase in Phase::ALL {
+        row.set(phase.column(), booked(phase));
+    }
+    row.set(TOTAL_COLUMN, total);
+    row
 }

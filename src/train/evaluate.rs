@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::episodes::Episodes;
@@ -13,7 +14,7 @@ use crate::shape::to_f64;
 use crate::uses::Memory;
 
 /// When and how the policy is evaluated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Environment steps between evaluations; 0 for none, with a row of the metrics every 1,000 steps.

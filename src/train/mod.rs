@@ -11,11 +11,12 @@ mod folder;
 mod model_bias;
 mod repair;
 mod run;
+mod sources;
 
 pub use crate::env::EnvFactory;
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
-use columns::{columns, eval_failure_column, failure_column, timing_columns};
+use columns::{columns, eval_failure_column, failure_column, timing_columns, timing_row};
 use episodes::saved;
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
 use folder::{LOST, VERSIONS, check_versions, load, take};
@@ -23,12 +24,12 @@ pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use repair::{Keep, Repaired, repair};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
+pub use sources::{hash_of_data, hash_of_run};
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ use crate::error::{Error, Result};
 use crate::json::{from_json, json};
 use crate::learner::Agent;
 use crate::limits;
-use crate::log::{Log, Phase, Stopwatch};
+use crate::log::{Log, Phase, Stopwatch, seconds_since_1970};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
 use crate::nn::check_finite;
 use crate::replay::TransitionRow;
@@ -104,7 +105,8 @@ impl Trainer {
     ) -> Result<Self> {
         // Before the environment: it may be code that the folder's settings name.
         let (lock, found) = take(folder, identity)?;
-        Self::prepare(config, hybrid, make, spec)?.begin(folder, identity, lock, found)
+        let fresh = found.is_none();
+        Self::made(config, hybrid, make, spec, fresh)?.begin(folder, identity, lock, found)
     }
 
     /// Makes what a run needs before it has a folder: settings that do not fit are refused here, and
@@ -118,6 +120,16 @@ impl Trainer {
         make: EnvFactory,
         spec: &Spec,
     ) -> Result<Prepared> {
+        Self::made(config, hybrid, make, spec, true)
+    }
+
+    fn made(
+        config: RunConfig,
+        hybrid: Hybrid,
+        make: EnvFactory,
+        spec: &Spec,
+        fresh: bool,
+    ) -> Result<Prepared> {
         config.validate()?;
         let env = make()?;
         let real = (hybrid.schedule.replay as f64).min(config.steps as f64);
@@ -126,8 +138,11 @@ impl Trainer {
             false => hybrid.imagine.capacity(config.steps) as f64,
         };
         let rng = Rng::new(config.seed).fork("agent");
-        let agent = Agent::within(hybrid, env.info(), env.known(), Some(&make), &rng, spec)?;
+        let mut agent = Agent::within(hybrid, env.info(), env.known(), Some(&make), &rng, spec)?;
         limits::tell_of_replay(real + imagined, agent.real.width());
+        if fresh {
+            sources::begin_with(&mut agent, &config)?;
+        }
         Ok(Prepared { config, make, env, agent })
     }
 }
@@ -200,7 +215,8 @@ impl Prepared {
             _lock: lock,
             config,
         };
-        match found.filter(|loaded| loaded.step > 0) {
+        let sourced = sources::any(&run.config, &run.agent);
+        match found.filter(|loaded| loaded.step > 0 || sourced) {
             Some(loaded) => run.restore(loaded)?,
             // At step 0 nothing was done that could be gone on with.
             None => {
@@ -481,19 +497,4 @@ impl Trainer {
         self.saved_at = Some(loaded.step);
         Ok(())
     }
-}
-
-/// A row of `timing.csv`: the seconds booked on every phase, and all that have passed.
-fn timing_row(env_steps: u64, booked: impl Fn(Phase) -> f64, total: f64) -> Numbers {
-    let mut row = Numbers::new();
-    row.set("env_steps", env_steps as f64);
-    for phase in Phase::ALL {
-        row.set(phase.column(), booked(phase));
-    }
-    row.set(TOTAL_COLUMN, total);
-    row
-}
-
-fn seconds_since_1970() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

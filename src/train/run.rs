@@ -1,5 +1,6 @@
 //! What a run is, who watches it, and how it ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::EvalConfig;
@@ -11,7 +12,7 @@ use crate::metrics::Row;
 use crate::shape::Precision;
 
 /// What a run is, apart from its algorithm's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// Algorithm or preset, for example `maac` or `maac-code`.
@@ -32,12 +33,19 @@ pub struct RunConfig {
     /// What planned and imagined rollouts are computed in. `bf16` is faster where the processor
     /// multiplies bfloat16 numbers and less exact (4e-3 relative); gradients are in f32 always.
     pub precision: Precision,
+    /// A run folder, whose weights this run begins with: those of policies, critics, values and models
+    /// of the same names, with their normalisers. Optimisers, temperature and replay are fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The content hash of those weights, written by the program; others are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_hash: Option<String>,
     /// When and how the policy is evaluated.
     pub eval: EvalConfig,
 }
 
 /// Which dynamics an algorithm with a model uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelChoice {
     /// The ensemble, learned from the real data.
@@ -58,6 +66,8 @@ impl Default for RunConfig {
             checkpoint_share: 0.02,
             model: ModelChoice::default(),
             precision: Precision::F32,
+            from: None,
+            from_hash: None,
             eval: EvalConfig::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Behave: which action to take in the environment.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
@@ -129,7 +130,7 @@ impl Behave for PolicySample {
 }
 
 /// Where the search for an action starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlanStart {
     /// The last plan, one step on; zeros in an episode's first step.
@@ -144,7 +145,7 @@ pub enum PlanStart {
 }
 
 /// Settings of [`PlanFirst`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanConfig {
     /// Model steps H, floored.
@@ -165,7 +166,7 @@ pub struct PlanConfig {
 }
 
 /// What is stored of a plan: the ends of its best rollouts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeepConfig {
     /// How many of the best rollouts. 8: ours.

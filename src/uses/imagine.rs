@@ -1,6 +1,7 @@
 //! Imagine: which transitions to add to the data.
 
 use candle_core::{DType, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
@@ -89,7 +90,7 @@ impl Imagine for NoImagination {
 }
 
 /// MBPO's branched rollouts (Janner et al. 2019, Algorithm 2, lines 6-9).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BranchedConfig {
     /// Rollout length k, floored. 1: paper (all tasks but Hopper, Ant and Humanoid).
@@ -237,7 +238,7 @@ fn store(dynamics: &dyn Dynamics, rollout: &Rollout, buffer: &mut Replay) -> Res
 }
 
 /// Settings of [`Planned`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlannedConfig {
     /// Length H of the plans, floored. [5000, 85000, 5, 15]: paper (5 to 15, linear), code (MoPAC's

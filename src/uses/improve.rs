@@ -1,6 +1,7 @@
 //! Improve: how the policy is changed.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::shared;
@@ -57,7 +58,7 @@ pub trait Improve: Send {
 }
 
 /// The pathwise gradient of `J_H`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathwiseConfig {
     /// Model steps H. 0: the model-free actor step of SAC.
@@ -200,7 +201,7 @@ impl Improve for PathwiseShared {
 }
 
 /// The score-function gradient of `J_H`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreFunctionConfig {
     /// Model steps H. 5: ours.

@@ -1,5 +1,6 @@
 //! What behaving and imagining by a planner share: terminal, start of the search, horizon.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Needs;
@@ -8,7 +9,7 @@ use crate::objective::{Reduce, Terminal};
 use crate::parts::{CRITIC, Parts, VALUE};
 
 /// What a planned sequence's last state is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlanTerminal {
     /// Nothing.

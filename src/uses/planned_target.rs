@@ -1,5 +1,6 @@
 //! Targets that are plans: no policy is needed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::behave::KEPT;
@@ -11,7 +12,7 @@ use crate::parts::{CRITIC, MODEL, VALUE};
 use crate::planner::{Base, Planner, Problem};
 
 /// Settings of [`FreeEnergy`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FreeEnergyConfig {
     /// Model steps of the plans; 0 plans one action on the critic alone.

@@ -1,6 +1,7 @@
 //! Target: what the critic regresses on.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::shared;
@@ -66,7 +67,7 @@ pub(super) fn backup(batch: &Batch, gamma: f64, x: &Tensor) -> Result<Tensor> {
 }
 
 /// SAC's target: `y = r + gamma cont (min_e Q'_e(s', a') - alpha log pi(a'|s'))`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Td0Config {
     /// Take the lowest member; the mean otherwise. true: paper (clipped double Q).
@@ -154,7 +155,7 @@ impl Target for SoftValue {
 }
 
 /// STEVE's mix of horizons (Buckman et al. 2018, eq. 8).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SteveConfig {
     /// Longest horizon H of the candidates. 2: code (MAAC).
@@ -285,7 +286,7 @@ impl Target for Steve {
 }
 
 /// Model-based value expansion on a rollout that improve uses, too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MveConfig {
     /// Model steps T from `(s_0, a_0)`, those of the shared rollout. 5: paper (DHMBPO).
@@ -369,7 +370,7 @@ fn pair(n: usize, key: Key) -> Reduce {
 }
 
 /// Settings of the targets whose tables stand side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetConfig {
     /// Settings of `td0`.

@@ -1,6 +1,7 @@
 //! Bounds of the value: slow quantiles of what a step can be worth for ever.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ use crate::nn::Params;
 use crate::shape::Spec;
 
 /// How the bounds of the value are found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoundsConfig {
     /// Share of the rewards below the lower bound, and above the upper one. 0.01: code (Kubo et al.

@@ -1,6 +1,7 @@
 //! An ensemble of V networks, each on top of a prior that stays as it was drawn.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LearnedValue, Value};
@@ -11,7 +12,7 @@ use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
 /// Networks and optimiser of an ensemble of state values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValueEnsembleConfig {
     /// Hidden widths of a member. `[16, 16]`: paper (POLO, humanoid).

@@ -1,6 +1,7 @@
 //! Learned values: an ensemble of Q networks, and a V network, each with its target network.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BoundsConfig, Critic, LearnedCritic, LearnedValue, Value, ValueBounds};
@@ -16,7 +17,7 @@ use crate::rng::Rng;
 use crate::shape::{self, Spec};
 
 /// Networks and optimiser of a critic.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CriticConfig {
     /// Hidden widths. `[256, 256]`: code (softlearning).

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use crate::hstep;
+use crate::{example, hstep, program};
 
 /// Environment steps of a small run: ten rows of metrics, six checkpoints, eight model fits.
 pub const STEPS: u64 = 900;
@@ -71,13 +71,21 @@ impl Small {
     }
 
     pub fn train(&self, steps: u64) -> Command {
-        let mut command = hstep(&["train", self.algo, "--env", self.env, "--out"]);
+        let mut command = self.command(&["train", self.algo, "--env", self.env, "--out"]);
         command.arg(self.root.path()).args(["--steps", &steps.to_string()]).args(&self.settings);
         command
     }
 
+    /// `hstep`, or the example that knows the environment.
+    pub fn command(&self, args: &[&str]) -> Command {
+        match self.env {
+            "blind-pendulum" => program(&example("own_environment"), args),
+            _ => hstep(args),
+        }
+    }
+
     pub fn resume(&self, steps: u64) -> Command {
-        let mut command = hstep(&["resume"]);
+        let mut command = self.command(&["resume"]);
         command.arg(self.folder()).args(["--steps", &steps.to_string()]);
         command
     }

@@ -8,6 +8,7 @@ use hstep::agent::Hybrid;
 use hstep::algo;
 use hstep::config;
 use hstep::env::{ContinuationFn, EnvInfo, Known, native};
+use hstep::kinds::Kinds;
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
 use hstep::nn::{Init, Normaliser};
@@ -30,7 +31,7 @@ const LIMIT: usize = 8;
 /// Everything small, everything on, and what `more` sets.
 fn composed(more: &[&str]) -> Hybrid {
     let row = algo::find("dhmbpo").unwrap().0;
-    let mut table = row.preset(None).unwrap();
+    let mut table = row.preset(None, &Kinds::stock()).unwrap();
     let small = [
         "loop.random_steps=20",
         "loop.batch=16",
@@ -50,7 +51,7 @@ fn composed(more: &[&str]) -> Hybrid {
     ];
     config::set_all(&mut table, &small).unwrap();
     config::set_all(&mut table, more).unwrap();
-    row.build(&row.resolve(&table).unwrap()).unwrap()
+    row.build(&row.resolve(&table, &Kinds::stock()).unwrap()).unwrap()
 }
 
 fn info() -> EnvInfo {

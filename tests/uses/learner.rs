@@ -3,6 +3,7 @@
 use hstep::agent::{Hybrid, LoopConfig};
 use hstep::dynamics::EnsembleConfig;
 use hstep::env::{EnvInfo, Known};
+use hstep::kinds::Kinds;
 use hstep::learner::Agent;
 use hstep::log::{Log, Stopwatch};
 use hstep::objective::{Noise, Reduce};
@@ -214,7 +215,7 @@ fn evaluation_takes_the_mode_and_exploration_a_sample() {
 fn a_saved_plan_comes_back_in_the_agents_own_number_type() {
     let hybrid = || {
         let (entry, _) = hstep::algo::find("mppi-mbrl").unwrap();
-        entry.build(&entry.preset(None).unwrap()).unwrap()
+        entry.build(&entry.preset(None, &Kinds::stock()).unwrap()).unwrap()
     };
     let info = hstep::env::native::make("pendulum").unwrap().info().clone();
     let agent =

@@ -11,6 +11,7 @@ use hstep::algo;
 use hstep::config;
 use hstep::dynamics::StepNoise;
 use hstep::env::native;
+use hstep::kinds::Kinds;
 use hstep::log::Log;
 use hstep::nn::Activation;
 use hstep::objective::Reduce;
@@ -270,9 +271,9 @@ pub fn run(hybrid: &dyn Fn() -> Hybrid, steps: u64, stops: &[u64]) -> Saved {
 
 fn row(name: &str, more: &[&str]) -> Hybrid {
     let row = algo::find(name).unwrap().0;
-    let mut table = row.preset(None).unwrap();
+    let mut table = row.preset(None, &Kinds::stock()).unwrap();
     config::set_all(&mut table, more).unwrap();
-    row.build(&row.resolve(&table).unwrap()).unwrap()
+    row.build(&row.resolve(&table, &Kinds::stock()).unwrap()).unwrap()
 }
 
 /// They train, and go on after an interruption to the byte, what they store included.

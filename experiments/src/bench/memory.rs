@@ -31,6 +31,9 @@ pub fn run(horizon: usize) -> Result<()> {
     counting::start();
     let graph = actor.forward()?;
     let forward = counting::read().live;
+    if forward == 0 {
+        bail!("memory is counted by the allocator of `hstep`, and this program has another");
+    }
     drop(graph);
     actor.step()?;
     say!("forward {forward} peak {}", counting::read().peak)?;

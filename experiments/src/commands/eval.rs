@@ -2,6 +2,7 @@
 //! on fixed start states.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 use hstep::config::check;
@@ -13,14 +14,15 @@ use toml::Table;
 
 use crate::cli::Eval;
 use crate::output::say;
+use crate::registry::Registry;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 use crate::test_plan;
 
-pub fn run(args: &Eval) -> Result<()> {
+pub fn run(args: &Eval, registry: &Arc<Registry>) -> Result<()> {
     check::count("episodes", args.episodes, limits::EPISODES)?;
     let folder = RunFolder::open(&args.run)?;
-    let settings = Settings::resolved(folder.config()?)?;
+    let settings = Settings::resolved(registry, folder.config()?)?;
     let Some(mut agent) = settings.agent(folder.path())? else {
         let problem = "the run has no checkpoint yet: train it first";
         return Err(Error::checkpoint(folder.path(), problem).into());

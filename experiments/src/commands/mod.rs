@@ -4,41 +4,48 @@ pub mod eval;
 mod quickstart;
 mod report;
 mod saved;
+mod schema;
 #[cfg(feature = "mujoco")]
 mod setup;
 pub mod train;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use hstep::{Error, algo, config, env};
+use hstep::{Error, config};
 use toml::{Table, Value};
 
+use crate::algos;
 use crate::bench;
 use crate::check;
 use crate::cli::{Cli, Command, List, Listed, Reproduce};
 use crate::output::say;
+use crate::registry::Registry;
 use crate::render;
 use crate::reproduce::{self, Effort, Job};
 
 /// Runs the command; `stop` is set by the first signal.
-pub fn run(cli: &Cli, stop: &AtomicBool) -> Result<()> {
+pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()> {
     let quiet = cli.quiet;
     match &cli.command {
         None => quickstart::run(stop, quiet),
-        Some(Command::Train(args)) => train::train(args, stop, quiet),
-        Some(Command::Sweep(args)) => crate::sweep::run(args, stop, cli.threads, quiet),
-        Some(Command::Resume(args)) => train::resume(args, stop, quiet),
-        Some(Command::Verify(args)) => saved::verify(args),
+        Some(Command::Train(args)) => train::train(args, registry, stop, quiet),
+        Some(Command::Sweep(args)) => crate::sweep::run(args, registry, stop, cli.threads, quiet),
+        Some(Command::Resume(args)) => train::resume(args, registry, stop, quiet),
+        Some(Command::Verify(args)) => saved::verify(args, registry),
         Some(Command::Repair(args)) => saved::repair(args),
-        Some(Command::Eval(args)) => eval::run(args),
-        Some(Command::Render(args)) => render::run(args),
+        Some(Command::Eval(args)) => eval::run(args, registry),
+        Some(Command::Render(args)) => render::run(args, registry),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Compare(args)) => crate::compare::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),
-        Some(Command::Show(args)) => train::show(args),
-        Some(Command::List(args)) => list(args),
+        Some(Command::Show(args)) => train::show(args, registry),
+        Some(Command::Schema) => {
+            Ok(crate::output::write(format_args!("{:#}\n", schema::schema(registry)))?)
+        }
+        Some(Command::List(args)) => list(args, registry),
         Some(Command::Bench(args)) => bench::run(args),
         #[cfg(feature = "mujoco")]
         Some(Command::Setup(args)) => setup::run(args),
@@ -88,30 +95,15 @@ fn draw(figure: &str, settings: &Table, effort: Effort, job: &Job) -> Result<()>
     Ok(())
 }
 
-fn list(args: &List) -> Result<()> {
+fn list(args: &List, registry: &Registry) -> Result<()> {
     match args.what {
-        Listed::Algos => {
-            let mut rows = Vec::new();
-            let mut presets = Vec::new();
-            for entry in algo::registry() {
-                rows.push(entry.build(&entry.preset(None)?)?.row());
-                let names: Vec<String> = entry.preset_names().collect();
-                presets.push(format!(
-                    "{:<10} {} ({})",
-                    entry.name,
-                    names.join(", "),
-                    entry.about()?.citation
-                ));
-            }
-            crate::output::write(format_args!("{}", algo::table(&rows)))?;
-            say!("\nPresets; the bare name is the paper's:")?;
-            for line in presets {
-                say!("{line}")?;
-            }
-        }
+        Listed::Algos => match &args.markdown {
+            None => algos::list(registry)?,
+            Some(file) => algos::renew(file, registry)?,
+        },
         Listed::Envs => {
-            for name in env::names() {
-                let info = env::info(name)?;
+            for name in registry.env_names() {
+                let info = registry.env_info(name)?;
                 say!(
                     "{name:<27}{} observations, {} actions, {} steps an episode",
                     info.obs_dim,

@@ -1,6 +1,7 @@
 //! The quickstart: SAC and MAAC on the pendulum, then MAAC's Figure 3.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use toml::Table;
 use super::{draw, report, train};
 use crate::output::say;
 use crate::plot::{self, Axis, Figure, Panel, Provenance, Series};
+use crate::registry::Registry;
 use crate::reproduce::{Effort, Job};
 use crate::run_folder;
 use crate::settings::Settings;
@@ -37,7 +39,7 @@ pub fn run(stop: &AtomicBool, quiet: bool) -> Result<()> {
         ] {
             config::set(&mut layers, &format!("run.{key}={value}"))?;
         }
-        let settings = Settings::layered(layers)?;
+        let settings = Settings::layered(&Arc::new(Registry::new()), layers)?;
         let folder = train::start(&settings, &root, "quickstart", stop, quiet)?;
         let metrics = read_csv(&folder.path().join("metrics.csv"))?;
         let steps = report::column(&metrics, "env_steps")?;

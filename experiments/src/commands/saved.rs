@@ -1,6 +1,7 @@
 //! `hstep verify` and `hstep repair`: whether run folders hold what they promise, and what can be done.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use hstep::Error;
@@ -10,14 +11,15 @@ use hstep::train::{self, Keep, checkpoint_folder};
 
 use crate::cli::{Repair, Verify};
 use crate::output::say;
+use crate::registry::Registry;
 use crate::run_folder::{Marker, RunFolder};
 use crate::settings::Settings;
 
-pub fn verify(args: &Verify) -> Result<()> {
+pub fn verify(args: &Verify, registry: &Arc<Registry>) -> Result<()> {
     let mut damaged = 0;
     for run in &args.runs {
         let mut found = Found::default();
-        if let Err(error) = found.look(run) {
+        if let Err(error) = found.look(run, registry) {
             found.problems.push(error.to_string());
         }
         let state = if found.problems.is_empty() { "whole" } else { "NOT WHOLE" };
@@ -46,10 +48,10 @@ struct Found {
 
 impl Found {
     /// Notes what of a folder is as it was written; an error means that it is none, or cannot be read.
-    fn look(&mut self, run: &Path) -> hstep::Result<()> {
+    fn look(&mut self, run: &Path, registry: &Arc<Registry>) -> hstep::Result<()> {
         let folder = RunFolder::open(run)?;
         self.note(folder.expect_unedited(), "settings: those that the run was started with");
-        let settings = Settings::resolved(folder.config()?)?;
+        let settings = Settings::resolved(registry, folder.config()?)?;
         let (identity, metrics) = (settings.identity()?, run.join("metrics.csv"));
         let checkpoints = CheckpointDir::new(checkpoint_folder(run)).verify()?;
         for found in &checkpoints {

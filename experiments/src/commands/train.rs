@@ -1,6 +1,7 @@
 //! `hstep train` and `hstep resume`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
@@ -14,24 +15,25 @@ use crate::exit::{Interrupted, SomeFailed};
 use crate::output::{self, say};
 use crate::presets::{self, Preset};
 use crate::progress;
+use crate::registry::Registry;
 use crate::run_folder::{self, Identity, Marker, RunFolder};
 use crate::settings::Settings;
 
-pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
+pub fn train(args: &Train, registry: &Arc<Registry>, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let layers = layers(args)?;
     if args.print_config {
-        let table = Settings::layered(layers)?.table()?;
+        let table = Settings::layered(registry, layers)?.table()?;
         return Ok(output::write(format_args!("{table}"))?);
     }
     let root = run_folder::root(args.out.as_deref());
     let Some(seeds) = &args.seeds else {
-        return seed(&Settings::layered(layers)?, &root, stop, quiet);
+        return seed(&Settings::layered(registry, layers)?, &root, stop, quiet);
     };
     // All settings are known to be right before the first hour is spent.
     let with = |seed: &u64| {
         let mut layers = layers.clone();
         config::set(&mut layers, &format!("run.seed={seed}"))?;
-        Settings::layered(layers)
+        Settings::layered(registry, layers)
     };
     let all = seeds.0.iter().map(with).collect::<hstep::Result<Vec<_>>>()?;
     let mut failed = Vec::new();
@@ -56,17 +58,17 @@ pub fn train(args: &Train, stop: &AtomicBool, quiet: bool) -> Result<()> {
 }
 
 /// Prints every setting, its value, its layer and its source.
-pub fn show(args: &Train) -> Result<()> {
+pub fn show(args: &Train, registry: &Arc<Registry>) -> Result<()> {
     let alone = args.env.is_none() && !args.what.ends_with(".toml");
     let mut asked = args.clone();
     if alone {
         // Nothing of a task: the row itself, on whatever environment.
         asked.env = Some("pendulum".into());
-        if matches!(presets::find(&args.what)?.1, Preset::Bare) {
+        if matches!(presets::find(registry, &args.what)?.1, Preset::Bare) {
             asked.what.push_str("-paper");
         }
     }
-    let mut all = Settings::layered(layers(&asked)?)?.explained()?;
+    let mut all = Settings::layered(registry, layers(&asked)?)?.explained()?;
     all.retain(|setting| !alone || !setting.key.starts_with("run."));
     let rows = all.iter().map(|s| (s.key.as_str(), s.value.to_string(), s.layer, s.tag.as_str()));
     let rows: Vec<_> = rows.collect();
@@ -97,8 +99,10 @@ fn layers(args: &Train) -> Result<Table> {
         let stem = Path::new(&args.what).file_stem().unwrap_or_default().to_string_lossy();
         config::set(&mut layers, &format!("run.algo={}", text(&stem)))?;
     }
-    if let Some(env) = &args.env {
-        config::set(&mut layers, &format!("run.env={}", text(env)))?;
+    for (key, value) in [("env", &args.env), ("from", &args.from)] {
+        if let Some(value) = value {
+            config::set(&mut layers, &format!("run.{key}={}", text(value)))?;
+        }
     }
     for (key, value) in [("seed", args.seed), ("steps", args.steps)] {
         if let Some(value) = value {
@@ -152,7 +156,12 @@ pub fn start(
     Ok(folder)
 }
 
-pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
+pub fn resume(
+    args: &Resume,
+    registry: &Arc<Registry>,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<()> {
     let folder = RunFolder::open(&args.run)?;
     folder.expect_unedited()?;
     let mut now = folder.config()?;
@@ -160,7 +169,7 @@ pub fn resume(args: &Resume, stop: &AtomicBool, quiet: bool) -> Result<()> {
     if let Some(steps) = args.steps {
         config::set(&mut now, &format!("run.steps={steps}"))?;
     }
-    let settings = Settings::resolved(now)?;
+    let settings = Settings::resolved(registry, now)?;
     folder.expect_config(&settings.table()?)?;
     if args.without_replay {
         let repaired = train::repair(folder.path(), Keep::Nothing)?;

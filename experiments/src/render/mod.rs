@@ -14,6 +14,7 @@ mod svg;
 mod title;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use hstep::config::check;
@@ -24,6 +25,7 @@ use crate::cli::{Format, Render};
 use crate::commands::eval::failed;
 use crate::output::say;
 use crate::plot::{self, grouped};
+use crate::registry::Registry;
 use crate::reproduce::compare::{algorithm, environment};
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
@@ -43,7 +45,7 @@ const SAMPLE: usize = 12;
 /// How long a film rests on its last picture, hundredths of a second.
 const REST: u16 = 120;
 
-pub fn run(args: &Render) -> Result<()> {
+pub fn run(args: &Render, registry: &Arc<Registry>) -> Result<()> {
     check::count("episodes", args.episodes, limits::EPISODES)?;
     check::at_least("frames", args.frames, 1)?;
     if let Some(step) = args.step {
@@ -59,7 +61,7 @@ pub fn run(args: &Render) -> Result<()> {
         let problem = "SVG and HTML hold drawings only; expected PNG or GIF with --offscreen";
         return Err(Error::config("--format", problem).into());
     }
-    let settings = Settings::resolved(folder.config()?)?;
+    let settings = Settings::resolved(registry, folder.config()?)?;
     let Some(agent) = settings.agent(folder.path())? else {
         let problem = "the run has no checkpoint yet: train it first";
         return Err(Error::checkpoint(folder.path(), problem).into());

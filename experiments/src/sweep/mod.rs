@@ -7,6 +7,7 @@ mod processes;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::cli::Sweep;
 use crate::commands::train;
 use crate::output::say;
 use crate::plot::{commit, write};
+use crate::registry::Registry;
 use crate::run_folder::{self, Marker, RunFolder};
 use plan::{Plan, Planned};
 
@@ -88,9 +90,15 @@ pub fn state(folder: &Path, steps: u64) -> State {
 ///
 /// # Errors
 /// For a file that cannot be read or resolved, for runs that fail, on a signal.
-pub fn run(args: &Sweep, stop: &AtomicBool, threads: Option<usize>, quiet: bool) -> Result<()> {
+pub fn run(
+    args: &Sweep,
+    registry: &Arc<Registry>,
+    stop: &AtomicBool,
+    threads: Option<usize>,
+    quiet: bool,
+) -> Result<()> {
     check::at_least("--jobs", args.jobs, 1)?;
-    let plan = Plan::read(&args.file)?;
+    let plan = Plan::read(registry, &args.file)?;
     let root = run_folder::root(args.out.as_deref());
     let folder = root.join(&plan.name);
     if let Some(index) = args.index {

@@ -1,6 +1,7 @@
 //! The runs of a sweep: a configuration file with a section `sweep` on top of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hstep::config::check;
 use hstep::rng::Rng;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::presets::section;
+use crate::registry::Registry;
 use crate::run_folder::Identity;
 use crate::seeds::Seeds;
 use crate::settings::Settings;
@@ -43,8 +45,8 @@ impl Default for Halving {
 type Point = Vec<String>;
 
 /// What is to be run.
-#[derive(Debug)]
 pub struct Plan {
+    registry: Arc<Registry>,
     /// The name of the sweep's folder.
     pub name: String,
     /// What all runs share.
@@ -73,7 +75,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Config`] naming the key.
-    pub fn read(file: &Path) -> Result<Self> {
+    pub fn read(registry: &Arc<Registry>, file: &Path) -> Result<Self> {
         let mut base = config::read(file)?;
         let mut sweep = section(&mut base, "sweep")?;
         if sweep.is_empty() {
@@ -119,7 +121,7 @@ impl Plan {
             let problem = format!("expected the name of a folder, got `{name}`");
             return Err(Error::config("sweep.name", problem));
         }
-        Ok(Self { name, base, halving, points })
+        Ok(Self { registry: Arc::clone(registry), name, base, halving, points })
     }
 
     /// How many runs there are.
@@ -145,7 +147,7 @@ impl Plan {
                 return Err(Error::config(format!("sweep.{plural}"), problem));
             }
         }
-        let settings = Settings::layered(layers)?;
+        let settings = Settings::layered(&self.registry, layers)?;
         let (table, run) = (settings.table()?, &settings.run);
         let experiment = self.name.as_str();
         let identity =
@@ -282,7 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine.toml");
         std::fs::write(&file, text).unwrap();
-        Plan::read(&file)
+        Plan::read(&Arc::new(Registry::new()), &file)
     }
 
     #[test]

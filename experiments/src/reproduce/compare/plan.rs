@@ -1,9 +1,12 @@
 //! Who is compared with whom.
 
+use std::sync::Arc;
+
 use hstep::config::check;
 use hstep::{Error, Result, config as layers};
 use toml::{Table, Value};
 
+use crate::registry::Registry;
 use crate::settings::Settings;
 
 /// An algorithm with settings on an environment.
@@ -83,7 +86,7 @@ impl Plan {
         for settings in [&own[..], &self.shared, &contender.overrides] {
             layers::set_all(&mut table, settings)?;
         }
-        Settings::layered(table)
+        Settings::layered(&Arc::new(Registry::new()), table)
     }
 }
 

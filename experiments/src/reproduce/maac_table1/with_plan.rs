@@ -1,12 +1,14 @@
 //! A trained policy at test time: by itself, and with a plan on top.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hstep::learner::Agent;
 use hstep::train::{EvalConfig, Evaluation, evaluate};
 use hstep::{Error, Result};
 use toml::Table;
 
+use crate::registry::Registry;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 use crate::test_plan::{self, Kind};
@@ -33,7 +35,7 @@ pub fn evaluate_with_plan(run: &Path, planner: &Table, config: &EvalConfig) -> R
 }
 
 fn agent(run: &Path) -> Result<(Settings, Agent)> {
-    let settings = Settings::resolved(RunFolder::open(run)?.config()?)?;
+    let settings = Settings::resolved(&Arc::new(Registry::new()), RunFolder::open(run)?.config()?)?;
     let agent = settings.agent(run)?.ok_or_else(|| Error::checkpoint(run, "has no checkpoint"))?;
     Ok((settings, agent))
 }

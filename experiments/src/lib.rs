@@ -1,0 +1,34 @@
+//! The command line of hstep as a library: [`Registry::main`] runs every command, on the stock
+//! environments, algorithms and kinds and on a person's own.
+
+// The code of the page is compiled with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/own-parts.md")]
+struct OwnParts;
+
+mod algos;
+mod bench;
+mod check;
+mod cli;
+mod commands;
+mod compare;
+mod counting;
+mod exit;
+mod memory;
+mod output;
+mod plot;
+mod presets;
+mod progress;
+mod registry;
+mod render;
+mod reproduce;
+mod run_folder;
+mod seeds;
+mod settings;
+mod signals;
+mod start;
+mod sweep;
+mod test_plan;
+
+pub use counting::Counting;
+pub use registry::Registry;
