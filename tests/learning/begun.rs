@@ -70,16 +70,14 @@ fn a_run_begins_with_the_weights_of_another() {
         from(folder.path()),
         &["does not standardise observations"],
     );
-    refusal(
-        hybrid("mppi-mbrl"),
-        from(TempDir::new().unwrap().path()),
-        &["there is no such folder"],
-    );
+    refusal(hybrid("sac"), from(Path::new("nowhere")), &["there is no such folder"]);
     let empty = TempDir::new().unwrap();
     refusal(hybrid("sac"), from(empty.path()), &["`run.from`", "it holds no checkpoint"]);
     drop(source);
     let only_plans = TempDir::new().unwrap();
-    drop(open("mppi-mbrl", "pendulum", 200, only_plans.path()));
+    let (planner, _) = algo::find("mppi-mbrl").unwrap();
+    let planner = planner.build(&planner.preset(None, &Kinds::stock()).unwrap()).unwrap();
+    drop(open_with(planner, factory("pendulum"), run_config("pendulum", 200), only_plans.path()));
     refusal(hybrid("sac"), from(only_plans.path()), &["that run has none of actor, critic"]);
 
     // A hash that is not that of the run's weights.
