@@ -107,7 +107,7 @@ impl Preset {
         };
         let mut layers = entry.preset(suffix, kinds)?;
         let known: Vec<String> =
-            layers.iter().filter(|(_, own)| is_stock(own)).map(|(name, _)| name.clone()).collect();
+            layers.iter().filter(|(_, own)| is_usual(own)).map(|(name, _)| name.clone()).collect();
         for text in texts {
             config::merge(&mut layers, of_algorithm(text, env, entry, &known)?);
         }
@@ -135,9 +135,11 @@ fn texts(env: &str, two_cores: bool) -> Option<Vec<&'static str>> {
     Some(vec![COMMON, own.1])
 }
 
-/// Whether a slot holds what the files about environments speak of: the stock kind of a part.
-fn is_stock(own: &Value) -> bool {
-    own.get("kind").is_none_or(|kind| kind.as_str() == Some("ensemble"))
+/// Whether a table is what the files about environments speak of: settings that have no kind, or the
+/// kind of a part that is taken where none is named.
+fn is_usual(own: &Value) -> bool {
+    const USUAL: [&str; 4] = ["squashed-gaussian", "q", "v", "ensemble"];
+    own.get("kind").is_none_or(|kind| kind.as_str().is_some_and(|kind| USUAL.contains(&kind)))
 }
 
 /// What a file sets for an algorithm: its section `common` as far as the algorithm has these parts,
@@ -177,6 +179,25 @@ mod tests {
         let (entry, preset) = find(&Registry::new(), name).unwrap();
         let layers = preset.layers(entry, env, &Kinds::stock()).unwrap();
         layers[part].as_table().unwrap().get(key).cloned()
+    }
+
+    #[test]
+    fn networks_on_native_environments_are_small_where_they_are_of_the_usual_kind() {
+        let small = Value::from(vec![64, 64]);
+        for name in ["sac", "reinforce", "mbpo", "steve", "maac", "mopac", "demorl", "dhmbpo"] {
+            for part in ["actor", "critic"]
+                .into_iter()
+                .filter(|part| name != "reinforce" || *part == "actor")
+            {
+                let hidden = of(name, "pendulum", part, "hidden");
+                assert_eq!(hidden.unwrap(), small, "{name}: {part}");
+            }
+        }
+        for name in ["mbpo", "maac", "mopac", "demorl", "steve", "pets", "mppi-mbrl"] {
+            assert_eq!(of(name, "pendulum", "model", "hidden").unwrap(), small, "{name}");
+        }
+        assert_eq!(of("polo", "pendulum", "value", "kind").unwrap().as_str(), Some("v-ensemble"));
+        assert_ne!(of("polo", "pendulum", "value", "hidden").unwrap(), small);
     }
 
     #[test]
