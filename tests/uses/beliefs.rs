@@ -85,7 +85,8 @@ impl Model for Remembers {
 
     fn update(&self, state: &Tensor, _: &Tensor, obs: &Tensor) -> hstep::Result<Tensor> {
         let first = ((obs.narrow(1, 0, 1)? * self.weight())? + state.narrow(1, 3, 1)?)?;
-        Ok(Tensor::cat(&[obs, &first], 1)?)
+        // A view, as what is cut out of a network's output.
+        Ok(Tensor::cat(&[obs, &first, &first], 1)?.narrow(1, 0, 4)?)
     }
 
     fn named_tensors(&self, prefix: &str) -> hstep::Result<BTreeMap<String, Tensor>> {
