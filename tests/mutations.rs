@@ -36,6 +36,7 @@ fn table() -> Vec<Mutation> {
 fn module(binary: &str, modules: &[&str]) -> Option<String> {
     let folder = match binary {
         "lib" => "src",
+        "command" => "experiments/src",
         "it" => "tests",
         "bounds" => "proofs/tests",
         "cli" => "tests/cli",

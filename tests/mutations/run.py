@@ -28,12 +28,14 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # Test binaries: the selection of `cargo test` (of the whole workspace, whose features the dependencies
-# that are taken over were built with), the folder they run in, and where the modules of their tests lie.
+# that are taken over were built with), the folder they run in, where the modules of their tests lie, and the name
+# of the target.
 BINARIES = {
-    "lib": (["--workspace", "--lib"], ".", "src"),
-    "it": (["--workspace", "--test", "it"], ".", "tests"),
-    "bounds": (["--workspace", "--test", "bounds"], "proofs", "proofs/tests"),
-    "cli": (["--workspace", "--test", "cli"], "experiments", "tests/cli"),
+    "lib": (["--workspace", "--lib"], ".", "src", "hstep"),
+    "command": (["--workspace", "--lib"], "experiments", "experiments/src", "hstep_experiments"),
+    "it": (["--workspace", "--test", "it"], ".", "tests", "it"),
+    "bounds": (["--workspace", "--test", "bounds"], "proofs", "proofs/tests", "bounds"),
+    "cli": (["--workspace", "--test", "cli"], "experiments", "tests/cli", "cli"),
 }
 # hstep itself is rebuilt for every mutation: quickly rather than well. Its dependencies are not.
 QUICK = [
@@ -150,8 +152,9 @@ class Workplace:
         if done.returncode != 0:
             said = [m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message"]
             return None, "".join(said) + done.stderr
-        paths = [m["executable"] for m in messages if m["reason"] == "compiler-artifact" and m["profile"]["test"]]
-        return [path for path in paths if path][-1], ""
+        tests = [m for m in messages if m["reason"] == "compiler-artifact" and m["profile"]["test"]]
+        named = [m["executable"] for m in tests if m["target"]["name"] == BINARIES[binary][3]]
+        return [path for path in named if path][-1], ""
 
     def run(self, binary, executable, test):
         """`ok`, `FAILED`, or what else became of the test."""
