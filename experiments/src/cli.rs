@@ -63,6 +63,10 @@ pub enum Command {
     List(List),
     /// Measure how fast the parts of training run on this machine.
     Bench(Bench),
+    /// Look at this machine: what there is, what is missing, and how to mend it.
+    Doctor,
+    /// Print what a shell completes commands and options with.
+    Completions(Completions),
     /// Fetch what some environments need.
     #[cfg(feature = "mujoco")]
     Setup(Setup),
@@ -76,6 +80,13 @@ impl Command {
     pub fn saves(&self) -> bool {
         matches!(self, Self::Train(_) | Self::Resume(_) | Self::Reproduce(_) | Self::Sweep(_))
     }
+}
+
+/// `hstep completions SHELL`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell; bash: `hstep completions bash > ~/.local/share/bash-completion/completions/hstep`.
+    pub shell: clap_complete::Shell,
 }
 
 /// `hstep memory`

@@ -50,4 +50,4 @@ pub use slices::Grad;
 pub use squashed::softplus;
 pub use stack::Stack;
 pub use store::Store;
-pub use tile::has_bf16;
+pub use tile::{fast as has_tiles, has_bf16};

@@ -1,6 +1,6 @@
 //! Words on the command line: wrong ones name the nearest, right ones print to stdout.
 
-use crate::{refused_with, run};
+use crate::{hstep, refused_with, run};
 
 #[test]
 fn wrong_words_name_the_nearest_and_exit_with_2() {
@@ -68,4 +68,34 @@ fn a_reader_that_leaves_is_no_fault_and_a_full_disk_is_an_io_error() {
     let said = String::from_utf8_lossy(&full.stderr).into_owned();
     assert_eq!(full.status.code(), Some(6), "{said}");
     assert!(said.contains("cannot write standard output") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_and_how_to_mend_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = |runs: &str, threads: &str| {
+        let mut command = hstep(&["doctor", "--threads", threads]);
+        let done = command.env("HSTEP_RUNS", folder.path().join(runs)).output().unwrap();
+        assert!(done.status.success());
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let said = doctor("runs", "1");
+    for what in ["processor", "threads     1 of", "GB free", "locks", "MuJoCo", "gymnasium"] {
+        assert!(said.contains(what), "{what} is not in\n{said}");
+    }
+    // Without a search path there is no Python.
+    assert!(said.contains("-> for gym: environments install Python"), "{said}");
+    assert!(!folder.path().join("runs").exists(), "it makes no folder");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing");
+    assert!(doctor("runs", "200").contains("-> ask for no more than there are"));
+}
+
+#[test]
+fn shells_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let done = run(&["completions", shell]);
+        let text = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && text.contains("reproduce"), "{shell}");
+    }
+    refused_with(&["completions", "csh"], 2, "bash");
 }

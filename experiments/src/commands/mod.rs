@@ -1,5 +1,6 @@
 //! What each command does. Results go to stdout, everything else to stderr.
 
+mod doctor;
 pub mod eval;
 mod quickstart;
 mod report;
@@ -13,13 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use clap::CommandFactory as _;
 use hstep::{Error, config};
 use toml::{Table, Value};
 
 use crate::algos;
 use crate::bench;
 use crate::check;
-use crate::cli::{Cli, Command, List, Listed, Reproduce};
+use crate::cli::{Cli, Command, Completions, List, Listed, Reproduce};
 use crate::output::say;
 use crate::registry::Registry;
 use crate::render;
@@ -46,6 +48,8 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
             Ok(crate::output::write(format_args!("{:#}\n", schema::schema(registry)))?)
         }
         Some(Command::List(args)) => list(args, registry),
+        Some(Command::Doctor) => doctor::run(),
+        Some(Command::Completions(args)) => completions(args),
         Some(Command::Bench(args)) => bench::run(args),
         #[cfg(feature = "mujoco")]
         Some(Command::Setup(args)) => setup::run(args),
@@ -54,6 +58,13 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
             None => Ok(crate::memory::run(args.rows)?),
         },
     }
+}
+
+/// What a shell completes commands and options with.
+fn completions(args: &Completions) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "hstep", &mut text);
+    Ok(crate::output::write(format_args!("{}", String::from_utf8_lossy(&text)))?)
 }
 
 fn reproduce_figure(args: &Reproduce, stop: &AtomicBool) -> Result<()> {

@@ -99,7 +99,8 @@ impl Packed {
 
 /// Whether this processor has tiles that beat the general matrix product, with bias, activation and
 /// slope along the way.
-pub(crate) fn fast() -> bool {
+#[must_use]
+pub fn fast() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         x86::detected()
