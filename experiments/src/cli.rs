@@ -219,6 +219,9 @@ pub struct Eval {
     /// Compare rollouts of the policy in the run's model with its episodes, in place of the return.
     #[arg(long, conflicts_with_all = ["plan", "critic"])]
     pub model: bool,
+    /// Print one JSON object, with every episode, in place of the lines.
+    #[arg(long)]
+    pub json: bool,
     /// Settings of the plan, for example `behave.horizon=10` or `planner.samples.count=200`.
     #[arg(requires = "plan")]
     pub settings: Vec<String>,

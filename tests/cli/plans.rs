@@ -1,6 +1,10 @@
 //! `hstep eval` beyond the policy's return: plans at test time, with settings that do not fit too, and
 //! the critic.
 
+use std::process::Command;
+
+use serde_json::Value;
+
 use crate::small::{STEPS, Small, fails};
 
 #[test]
@@ -11,7 +15,7 @@ fn a_trained_agent_is_evaluated_with_every_planner() {
         eval.arg(run.folder()).args(["--episodes", "2"]);
         eval
     };
-    let text = |command: &mut std::process::Command| {
+    let text = |command: &mut Command| {
         let out = command.output().unwrap();
         assert!(out.status.success(), "{command:?}");
         String::from_utf8(out.stdout).unwrap()
@@ -71,6 +75,10 @@ fn plans_that_do_not_fit_are_refused_by_key() {
     assert!(literal.file("FAILED").exists());
 }
 
+fn json(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+}
+
 #[test]
 fn a_critic_is_compared_with_what_the_sampled_policy_reaches() {
     let run = Small::finished("sac");
@@ -92,6 +100,9 @@ fn a_critic_is_compared_with_what_the_sampled_policy_reaches() {
     // gamma^(101..=200) on average, gamma = .99.
     assert!((value("unseen") - 23.0).abs() < 0.06, "{text}");
     assert_eq!(String::from_utf8(eval().output().unwrap().stdout).unwrap(), text);
+    let json = json(eval().arg("--json"));
+    assert_eq!(json["states"], 200);
+    assert!((json["bias"].as_f64().unwrap() - value("bias")).abs() < 1e-3, "{json}");
     fails(eval().args(["--plan", "cem"]), 2, &["--critic", "cannot be used with"]);
     let planner = Small::finished("pets");
     let mut alone = crate::hstep(&["eval", "--critic"]);
@@ -122,6 +133,12 @@ fn a_model_is_compared_with_the_episodes_of_the_policy() {
     let plain = String::from_utf8(plain.arg(run.folder()).output().unwrap().stdout).unwrap();
     let line = plain.lines().find(|line| line.starts_with("return")).unwrap();
     assert_eq!(numbers(line)[0], table[9][3], "{plain}{text}");
+    let whole = json(&mut eval(&["--episodes", "2", "--json"]));
+    assert_eq!(whole["episodes"]["return"].as_array().unwrap().len(), 201);
+    let mut plain = crate::hstep(&["eval", "--episodes", "2", "--json"]);
+    let plain = json(plain.arg(run.folder()));
+    assert_eq!(plain["returns"].as_array().unwrap().len(), 2);
+    assert!((plain["return"].as_f64().unwrap() - table[9][3]).abs() < 1e-3, "{plain}");
     fails(&mut eval(&["--critic"]), 2, &["--model", "cannot be used with"]);
     let mut alone = crate::hstep(&["eval", "--model"]);
     let planner = Small::finished("pets");

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use hstep::config::check;
 use hstep::learner::Agent;
-use hstep::train::{EnvFactory, EvalConfig, critic_bias, evaluate, model_bias};
+use hstep::train::{EnvFactory, EvalConfig, Standing, critic_bias, evaluate, model_bias};
 use hstep::uses::Needs;
 use hstep::{Error, config, limits};
+use serde_json::{Value, json};
 use toml::Table;
 
 use crate::cli::Eval;
@@ -27,10 +28,11 @@ pub fn run(args: &Eval, registry: &Arc<Registry>) -> Result<()> {
         let problem = "the run has no checkpoint yet: train it first";
         return Err(Error::checkpoint(folder.path(), problem).into());
     };
+    let mut acting = None;
     if let Some(kind) = args.plan {
         let mut layers = Table::new();
         config::set_all(&mut layers, &args.settings)?;
-        say!("acting      {}", test_plan::plan(&mut agent, kind, &layers)?)?;
+        acting = Some(test_plan::plan(&mut agent, kind, &layers)?);
     }
     let have = Needs::had(&agent.parts);
     if args.critic && !have.critic {
@@ -42,7 +44,16 @@ pub fn run(args: &Eval, registry: &Arc<Registry>) -> Result<()> {
         return Err(Error::config("--model", problem).into());
     }
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
-    say!("env_steps   {}", agent.counters.env_steps)?;
+    let steps = agent.counters.env_steps;
+    if args.json {
+        let mut all = as_json(args, &agent, &settings.factory(), &config)?;
+        all["run"] = json!(folder.path().display().to_string());
+        all["acting"] = json!(acting);
+        all["env_steps"] = json!(steps);
+        return Ok(say!("{all:#}")?);
+    }
+    acting.map_or(Ok(()), |acting| say!("acting      {acting}"))?;
+    say!("env_steps   {steps}")?;
     say!("episodes    {}", args.episodes)?;
     if args.critic {
         return critic(&agent, &settings.factory(), &config);
@@ -57,6 +68,33 @@ pub fn run(args: &Eval, registry: &Arc<Registry>) -> Result<()> {
         say!("failed      {line}")?;
     }
     Ok(())
+}
+
+/// What was measured, every episode of it.
+fn as_json(args: &Eval, agent: &Agent, make: &EnvFactory, config: &EvalConfig) -> Result<Value> {
+    if args.critic {
+        let bias = critic_bias(agent, make, config)?;
+        return Ok(json!({
+            "states": bias.states.len(), "predicted": bias.predicted(), "reached": bias.reached(),
+            "bias": bias.mean(), "bias_std": bias.std(), "unseen": bias.own(),
+        }));
+    }
+    if args.model {
+        let bias = model_bias(agent, make, config, PER_START)?;
+        let curve = |of: &[Standing]| {
+            let (alive, total): (Vec<f64>, Vec<f64>) =
+                of.iter().map(|s| (s.alive, s.total)).unzip();
+            json!({ "alive": alive, "return": total })
+        };
+        return Ok(json!({
+            "episodes": curve(&bias.episodes), "rollouts": curve(&bias.rollouts), "diverged": bias.diverged,
+        }));
+    }
+    let done = evaluate(agent, make, config)?;
+    Ok(json!({
+        "return": done.mean(), "return_std": done.std(), "length": done.length(),
+        "returns": done.returns, "lengths": done.lengths, "failures": done.failures,
+    }))
 }
 
 /// What the critic says against what the sampled policy reaches.
