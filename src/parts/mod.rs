@@ -79,7 +79,8 @@ impl CriticPart {
         self.target.as_deref().unwrap_or(self.online.as_ref())
     }
 
-    /// One optimiser step for a loss of Q `[E,B]` whose gradient at Q is `slope(Q)`.
+    /// One optimiser step for a loss of Q `[E,B]` whose gradient at Q is `slope(Q)`; Q is what
+    /// [`LearnedCritic::tracked`] gives, and comes without a graph. A mean has its `1 / B` in the slope.
     ///
     /// # Errors
     /// [`Error::Shape`] for a batch that does not fit, [`Error::NonFinite`] as the optimiser.

@@ -104,7 +104,8 @@ pub trait Step: Send {
         Ok(())
     }
 
-    /// Columns of the metrics that it reports.
+    /// Columns of the metrics that it reports: every name that it gives to [`Update::log`], and no column
+    /// of the run's own (`eval_return`, ...). A name that does not stand here ends the run at the next row.
     fn metrics(&self) -> Vec<String> {
         Vec::new()
     }

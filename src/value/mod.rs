@@ -96,7 +96,11 @@ pub trait LearnedCritic: Critic {
     /// What is trained, by name.
     fn params(&self) -> NamedParams<'_>;
 
-    /// `Q_e(s, a)` with gradients to the parameters, `[E,B]`.
+    /// `Q_e(s, a)` with gradients to the parameters, `[E,B]`: what a loss is made of.
+    ///
+    /// Only `CriticPart::regress` and steps of one's own ask for it. So a critic that a step of one's own
+    /// trains may give it what that loss needs, for example the quantiles of every member `[E N,B]`, and
+    /// by [`Critic::q`] the values that they stand for, `[E,B]`.
     ///
     /// # Errors
     /// As [`Critic::q`].
@@ -113,8 +117,9 @@ pub trait LearnedCritic: Critic {
         None
     }
 
-    /// The gradients of the parameters for a loss of Q `[E,B]` whose gradient at Q is `slope(Q)`, in
-    /// the order of [`LearnedCritic::params`], where there is a way without a graph.
+    /// The gradients of the parameters for a loss of Q `[E,B]` (what [`LearnedCritic::tracked`] gives)
+    /// whose gradient at Q is `slope(Q)`, in the order of [`LearnedCritic::params`], where there is a way
+    /// without a graph.
     ///
     /// # Errors
     /// As [`Critic::q`], or as `slope`.
