@@ -2,7 +2,8 @@
 //! step of one's own trains them by the quantile Huber loss, and the policy climbs the lower of the members'
 //! means. The returns and a column of its own, `quantile_spread`, stand in `metrics.csv` in the folder.
 //!
-//! `cargo run --release --example own_critic [FOLDER [SEED [STEPS]]]` (minutes; it resumes from there).
+//! `cargo run --release --example own_critic [FOLDER [SEED [STEPS]]]` (minutes; it resumes from there). On
+//! seed 0 the return is -177 at 4,000 steps and -165 at 10,000, but -251 and -308 at 8,000 and 9,000.
 
 use std::{path::Path, sync::Arc, sync::atomic::AtomicBool};
 
