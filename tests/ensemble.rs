@@ -37,6 +37,7 @@ impl Data {
             action: &self.action,
             reward: &self.reward,
             next_obs: &self.next_obs,
+            cont: &[],
         }
     }
 }
