@@ -1,5 +1,6 @@
 //! The probabilistic ensemble: what it recovers, what it reports, and that it resumes bit for bit.
 
+mod ends;
 mod gradient;
 pub mod made;
 mod reports;

@@ -1,5 +1,7 @@
 //! The bridge to Python's Gymnasium, with a stand-in for that package (`tests/data`).
 
+mod functions;
+
 use std::io::Read as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::fit::members_forward;
 use super::ends::{self, EndScore};
+use super::fit::members_forward;
 use super::{Dynamics, EnsembleModel, StepNoise};
 use crate::error::{Error, Result};
 use crate::shape::to_f64;

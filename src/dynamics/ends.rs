@@ -57,7 +57,11 @@ pub(super) struct Ended {
 
 /// The weighted cross-entropy of the logits, the last of `out` `[E,B,..]`: the mean over rows, summed
 /// over members; a row with its `weight` `[E,B]` where there is one.
-pub(super) fn cross_entropy(out: &Tensor, ended: &Ended, weight: Option<&Tensor>) -> Result<Tensor> {
+pub(super) fn cross_entropy(
+    out: &Tensor,
+    ended: &Ended,
+    weight: Option<&Tensor>,
+) -> Result<Tensor> {
     let last = out.dim(D::Minus1)? - 1;
     let logit = out.narrow(D::Minus1, last, 1)?.squeeze(D::Minus1)?.contiguous()?;
     let each = (softplus(&logit)? - (&logit * &ended.rows)?)?;

@@ -345,7 +345,9 @@ impl Dynamics for EnsembleModel {
             Some(member) if spec.ops == Ops::Fused && spec.device.is_cpu() => {
                 let out = self.fused_step(state, action, eps, &member)?;
                 let ended = match self.learns_ends() && b > 0 {
-                    true => Some(self.end_probabilities(&out.narrow(1, self.target_dim(), 1)?)?),
+                    true => {
+                        Some(self.end_probabilities(&out.narrow(1, self.target_dim(), 1)?)?)
+                    }
                     false => None,
                 };
                 (out.narrow(1, 0, self.obs_dim)?, out, ended)

@@ -129,7 +129,8 @@ impl Step {
             }
             if self.ends {
                 let rows = out.chunks_exact(t).zip(y.chunks_exact(width));
-                out = rows.flat_map(|(out, y)| out.iter().chain(&y[width - 1..])).copied().collect();
+                out =
+                    rows.flat_map(|(out, y)| out.iter().chain(&y[width - 1..])).copied().collect();
             }
             Ok((out, Kept { tape, factor }))
         })?

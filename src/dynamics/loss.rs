@@ -2,8 +2,8 @@
 
 use candle_core::{Tensor, Var};
 
-use super::ensemble_model::LEAST_STD;
 use super::ends::{Ended, cross_entropy};
+use super::ensemble_model::LEAST_STD;
 use super::{EnsembleModel, NoiseKind};
 use crate::error::{Error, Result};
 use crate::nn::{Grad, Params, bounded_nll, fit_gradients, own_gradients};

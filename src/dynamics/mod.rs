@@ -14,8 +14,8 @@ mod model;
 pub mod simulated;
 
 pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
-pub use ensemble::Ensemble;
 pub use ends::EndScore;
+pub use ensemble::Ensemble;
 pub use ensemble_config::{EnsembleConfig, NoiseKind, Resample, Target, Termination};
 pub use ensemble_model::EnsembleModel;
 pub use equations::native_model;
