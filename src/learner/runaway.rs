@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Agent, Counters};
 use crate::error::{Error, Result};
-use crate::parts::Parts;
+use crate::parts::{Parts, Temperature};
 
 /// Updates that the size of Q is averaged over.
 const UPDATES: u64 = 1_000;
@@ -63,7 +63,7 @@ fn most(parts: &Parts, reward: f64) -> Result<f64> {
     if parts.gamma >= 1.0 {
         return Ok(f64::INFINITY);
     }
-    let alpha = parts.temperature.as_ref().map_or(Ok(0.0), |temperature| temperature.alpha())?;
+    let alpha = parts.temperature.as_ref().map_or(Ok(0.0), Temperature::alpha)?;
     Ok(BEYOND * (reward + alpha * parts.action_dim as f64 * NATS) / (1.0 - parts.gamma))
 }
 

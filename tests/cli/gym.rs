@@ -213,7 +213,13 @@ fn an_end_that_the_learned_model_does_not_know_is_told_once() {
 fn values_that_run_away_where_ends_are_unknown_stop_the_run() {
     let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
     // Steps of the critic so long that its values explode.
-    let rest = ["model.weight_decay=[]", "imagine.starts=20", "loop.fit_every=50", "critic.lr=0.3"];
+    let rest = [
+        "model.weight_decay=[]",
+        "imagine.starts=20",
+        "loop.fit_every=50",
+        "critic.lr=10",
+        "gamma=0.9",
+    ];
     let train = |root: &TempDir, env: &str| {
         let mut train = hstep(&["train", "mbpo", "--env", env, "--steps", "150", "--out"]);
         train

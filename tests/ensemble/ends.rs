@@ -128,6 +128,8 @@ fn forms_and_blocks_of_rows_end_alike() {
         let views: [&dyn Dynamics; 2] = [&ensemble, &ensemble.member(1).unwrap()];
         for (view, model) in views.into_iter().enumerate() {
             for member in [Members::Key(key.fork("m")), Members::Best, Members::Mean] {
+                // A mean over members or a best one may be of one mind.
+                let draws = matches!(member, Members::Key(_));
                 let noise = Noise { model: Normals::Key(key), member, policy: Normals::Zero };
                 let hstep = over(model, h);
                 let rows = hstep.rollout_forward(&s0, Actions::Open(&actions), &noise).unwrap();
@@ -142,7 +144,7 @@ fn forms_and_blocks_of_rows_end_alike() {
                 for t in 0..h {
                     let of = |tensor: &Tensor| to_f64(tensor).unwrap();
                     let cont = of(&rows.cont[t]);
-                    assert!(cont.contains(&0.0), "{view}, {noise:?}");
+                    assert!(cont.contains(&0.0) || !draws, "{view}, {noise:?}");
                     assert_eq!(cont, of(&whole.cont[t]), "{view}, {noise:?}");
                     assert_eq!(cont[..9], of(&few.cont[t]), "{view}, {noise:?}");
                     let reward = of(&rows.rewards[t]);

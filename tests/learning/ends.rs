@@ -17,7 +17,13 @@ fn trained(env: &'static str, seed: u64, settings: &[&str]) -> (f64, Table) {
     let eval = EvalConfig { every: 500, episodes: 5, ..EvalConfig::default() };
     let config = RunConfig { seed, eval, checkpoint_every: steps, ..run_config(env, steps) };
     let common = ["loop.random_steps=200", "loop.updates_per_step=5", "loop.fit_every=100"];
-    let of_model = ["model.max_steps=400", "imagine.starts=1000", "imagine.horizon=5"];
+    let of_model = [
+        "model.max_epochs=200",
+        "model.max_steps=400",
+        "model.hidden=[64, 64]",
+        "imagine.starts=1000",
+        "imagine.horizon=5",
+    ];
     let all: Vec<&str> = common.into_iter().chain(of_model).chain(settings.to_vec()).collect();
     let hybrid = hybrid_with("mbpo", &all);
     let mut run = open_with(hybrid, falls(env), config, folder.path());

@@ -42,10 +42,14 @@ pub(super) fn known(host: &Host, slot: u32, info: &EnvInfo, names: &[String]) ->
                                    needs one: set `model.learn_reward=true`";
                     return Err(Error::env(&for_rewards.info.name, problem));
                 }
-                for_rewards.ask(Operation::Reward, [s, a, next], |parts| parts.f64())
+                for_rewards.ask(Operation::Reward, [s, a, next], number)
             })
         }),
     }
+}
+
+fn number(parts: &mut Parts) -> Option<f64> {
+    parts.f64()
 }
 
 impl Functions {
