@@ -66,6 +66,14 @@ pub enum Error {
         /// Where in the run, for example `env step 1200`.
         step: String,
     },
+    /// A quantity has left what it can be at all: training goes on into nothing.
+    #[error("runaway at {step}: {problem}; the last checkpoint is untouched")]
+    Diverged {
+        /// What came, what the most is, and how to mend it.
+        problem: String,
+        /// Where in the run, for example `env step 1200`.
+        step: String,
+    },
     /// Reading or writing a file failed.
     #[error("{action} {}: {cause}", path.display())]
     Io {

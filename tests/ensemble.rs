@@ -1,5 +1,6 @@
 //! The probabilistic ensemble: what it recovers, what it reports, and that it resumes bit for bit.
 
+mod ends;
 mod gradient;
 pub mod made;
 mod reports;
@@ -37,6 +38,7 @@ impl Data {
             action: &self.action,
             reward: &self.reward,
             next_obs: &self.next_obs,
+            cont: &[],
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The bridge to Python's Gymnasium, with a stand-in for that package (`tests/data`).
 
+mod functions;
+
 use std::io::Read as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -284,7 +286,7 @@ import os, struct, sys
 out = os.fdopen(1, 'wb', 0)
 bounds = struct.pack('<%dd' % (2 * {actions}), *([-1.0] * {actions} + [1.0] * {actions}))
 made = b'\\0' + struct.pack('<IIQ', {obs}, {actions}, 9) + bounds
-out.write(b'HSTEPGYM' + struct.pack('<I', 1) + struct.pack('<I', len(made)) + made)
+out.write(b'HSTEPGYM' + struct.pack('<I', 2) + struct.pack('<I', len(made)) + made)
 sys.stdin.buffer.read()
 "
     );

@@ -2,6 +2,7 @@
 //! number is not finite.
 
 mod begun;
+mod ends;
 mod simulations;
 
 use std::path::Path;

@@ -75,7 +75,8 @@ fn parts_and_model(known: Known) -> (Parts, EnsembleModel) {
     let action: Vec<f32> = (0..n).map(|_| rng.uniform() as f32 * 2.0 - 1.0).collect();
     let next_obs: Vec<f32> = (0..n * OBS).map(|i| obs[i] + 0.1 * action[i / OBS]).collect();
     let reward: Vec<f32> = (0..n).map(|i| -obs[i * OBS] * obs[i * OBS]).collect();
-    let data = FitData { obs: &obs, action: &action, reward: &reward, next_obs: &next_obs };
+    let data =
+        FitData { obs: &obs, action: &action, reward: &reward, next_obs: &next_obs, cont: &[] };
     model.fit(&data, &mut rng).unwrap();
     let alpha = TemperatureConfig { initial: 0.2, automatic: false, ..Default::default() };
     let critic = CriticPart::new(q, &critic.adam(), Some(critic.tau)).unwrap();

@@ -93,7 +93,7 @@ fn code_of_library(error: &Error) -> u8 {
         Error::Config { .. } | Error::Composition { .. } => USAGE,
         Error::Env { .. } => ENVIRONMENT,
         Error::Checkpoint { .. } => CHECKPOINT,
-        Error::NonFinite { .. } => NON_FINITE,
+        Error::NonFinite { .. } | Error::Diverged { .. } => NON_FINITE,
         Error::Io { .. } => IO,
         // A shape or tensor error means that hstep put parts together wrongly.
         _ => INTERNAL,

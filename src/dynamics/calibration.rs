@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::ends::{self, EndScore};
 use super::fit::members_forward;
 use super::{Dynamics, EnsembleModel, StepNoise};
 use crate::error::{Error, Result};
@@ -27,14 +28,18 @@ pub struct Calibration {
     pub coverage_50: Option<f64>,
     /// Share of the numbers inside an elite's central 90 % interval.
     pub coverage_90: Option<f64>,
+    /// How well ends are foreseen, where they are learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<EndScore>,
 }
 
-/// Calibration on rows `x [N,D]` with normalised targets `y [N,T]`.
+/// Calibration on rows `x [N,D]` with normalised targets `y [N,T]`, and 1 where one ended, `[N]` or none.
 pub(super) fn holdout(
     model: &EnsembleModel,
     elites: &[u32],
     x: &Tensor,
     y: &Tensor,
+    ended: &[f32],
 ) -> Result<Calibration> {
     let (n, t) = y.dims2()?;
     let picked = Tensor::from_slice(elites, elites.len(), x.device())?;
@@ -45,8 +50,12 @@ pub(super) fn holdout(
     let error = to_f64(&(mean.mean(0)? - y)?)?;
     let squared = |d: usize| error.iter().skip(d).step_by(t).map(|e| e * e).sum::<f64>();
     let rmse = (0..t).map(|d| scale[d] * (squared(d) / n as f64).sqrt()).collect();
+    let ends = match model.learns_ends() {
+        true => Some(ends::score(model, elites, x, ended)?),
+        false => None,
+    };
     let Some(logvar) = logvar else {
-        return Ok(Calibration { rmse, nll: None, coverage_50: None, coverage_90: None });
+        return Ok(Calibration { rmse, nll: None, coverage_50: None, coverage_90: None, ends });
     };
 
     let errors = to_f64(&mean.broadcast_sub(y)?)?;
@@ -63,6 +72,7 @@ pub(super) fn holdout(
         nll: share(nll),
         coverage_50: share(inside_50),
         coverage_90: share(inside_90),
+        ends,
     })
 }
 

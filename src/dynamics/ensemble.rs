@@ -149,14 +149,16 @@ impl Ensemble {
         Ok(())
     }
 
-    pub(super) fn parts(&self) -> [(&'static str, &crate::nn::Params); 4] {
+    pub(super) fn parts(&self) -> Vec<(&'static str, &crate::nn::Params)> {
         let m = &self.model;
-        [
+        let mut all = vec![
             ("net", m.net.params()),
             ("bounds", &m.bounds),
             ("inputs", m.inputs.params()),
             ("targets", m.targets.params()),
-        ]
+        ];
+        all.extend(m.ends.as_ref().map(|ends| ("ends", ends)));
+        all
     }
 }
 

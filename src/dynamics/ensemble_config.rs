@@ -40,6 +40,16 @@ pub enum Resample {
     Exponential,
 }
 
+/// When an imagined episode ends, by the probability that the model predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Termination {
+    /// By a draw with that probability, from the noise of the rollout; without noise as `threshold`.
+    Sample,
+    /// Where it is above 1/2.
+    Threshold,
+}
+
 /// The ensemble of PETS (Chua et al. 2018) as MBPO (Janner et al. 2019) uses it.
 ///
 /// Every default is tagged: `paper` (MBPO's text), `code` (its released code) or `ours`.
@@ -102,6 +112,13 @@ pub struct EnsembleConfig {
     pub learn_reward: bool,
     /// Whether a fit starts from the last one's weights and Adam moments; yes (code).
     pub warm_start: bool,
+    /// Whether each member also learns with what probability a step ends the episode (a time limit is no
+    /// end); unset is no (paper). Then imagined episodes end where the environment says, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learn_termination: Option<bool>,
+    /// When an imagined episode ends by a learned probability; unset is `sample` (ours).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination: Option<Termination>,
 }
 
 impl Default for EnsembleConfig {
@@ -132,6 +149,8 @@ impl Default for EnsembleConfig {
             normalise_targets: false,
             learn_reward: true,
             warm_start: true,
+            learn_termination: None,
+            termination: None,
         }
     }
 }
@@ -147,7 +166,20 @@ impl EnsembleConfig {
     /// Outputs of the network for `targets` predicted quantities.
     #[must_use]
     pub fn outputs(&self, targets: usize) -> usize {
-        if self.noise() == NoiseKind::PerInput { 2 * targets } else { targets }
+        let usual = if self.noise() == NoiseKind::PerInput { 2 * targets } else { targets };
+        usual + usize::from(self.learns_ends())
+    }
+
+    /// Whether the members learn where episodes end.
+    #[must_use]
+    pub fn learns_ends(&self) -> bool {
+        self.learn_termination == Some(true)
+    }
+
+    /// Whether imagined episodes end by a draw with the learned probability.
+    #[must_use]
+    pub fn draws_ends(&self) -> bool {
+        self.learns_ends() && self.termination != Some(Termination::Threshold)
     }
 
     /// Checks every number.
@@ -183,6 +215,9 @@ impl EnsembleConfig {
             && self.logvar_min.is_finite()
             && self.logvar_max.is_finite();
         check(ordered, "logvar_min", "a number below `model.logvar_max`", self.logvar_min)?;
+        let needless = self.termination.is_some() && !self.learns_ends();
+        let expected = "nothing without `model.learn_termination = true`";
+        check(!needless, "termination", expected, "a way to end by a learned probability")?;
         let layers = self.hidden.len() + 1;
         let fits = self.weight_decay.is_empty() || self.weight_decay.len() == layers;
         let expected = format!("none or {layers} numbers, one a layer");

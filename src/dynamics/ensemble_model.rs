@@ -3,14 +3,15 @@
 //! A member maps the standardised `(s, a)` to mean and log-variance of the change of the
 //! observation and of the reward, jointly: `T = O + 1` numbers each (`T = O` where the reward is
 //! known). The log-variance is softly kept between two learned bounds:
-//! `logvar = max - softplus(max - raw)`, then `logvar = min + softplus(logvar - min)`.
+//! `logvar = max - softplus(max - raw)`, then `logvar = min + softplus(logvar - min)`. One more output, the
+//! last, is the logit of an end where that is learned (`ends.rs`).
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{D, Tensor};
 
 use super::ensemble_rows::EnsembleRows;
-use super::{Dynamics, EnsembleConfig, Member, NoiseKind, StepNoise, Target, Transition};
+use super::{Dynamics, EnsembleConfig, Member, NoiseKind, StepNoise, Target, Transition, ends};
 use crate::env::Known;
 use crate::error::{Error, Result};
 use crate::forward::RowDynamics;
@@ -35,12 +36,14 @@ pub(super) enum Pick {
 #[derive(Clone)]
 pub struct EnsembleModel {
     pub(super) config: Arc<EnsembleConfig>,
-    /// `[.., O + A]` to `[.., 2T]` (means, raw log-variances), or `[.., T]`.
+    /// `[.., O + A]` to `[.., 2T]` (means, raw log-variances), or `[.., T]`; and the logit of an end.
     pub(super) net: Stack,
     /// Of the noise: `max` and `min` `[T]`, or `log_std` `[E,T]`.
     pub(super) bounds: Params,
     pub(super) inputs: Normaliser,
     pub(super) targets: Normaliser,
+    /// `log_weight` `[1]`: by how much the logits of an end are too high, where they are learned.
+    pub(super) ends: Option<Params>,
     pub(super) elites: Arc<RwLock<Vec<u32>>>,
     pub(super) known: Known,
     pub(super) pick: Pick,
@@ -85,6 +88,10 @@ impl EnsembleModel {
             bounds: bounds(config, targets, spec)?,
             inputs: Normaliser::identity(obs_dim + action_dim, spec)?,
             targets: Normaliser::identity(targets, spec)?,
+            ends: match config.learns_ends() {
+                true => Some(Params::new(&[("log_weight".to_owned(), vec![1], vec![0.0])], spec)?),
+                false => None,
+            },
             elites: Arc::new(RwLock::new((0..config.elites as u32).collect())),
             known,
             pick: Pick::Elites,
@@ -151,17 +158,52 @@ impl EnsembleModel {
         &self.inputs
     }
 
+    /// Whether its own steps say where episodes end.
+    #[must_use]
+    pub fn learns_ends(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// By how much the logits of an end are too high.
+    pub(super) fn log_weight(&self) -> Result<f64> {
+        let of_fit = self.ends.as_ref().map(Params::to_flat).transpose()?;
+        Ok(of_fit.and_then(|all| all.first().copied()).unwrap_or_default())
+    }
+
+    /// Probabilities of an end, one a number of `logit`.
+    fn end_probabilities(&self, logit: &Tensor) -> Result<Vec<f64>> {
+        let log_weight = self.log_weight()?;
+        let logit = crate::shape::to_f64(logit)?;
+        Ok(logit.into_iter().map(|z| ends::probability(z - log_weight)).collect())
+    }
+
+    /// 0 where a row ends, else 1, `[B]`: no gradient goes through it.
+    fn drawn_ends(&self, probability: &[f64], eps: Option<&Tensor>) -> Result<Tensor> {
+        let eps = match eps.filter(|_| self.config.draws_ends()) {
+            Some(eps) => {
+                let last = eps.dim(1)? - 1;
+                Some(crate::shape::to_f64(&eps.narrow(1, last, 1)?)?)
+            }
+            None => None,
+        };
+        let own = |i: usize| eps.as_ref().map(|eps| eps[i]);
+        let all = probability.iter().enumerate().map(|(i, p)| ends::goes_on(*p, own(i)));
+        self.net.spec().tensor(&all.collect::<Vec<f64>>(), probability.len())
+    }
+
     /// Mean and log-variance of the network's output: `[E',B,..]` of the members `who` `[E']`, or
     /// `[B,..]` with a member a row `[B]`.
     pub(super) fn gaussian(&self, out: &Tensor, bounds: &Params, who: &[u32]) -> Result<Gaussian> {
         let t = self.target_dim();
         match self.config.noise() {
-            NoiseKind::None => return Ok((out.clone(), None)),
+            NoiseKind::None => return Ok((out.narrow(D::Minus1, 0, t)?, None)),
             NoiseKind::PerOutput => {
                 let who = Tensor::from_slice(who, who.len(), out.device())?;
                 let logvar = (self.log_std(bounds)?.index_select(&who, 0)? * 2.0)?;
                 let logvar = if out.rank() == 3 { logvar.unsqueeze(1)? } else { logvar };
-                return Ok((out.clone(), Some(logvar.broadcast_as(out.shape())?.contiguous()?)));
+                let mean = out.narrow(D::Minus1, 0, t)?;
+                let logvar = logvar.broadcast_as(mean.shape())?.contiguous()?;
+                return Ok((mean, Some(logvar)));
             }
             NoiseKind::PerInput => {}
         }
@@ -195,17 +237,26 @@ impl EnsembleModel {
         })
     }
 
-    /// Next states and raw targets through separate operations.
+    /// Next states, raw targets and, where they are learned, probabilities of an end through separate
+    /// operations.
     fn plain_step(
         &self,
         state: &Tensor,
         action: &Tensor,
         noise: &StepNoise,
         member: Option<&[u32]>,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<(Tensor, Tensor, Option<Vec<f64>>)> {
         let x = self.inputs.apply(&Tensor::cat(&[state, action], 1)?)?;
         let (net, bounds) = (self.net.frozen(), self.bounds.frozen());
-        let target = match member {
+        let last = net.config().output - 1;
+        let ends = |out: &Tensor| -> Result<Option<Vec<f64>>> {
+            // candle panics at a view that begins beyond an empty tensor.
+            match self.learns_ends() && out.elem_count() > 0 {
+                true => Ok(Some(self.end_probabilities(&out.narrow(D::Minus1, last, 1)?)?)),
+                false => Ok(None),
+            }
+        };
+        let (target, ended) = match member {
             None => {
                 let (elites, b) = (self.elites(), x.dim(0)?);
                 let n = elites.len();
@@ -213,19 +264,21 @@ impl EnsembleModel {
                 let out = net.forward_rows(&Tensor::cat(&vec![x; n], 0)?, &member)?;
                 let out = out.reshape((n, b, net.config().output))?;
                 let (mean, _) = self.gaussian(&out, &bounds, &elites)?;
-                self.targets.undo(&mean.mean(0)?)?
+                let ended = ends(&out)?.map(|each| ends::mean(&each, n));
+                (self.targets.undo(&mean.mean(0)?)?, ended)
             }
             Some(member) => {
-                let (mean, logvar) =
-                    self.gaussian(&net.forward_rows(&x, member)?, &bounds, member)?;
+                let out = net.forward_rows(&x, member)?;
+                let (mean, logvar) = self.gaussian(&out, &bounds, member)?;
                 let mean = self.targets.undo(&mean)?;
-                match (logvar, &noise.normal) {
+                let target = match (logvar, &noise.normal) {
                     (Some(logvar), Some(eps)) => {
                         let std = self.targets.undo_scale(&(logvar * 0.5)?.exp()?)?;
-                        (mean + (std * eps)?)?
+                        (mean + (std * eps.narrow(1, 0, self.target_dim())?)?)?
                     }
                     _ => mean,
-                }
+                };
+                (target, ends(&out)?)
             }
         };
         let predicted = target.narrow(1, 0, self.obs_dim)?;
@@ -233,7 +286,7 @@ impl EnsembleModel {
             Target::Change => (state + predicted)?,
             Target::Next => predicted,
         };
-        Ok((next, target))
+        Ok((next, target, ended))
     }
 }
 
@@ -260,8 +313,12 @@ impl Dynamics for EnsembleModel {
     }
 
     fn noise_dim(&self) -> usize {
-        let noisy = self.config.noise() != NoiseKind::None && self.pick != Pick::Mean;
-        if noisy { self.target_dim() } else { 0 }
+        if self.pick == Pick::Mean {
+            return 0;
+        }
+        // The last one draws whether the episode ends.
+        let noisy = self.config.noise() != NoiseKind::None;
+        usize::from(noisy) * self.target_dim() + usize::from(self.config.draws_ends())
     }
 
     fn has_members(&self) -> bool {
@@ -278,14 +335,22 @@ impl Dynamics for EnsembleModel {
         if let Some(eps) = &noise.normal
             && self.noise_dim() > 0
         {
-            crate::shape::exact(eps, &[b, self.target_dim()], "noise of the ensemble")?;
+            crate::shape::exact(eps, &[b, self.noise_dim()], "noise of the ensemble")?;
         }
         let spec = self.net.spec();
-        let (next, target) = match self.members_of(b, noise)? {
+        let member = self.members_of(b, noise)?;
+        // A mean over members has no noise.
+        let eps = noise.normal.as_ref().filter(|_| member.is_some() && self.noise_dim() > 0);
+        let (next, target, ended) = match member {
             Some(member) if spec.ops == Ops::Fused && spec.device.is_cpu() => {
-                let eps = noise.normal.as_ref();
                 let out = self.fused_step(state, action, eps, &member)?;
-                (out.narrow(1, 0, self.obs_dim)?, out)
+                let ended = match self.learns_ends() && b > 0 {
+                    true => {
+                        Some(self.end_probabilities(&out.narrow(1, self.target_dim(), 1)?)?)
+                    }
+                    false => None,
+                };
+                (out.narrow(1, 0, self.obs_dim)?, out, ended)
             }
             member => self.plain_step(state, action, noise, member.as_deref())?,
         };
@@ -297,9 +362,10 @@ impl Dynamics for EnsembleModel {
             _ if b == 0 => Tensor::zeros(0, state.dtype(), state.device())?,
             _ => target.narrow(1, self.obs_dim, 1)?.squeeze(1)?.contiguous()?,
         };
-        let cont = match &self.known.continuation {
-            Some(known) => known(state, action, &next)?.detach(),
-            None => Tensor::ones(b, state.dtype(), state.device())?,
+        let cont = match (ended, &self.known.continuation) {
+            (Some(probability), _) => self.drawn_ends(&probability, eps)?,
+            (None, Some(known)) if !self.learns_ends() => known(state, action, &next)?.detach(),
+            _ => Tensor::ones(b, state.dtype(), state.device())?,
         };
         Ok(Transition { next, reward, cont })
     }

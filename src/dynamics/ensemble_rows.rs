@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::ensemble_model::{LEAST_STD, Pick};
-use super::{EnsembleModel, NoiseKind, Target};
+use super::{Dynamics as _, EnsembleModel, NoiseKind, Target, ends};
 use crate::error::{Error, Result};
 use crate::forward::{Member, RowDynamics, StepIn, StepOut, Workspace};
 use crate::nn::tile::PackedNet;
@@ -21,6 +21,8 @@ pub(super) struct EnsembleRows<'a> {
     targets: (Vec<f32>, Vec<f32>),
     /// `max` and `min`; or the standard deviations `[E,T]`, and nothing.
     bounds: (Vec<f32>, Vec<f32>),
+    /// By how much the logits of an end are too high, where they are learned.
+    log_weight: Option<f64>,
 }
 
 impl<'a> EnsembleRows<'a> {
@@ -42,6 +44,7 @@ impl<'a> EnsembleRows<'a> {
             inputs: moments(model.inputs.moments().ok()?),
             targets: moments(model.targets.moments().ok()?),
             bounds: (max, min),
+            log_weight: model.learns_ends().then(|| model.log_weight()).transpose().ok()?,
             model,
         })
     }
@@ -75,6 +78,11 @@ impl<'a> EnsembleRows<'a> {
         }
     }
 
+    /// The probability of an end that a row of the network's outputs has.
+    fn end(&self, head: &[f32], log_weight: f64) -> f64 {
+        ends::probability(f64::from(head[head.len() - 1]) - log_weight)
+    }
+
     /// Rows of one member: mean and noise of the raw targets.
     fn of_member(
         &self,
@@ -84,8 +92,9 @@ impl<'a> EnsembleRows<'a> {
         out: &mut StepOut,
         work: &mut Workspace,
     ) {
-        let t = self.model.target_dim();
+        let (t, width) = (self.model.target_dim(), self.model.noise_dim());
         let (mean, scale) = &self.targets;
+        let draws = given.normal.filter(|_| self.model.config.draws_ends());
         for rows in rows.chunks(TILE) {
             let n = rows.len();
             self.gather(rows, given, &mut work.input);
@@ -105,12 +114,17 @@ impl<'a> EnsembleRows<'a> {
             for (i, (row, head)) in
                 rows.iter().zip(work.output.chunks_exact_mut(self.net.output)).enumerate()
             {
-                let (row, head) = (*row as usize, &mut head[..t]);
+                let row = *row as usize;
+                if let Some(log_weight) = self.log_weight {
+                    let eps = draws.map(|eps| f64::from(eps[(row + 1) * width - 1]));
+                    out.cont[row] = ends::goes_on(self.end(head, log_weight), eps) as f32;
+                }
+                let head = &mut head[..t];
                 for ((x, m), s) in head.iter_mut().zip(mean).zip(scale) {
                     *x = *x * s + m;
                 }
                 if let Some(eps) = noise {
-                    let (std, eps) = (&work.head[i * t..][..t], &eps[row * t..][..t]);
+                    let (std, eps) = (&work.head[i * t..][..t], &eps[row * width..][..t]);
                     for (((x, std), s), eps) in head.iter_mut().zip(std).zip(scale).zip(eps) {
                         *x += std * s * eps;
                     }
@@ -120,12 +134,12 @@ impl<'a> EnsembleRows<'a> {
         }
     }
 
-    /// Standard deviations `[n,T]` of normalised targets from the network's outputs `[n,2T]`.
+    /// Standard deviations `[n,T]` of normalised targets from the network's outputs `[n,2T]` or `[n,2T+1]`.
     fn deviations(&self, output: &[f32], std: &mut Vec<f32>) {
         let t = self.model.target_dim();
         let (max, min) = &self.bounds;
         std.clear();
-        for head in output.chunks_exact(2 * t) {
+        for head in output.chunks_exact(self.net.output) {
             std.extend(max.iter().zip(&head[t..]).map(|(max, raw)| max - raw));
         }
         softplus_values(std);
@@ -150,16 +164,24 @@ impl<'a> EnsembleRows<'a> {
             work.output.resize(n * self.net.output, 0.0);
             work.head.clear();
             work.head.resize(n * t, 0.0);
+            let mut ended = vec![0.0; n];
             for member in &self.elites {
                 let member = *member as usize;
                 self.net.forward(member, n, &work.input, &mut work.output, &mut work.room);
                 let heads = work.output.chunks_exact(self.net.output);
-                for (sum, head) in work.head.chunks_exact_mut(t).zip(heads) {
+                let sums = work.head.chunks_exact_mut(t).zip(&mut ended);
+                for ((sum, ended), head) in sums.zip(heads) {
                     sum.iter_mut().zip(head).for_each(|(sum, x)| *sum += x);
+                    *ended += self.log_weight.map_or(0.0, |log_weight| self.end(head, log_weight));
                 }
             }
             let count = self.elites.len().max(1) as f32;
-            for (row, sum) in rows.iter().zip(work.head.chunks_exact_mut(t)) {
+            let sums = work.head.chunks_exact_mut(t).zip(ended);
+            for (row, (sum, ended)) in rows.iter().zip(sums) {
+                if self.log_weight.is_some() {
+                    let mean = ended / self.elites.len().max(1) as f64;
+                    out.cont[*row as usize] = ends::goes_on(mean, None) as f32;
+                }
                 for ((x, m), s) in sum.iter_mut().zip(mean).zip(scale) {
                     *x = *x / count * s + m;
                 }
@@ -172,8 +194,11 @@ impl<'a> EnsembleRows<'a> {
     fn known(&self, n: usize, given: &StepIn, out: &mut StepOut) -> Result<()> {
         let (known, o, a) = (&self.model.known, self.model.obs_dim, self.model.action_dim);
         let reward = known.reward.as_ref().filter(|_| !self.model.config.learn_reward);
-        out.cont.fill(1.0);
-        if reward.is_none() && known.continuation.is_none() {
+        let continuation = known.continuation.as_ref().filter(|_| self.log_weight.is_none());
+        if self.log_weight.is_none() {
+            out.cont.fill(1.0);
+        }
+        if reward.is_none() && continuation.is_none() {
             return Ok(());
         }
         let tensor = |x: &[f32], width| Tensor::from_slice(x, (n, width), &Device::Cpu);
@@ -186,7 +211,7 @@ impl<'a> EnsembleRows<'a> {
         if let Some(reward) = reward {
             out.reward.copy_from_slice(&flat(reward(&state, &action, &next)?)?);
         }
-        if let Some(continuation) = &known.continuation {
+        if let Some(continuation) = continuation {
             out.cont.copy_from_slice(&flat(continuation(&state, &action, &next)?)?);
         }
         Ok(())

@@ -11,6 +11,7 @@
 //! and the next state is `s + target` (or `target`). No gradient reaches weights, bounds or
 //! statistics.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
@@ -22,7 +23,8 @@ use crate::nn::ops::{Net, Real, Route, Rows, Tape, Wanted, slice, with_slices};
 use crate::nn::{exp_half, softplus_all};
 
 impl EnsembleModel {
-    /// Next states and, where it is learned, the reward: `[B,T]`, row `b` by member `member[b]`.
+    /// Next states and, where it is learned, the reward: `[B,T]`, row `b` by member `member[b]`; last, and
+    /// without a gradient, the logit of an end where that is learned: `[B,T+1]`.
     pub(super) fn fused_step(
         &self,
         state: &Tensor,
@@ -32,7 +34,9 @@ impl EnsembleModel {
     ) -> Result<Tensor> {
         let wanted = Wanted { dx: state.track_op() || action.track_op(), dw: false };
         let eps = match eps {
-            Some(eps) if self.config.noise() != NoiseKind::None => Some(eps.detach().contiguous()?),
+            Some(eps) if self.config.noise() != NoiseKind::None => {
+                Some(eps.narrow(1, 0, self.target_dim())?.detach().contiguous()?)
+            }
             _ => None,
         };
         let op = Step {
@@ -40,6 +44,7 @@ impl EnsembleModel {
             rows: Rows::new(self.config.members, member.len(), Route::Rows(member)),
             widths: (self.obs_dim, self.action_dim, self.target_dim()),
             change: self.config.target == Target::Change,
+            ends: self.learns_ends(),
             own_std: (self.config.noise() == NoiseKind::PerOutput).then(|| member.to_vec()),
             theta: self.net.params().var().as_detached_tensor(),
             bounds: self.bounds.var().as_detached_tensor(),
@@ -67,6 +72,8 @@ struct Step {
     /// Observation, action, target.
     widths: (usize, usize, usize),
     change: bool,
+    /// Whether the network's last output is the logit of an end.
+    ends: bool,
     /// The members of the rows, where the noise is that of a member and output.
     own_std: Option<Vec<u32>>,
     theta: Tensor,
@@ -120,6 +127,11 @@ impl Step {
                     out.iter_mut().zip(state).for_each(|(out, s)| *out += *s);
                 }
             }
+            if self.ends {
+                let rows = out.chunks_exact(t).zip(y.chunks_exact(width));
+                out =
+                    rows.flat_map(|(out, y)| out.iter().chain(&y[width - 1..])).copied().collect();
+            }
             Ok((out, Kept { tape, factor }))
         })?
     }
@@ -136,7 +148,7 @@ impl Step {
         let t = self.widths.2;
         let (max, min) = bounds.split_at(t);
         let mut v: Vec<T> = Vec::with_capacity(out.len());
-        for y in y.chunks_exact(2 * t) {
+        for y in y.chunks_exact(self.net.output()) {
             v.extend(y[t..].iter().zip(max).map(|(raw, max)| *max - *raw));
         }
         let (mut inner, mut outer) = (vec![T::default(); v.len()], vec![T::default(); v.len()]);
@@ -178,6 +190,10 @@ impl Step {
         let tensors = [d_out, &self.theta, &self.inputs, &self.targets];
         let (ds, da) = with_slices(tensors, |[d_out, theta, inputs, targets]| {
             let (scale, width) = (&targets[t..], self.net.output());
+            let d_out: Cow<[T]> = match self.ends {
+                true => d_out.chunks_exact(t + 1).flat_map(|d| &d[..t]).copied().collect(),
+                false => d_out.into(),
+            };
             let b = d_out.len() / t;
             let mut dy = vec![T::default(); b * width];
             for (i, (dy, d)) in dy.chunks_exact_mut(width).zip(d_out.chunks_exact(t)).enumerate() {
@@ -231,7 +247,7 @@ impl CustomOp2 for Step {
         action: &CpuStorage,
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let shape = Shape::from((l1.dims()[0], self.widths.2));
+        let shape = Shape::from((l1.dims()[0], self.widths.2 + usize::from(self.ends)));
         let storage = match state {
             CpuStorage::F32(_) => {
                 let (out, kept) = self.forward::<f32>(slice(state, l1)?, slice(action, l2)?)?;

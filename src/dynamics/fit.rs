@@ -4,6 +4,7 @@ use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{self, Calibration};
+use super::ends::{self, Ended};
 use super::loss;
 use super::{Ensemble, EnsembleModel, NoiseKind, Resample, Target};
 use crate::error::{Error, Result};
@@ -25,6 +26,9 @@ pub struct FitData<'a> {
     pub reward: &'a [f32],
     /// Next observations `[N,O]`.
     pub next_obs: &'a [f32],
+    /// 0 where the episode terminated, else 1 (a time limit is no end) `[N]`; may be empty where the model
+    /// does not learn ends.
+    pub cont: &'a [f32],
 }
 
 /// What a fit did and how good the result is on held-out data.
@@ -39,7 +43,8 @@ pub struct FitReport {
     /// Mean training loss over the last epoch.
     pub train_loss: f64,
     /// Best holdout error a member: mean squared error of the raw targets, or of the normalised ones
-    /// where noise is learned by output. `[E]`
+    /// where noise is learned by output; times a factor from 1 to 2 of how well ends are foreseen, where they
+    /// are learned. `[E]`
     pub holdout_mse: Vec<f64>,
     /// The elites, best first.
     pub elites: Vec<u32>,
@@ -51,12 +56,18 @@ pub struct FitReport {
 struct Rows {
     x: Vec<f32>,
     y: Vec<f32>,
+    /// 1 where the episode ended `[N]`; empty where that is not learned.
+    ended: Vec<f32>,
     n: usize,
 }
 
 impl FitData<'_> {
-    fn check(&self, obs_dim: usize, action_dim: usize) -> Result<usize> {
+    fn check(&self, obs_dim: usize, action_dim: usize, ends: bool) -> Result<usize> {
         let n = self.reward.len();
+        if ends && (self.cont.len() != n || self.cont.iter().any(|x| *x != 0.0 && *x != 1.0)) {
+            let expected = format!("{n} numbers 0 or 1, for `model.learn_termination`");
+            return Err(Error::shape("model data `cont`", expected, self.cont.len()));
+        }
         if u32::try_from(n).is_err() {
             return Err(Error::shape("model data", "at most 4,294,967,295 transitions", n));
         }
@@ -89,6 +100,10 @@ impl FitData<'_> {
         let mut rows = Rows {
             x: Vec::with_capacity(index.len() * (o + a)),
             y: Vec::with_capacity(index.len() * t),
+            ended: match model.learns_ends() {
+                true => index.iter().map(|i| 1.0 - self.cont[*i]).collect(),
+                false => Vec::new(),
+            },
             n: index.len(),
         };
         for &i in index {
@@ -142,7 +157,7 @@ fn exponential(members: usize, n: usize, rng: &mut Rng) -> Vec<Vec<f32>> {
     (0..members).map(|_| (0..n).map(|_| weight(rng)).collect()).collect()
 }
 
-/// The weights `[E,B]` of the rows of a batch.
+/// A number `[E,B]` of each row of a batch: of `numbers[m][row]`.
 fn weigh(weights: &[Vec<f32>], rows: &[&[u32]], net: &Stack) -> Result<Tensor> {
     let of_member = |(weights, rows): (&Vec<f32>, &&[u32])| {
         rows.iter().map(|row| weights[*row as usize]).collect::<Vec<_>>()
@@ -211,7 +226,8 @@ impl Ensemble {
     /// for NaN in the data or the loss.
     pub fn fit(&mut self, data: &FitData, rng: &mut Rng) -> Result<FitReport> {
         let config = self.model.config.clone();
-        let n = data.check(self.model.inputs.width() - self.action_width(), self.action_width())?;
+        let (a, learns_ends) = (self.action_width(), self.model.learns_ends());
+        let n = data.check(self.model.inputs.width() - a, a, learns_ends)?;
         if self.fitted && !config.warm_start {
             self.reset(rng)?;
         }
@@ -226,6 +242,13 @@ impl Ensemble {
         }
         train.normalise(&self.model)?;
         holdout.normalise(&self.model)?;
+
+        let weight_of_ends = ends::Weight::of(&train.ended);
+        if let Some(of_fit) = &self.model.ends {
+            of_fit.set_flat(&[weight_of_ends.end.ln()])?;
+        }
+        // The same of every member.
+        let ended = vec![std::mem::take(&mut train.ended); config.members];
 
         let all: Vec<u32> = (0..holdout.n as u32).collect();
         let (x, y) = holdout.batch(&[&all], &self.model.net)?;
@@ -253,8 +276,15 @@ impl Ensemble {
                     Some(weights) => Some(weigh(weights, &rows, &self.model.net)?),
                     None => None,
                 };
+                let ended = match learns_ends {
+                    true => Some(Ended {
+                        rows: weigh(&ended, &rows, &self.model.net)?,
+                        weight: weight_of_ends,
+                    }),
+                    false => None,
+                };
                 steps += 1;
-                let loss = self.weighted_step(&x, &y, weight.as_ref());
+                let loss = self.weighted_step(&x, &y, weight.as_ref(), ended.as_ref());
                 sum += loss.map_err(|error| step_at(error, epochs, steps))?;
                 if steps == max_steps {
                     break;
@@ -262,7 +292,11 @@ impl Ensemble {
             }
             epochs += 1;
             crate::fault::point("inside-model-fitting");
-            let error = holdout_mse(&self.model, &x, &y)?;
+            let mut error = holdout_mse(&self.model, &x, &y)?;
+            if learns_ends {
+                let factors = ends::factors(&self.model, &x, &holdout.ended)?;
+                error.iter_mut().zip(factors).for_each(|(error, factor)| *error *= factor);
+            }
             if let Some(m) = error.iter().position(|e| !e.is_finite()) {
                 let quantity = format!("holdout error of model member {m}");
                 return Err(Error::NonFinite { quantity, step: format!("epoch {epochs}") });
@@ -278,7 +312,7 @@ impl Ensemble {
         let elites = best.elites(config.elites);
         self.model.set_elites(elites.clone());
         self.fitted = true;
-        let calibration = calibration::holdout(&self.model, &elites, &x, &y)?;
+        let calibration = calibration::holdout(&self.model, &elites, &x, &y, &holdout.ended)?;
         let rows = (train.n, holdout.n);
         let holdout_mse = best.error;
         Ok(FitReport { epochs, steps, rows, train_loss, holdout_mse, elites, calibration })
@@ -292,17 +326,23 @@ impl Ensemble {
     /// inputs `x` `[E,B,O+A]` and normalised targets `y` `[E,B,T]`. Returns the loss before it.
     ///
     /// [`Ensemble::fit`] is many of these on bootstrapped rows; normalisers and elites are its
-    /// business, not this one's.
+    /// business, not this one's. The logit of ends, where there is one, is not trained by it.
     ///
     /// # Errors
     /// [`Error::Shape`] for inputs or targets of another shape, [`Error::NonFinite`] when the loss
     /// is not finite.
     pub fn fit_step(&mut self, x: &Tensor, y: &Tensor) -> Result<f64> {
-        self.weighted_step(x, y, None)
+        self.weighted_step(x, y, None, None)
     }
 
-    fn weighted_step(&mut self, x: &Tensor, y: &Tensor, weight: Option<&Tensor>) -> Result<f64> {
-        let (value, grad, bounds) = loss::gradients(&self.model, x, y, weight)?;
+    fn weighted_step(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        weight: Option<&Tensor>,
+        ended: Option<&Ended>,
+    ) -> Result<f64> {
+        let (value, grad, bounds) = loss::gradients(&self.model, x, y, weight, ended)?;
         if !value.is_finite() {
             let step = "a gradient step of the model".into();
             return Err(Error::NonFinite { quantity: "model loss".into(), step });

@@ -2,6 +2,7 @@
 
 use candle_core::{Tensor, Var};
 
+use super::ends::{Ended, cross_entropy};
 use super::ensemble_model::LEAST_STD;
 use super::{EnsembleModel, NoiseKind};
 use crate::error::{Error, Result};
@@ -13,19 +14,27 @@ use crate::shape::Ops;
 /// A member's loss is the mean over batch and dimensions of `(mu - y)^2 / var + logvar`, plain
 /// squared error for deterministic members, a row with its `weight` `[E,B]` where there is one;
 /// members are summed; the bounds of the log-variance are pulled together by
-/// `coef (sum max - sum min)`.
+/// `coef (sum max - sum min)`. Where ends are learned and given, their cross-entropy is added.
 pub(super) fn loss(
     model: &EnsembleModel,
     bounds: &Params,
     out: &Tensor,
     target: &Tensor,
     weight: Option<&Tensor>,
+    ended: Option<&Ended>,
 ) -> Result<Tensor> {
-    let spec = model.net.spec();
+    let (spec, t) = (model.net.spec(), model.target_dim());
     let usual = model.config.noise() == NoiseKind::PerInput && weight.is_none();
     let fit = match usual && spec.ops == Ops::Fused && spec.device.is_cpu() {
+        true if model.learns_ends() => {
+            bounded_nll(&out.narrow(2, 0, 2 * t)?.contiguous()?, bounds, target)?
+        }
         true => bounded_nll(out, bounds, target)?,
         false => plain_nll(model, bounds, out, target, weight)?,
+    };
+    let fit = match ended {
+        Some(ended) => (fit + cross_entropy(out, ended, weight)?)?,
+        None => fit,
     };
     if model.config.noise() != NoiseKind::PerInput {
         return Ok(fit);
@@ -41,6 +50,7 @@ pub(super) fn gradients(
     x: &Tensor,
     target: &Tensor,
     weight: Option<&Tensor>,
+    ended: Option<&Ended>,
 ) -> Result<(f64, Grad, Option<Tensor>)> {
     let (spec, t) = (model.net.spec(), model.target_dim());
     let dims = [model.config.members, x.dim(1)?, t];
@@ -48,7 +58,8 @@ pub(super) fn gradients(
     if let Some(weight) = weight {
         crate::shape::exact(weight, &dims[..2], "weights of the model's rows")?;
     }
-    let fused = spec.ops == Ops::Fused && spec.device.is_cpu();
+    // With a logit of ends the outputs go through separate operations, the network as ever.
+    let fused = spec.ops == Ops::Fused && spec.device.is_cpu() && !model.learns_ends();
     let noise = model.config.noise();
     if fused && noise == NoiseKind::PerInput && weight.is_none() {
         let (fit, grad, mut d_bounds) = fit_gradients(&model.net, x, &model.bounds, target)?;
@@ -77,7 +88,7 @@ pub(super) fn gradients(
     }
     let ((value, bounds), grad) = model.net.regress(x, |out| {
         let out = Var::from_tensor(&out.detach())?;
-        let value = loss(model, &model.bounds, out.as_tensor(), target, weight)?;
+        let value = loss(model, &model.bounds, out.as_tensor(), target, weight, ended)?;
         let grads = value.backward()?;
         let none = || Error::config("model loss", "does not depend on the outputs");
         let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
@@ -175,8 +186,8 @@ mod tests {
                 (rng.normals((2, 2, 3), &spec).unwrap(), rng.normals((2, 2, 3), &spec).unwrap());
             let twice = |x: &Tensor| Tensor::cat(&[x, &x.narrow(1, 1, 1).unwrap()], 1).unwrap();
             let weight = spec.tensor(&[1.0, 2.0, 1.0, 2.0], (2, 2)).unwrap();
-            let (weighted, _, bounds) = gradients(&model, &x, &y, Some(&weight)).unwrap();
-            let (doubled, _, want) = gradients(&model, &twice(&x), &twice(&y), None).unwrap();
+            let (weighted, _, bounds) = gradients(&model, &x, &y, Some(&weight), None).unwrap();
+            let (doubled, _, want) = gradients(&model, &twice(&x), &twice(&y), None, None).unwrap();
             // A mean over two rows, and one over three.
             assert!((2.0 * weighted - 3.0 * doubled).abs() < 1e-12, "{noise:?}");
             let numbers = |t: Option<Tensor>| t.map(|t| to_f64(&t).unwrap()).unwrap_or_default();

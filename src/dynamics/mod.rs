@@ -1,6 +1,7 @@
 //! Dynamics: what takes a batch of states one step further, learned or known.
 
 mod calibration;
+mod ends;
 mod ensemble;
 mod ensemble_config;
 mod ensemble_model;
@@ -13,8 +14,9 @@ mod model;
 pub mod simulated;
 
 pub use calibration::{Calibration, OpenLoop, Recorded, open_loop_error};
+pub use ends::EndScore;
 pub use ensemble::Ensemble;
-pub use ensemble_config::{EnsembleConfig, NoiseKind, Resample, Target};
+pub use ensemble_config::{EnsembleConfig, NoiseKind, Resample, Target, Termination};
 pub use ensemble_model::EnsembleModel;
 pub use equations::native_model;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};

@@ -56,6 +56,12 @@ pub trait Model: Send + Sync {
         !self.params().is_empty()
     }
 
+    /// Whether its steps say where episodes end without being told by the environment
+    /// ([`crate::env::Env::known`]): whoever says no is warned when an episode has ended.
+    fn foresees_ends(&self) -> bool {
+        false
+    }
+
     /// What is trained, by name.
     fn params(&self) -> NamedParams<'_> {
         Vec::new()
@@ -174,6 +180,10 @@ impl Model for Given {
     }
 }
 
+/// The columns of how well the ensemble foresees ends: Brier scores of its probability and of the share of
+/// ends, and how many ends have a probability above 1/2.
+const OF_ENDS: [&str; 3] = ["termination_brier", "termination_base", "ends_foreseen"];
+
 impl Model for Ensemble {
     fn describe(&self) -> String {
         format!("ensemble of {}", self.config().members)
@@ -187,6 +197,10 @@ impl Model for Ensemble {
         self.elites().len()
     }
 
+    fn foresees_ends(&self) -> bool {
+        self.learns_ends()
+    }
+
     fn params(&self) -> NamedParams<'_> {
         self.parts().into_iter().map(|(name, params)| (name.to_string(), params)).collect()
     }
@@ -194,16 +208,18 @@ impl Model for Ensemble {
     fn columns(&self, obs_dim: usize) -> Vec<String> {
         let fixed = ["model_epochs", "model_nll", "model_cover_50", "model_cover_90"];
         let errors = (0..=obs_dim).map(|i| format!("model_rmse_{i}"));
-        fixed.map(String::from).into_iter().chain(errors).collect()
+        let ends = if self.learns_ends() { &OF_ENDS[..] } else { &[] };
+        let ends = ends.iter().map(ToString::to_string);
+        fixed.map(String::from).into_iter().chain(errors).chain(ends).collect()
     }
 
     fn fit(&mut self, data: &Replay, rng: &mut Rng) -> Result<Fitted> {
         // As the rows lie, no copy of them: the order means nothing to a fit.
         let stored = data.stored(0, data.len());
-        let &[obs, action, reward, next_obs, ..] = stored.as_slice() else {
+        let &[obs, action, reward, next_obs, cont, ..] = stored.as_slice() else {
             return Ok(Fitted::default());
         };
-        let report = Ensemble::fit(self, &FitData { obs, action, reward, next_obs }, rng)?;
+        let report = Ensemble::fit(self, &FitData { obs, action, reward, next_obs, cont }, rng)?;
         let calibration = report.calibration;
         let mut metrics = vec![("model_epochs".to_string(), report.epochs as f64)];
         let known = [
@@ -212,6 +228,10 @@ impl Model for Ensemble {
             ("model_cover_90", calibration.coverage_90),
         ];
         metrics.extend(known.iter().filter_map(|(name, x)| Some((name.to_string(), (*x)?))));
+        if let Some(ends) = calibration.ends {
+            let known = OF_ENDS.into_iter().zip([Some(ends.brier), Some(ends.base), ends.foreseen]);
+            metrics.extend(known.filter_map(|(name, x)| Some((name.to_string(), x?))));
+        }
         let errors = calibration.rmse.iter().enumerate();
         metrics.extend(errors.map(|(i, rmse)| (format!("model_rmse_{i}"), *rmse)));
         Ok(Fitted { steps: report.steps as u64, metrics })

@@ -202,14 +202,16 @@ impl Agent {
 
     fn pass(&mut self, pass: Pass, batch: &Batch, key: Key, log: &mut Log) -> Result<()> {
         self.counters.grad_steps += 1;
+        let watched = self.is_blind_to_ends();
         let Self { hybrid, parts, counters, .. } = self;
-        let mut update = Update { pass, ..Update::new(parts, batch, key, log) };
+        let size_of_q = watched.then_some(0.0);
+        let mut update = Update { pass, size_of_q, ..Update::new(parts, batch, key, log) };
         let mut steps = hybrid.learn.iter().filter(|step| pass == Pass::Whole || !step.improves());
         let taken = steps.try_for_each(|step| step.take(&mut update));
-        let model_steps = update.model_steps;
+        let Update { model_steps, size_of_q, .. } = update;
         step_at(taken, counters)?;
         counters.model_steps += model_steps;
-        Ok(())
+        size_of_q.map_or(Ok(()), |size| self.check_size_of_q(size))
     }
 }
 

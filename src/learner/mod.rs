@@ -2,6 +2,7 @@
 
 mod begin;
 mod learn;
+mod runaway;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use crate::replay::{NEXT_STATE, Replay, STATE, Start, TransitionRow};
 use crate::rng::{Key, Rng, RngState};
 use crate::shape::{self, Spec};
 use crate::uses::{Memory, Moment};
+pub use runaway::WAYS_OUT;
 
 /// How much was done: the honest x-axes of every figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,10 @@ pub struct Agent {
     composition: Vec<String>,
     spec: Spec,
     info: EnvInfo,
+    /// Whether nothing is known of where episodes end.
+    ends_unknown: bool,
+    /// How large Q was, where that is watched.
+    sizes: runaway::Sizes,
 }
 
 impl Agent {
@@ -113,6 +119,7 @@ impl Agent {
             Some(true) => Some((Moments::new(o), Normaliser::identity(o, spec)?)),
             _ => None,
         };
+        let ends_unknown = known.continuation.is_none();
         let observations = seen.as_ref().map(|(_, normaliser)| normaliser.clone());
         let place = Place { obs_dim: o, action_dim: a, known, observations, env: make, spec };
         let (replay, kept) = (hybrid.schedule.replay, hybrid.behave.columns(o));
@@ -159,6 +166,8 @@ impl Agent {
             composition,
             spec: spec.clone(),
             info: info.clone(),
+            ends_unknown,
+            sizes: runaway::Sizes::default(),
             hybrid,
         })
     }
@@ -367,6 +376,9 @@ impl Agent {
         {
             all.insert(format!("rng.{name}"), json(&rng.state())?);
         }
+        if !self.sizes.is_empty() {
+            all.insert(SIZES.into(), json(&self.sizes)?);
+        }
         Ok(all)
     }
 
@@ -385,6 +397,10 @@ impl Agent {
             return Err(Error::checkpoint("composition", problem));
         }
         self.counters = from_json("counters", all)?;
+        self.sizes = match all.contains_key(SIZES) {
+            true => from_json(SIZES, all)?,
+            false => runaway::Sizes::default(),
+        };
         let s = &mut self.streams;
         for (name, rng) in [
             ("behave", &mut s.behave),
@@ -402,6 +418,8 @@ impl Agent {
 /// The names of what was seen of the observations, and of how they are standardised.
 const SEEN: &str = "observations_seen";
 const STANDARD: &str = "observations";
+/// The name of how large Q was since the last look.
+const SIZES: &str = "sizes_of_q";
 /// The last plan's name in a checkpoint.
 const PLAN: &str = "behave.plan";
 /// The name of what the model believes of the running episode.

@@ -38,7 +38,7 @@ use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
 use crate::env::{Env, EnvInfo};
 use crate::error::{Error, Result};
 use crate::json::{from_json, json};
-use crate::learner::Agent;
+use crate::learner::{Agent, WAYS_OUT};
 use crate::limits;
 use crate::log::{Log, Phase, Stopwatch, seconds_since_1970};
 use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
@@ -352,12 +352,10 @@ impl Trainer {
 
     /// Says once that the learned model does not know the end that has just been seen.
     fn warn_of_unknown_ends(&mut self) {
-        let unknown = self.env.known().continuation.is_none();
-        let learned = self.agent.parts.models.values().any(|model| model.learns());
-        if unknown && learned && !std::mem::replace(&mut self.warned, true) {
+        if self.agent.is_blind_to_ends() && !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
-                "environment `{}` ends episodes and does not say when (`Env::known`): in the learned \
-                 model they go on",
+                "environment `{}` ENDS EPISODES and does not say when: in the learned model they go on, and \
+                 the policy may learn to go there; {WAYS_OUT}",
                 self.info.name
             );
         }

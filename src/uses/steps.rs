@@ -42,13 +42,16 @@ pub struct Update<'a> {
     pub log_prob: Option<Tensor>,
     /// The rollouts that steps share, by name.
     pub rollouts: Rollouts,
+    /// The mean |Q| of this update's critic, for whoever gives a number to be replaced; `None` is not asked.
+    pub size_of_q: Option<f64>,
 }
 
 impl<'a> Update<'a> {
     /// An update that nothing has been done of.
     pub fn new(parts: &'a mut Parts, batch: &'a Batch, key: Key, log: &'a mut Log) -> Self {
         let (log_prob, rollouts) = (None, Rollouts::new());
-        Self { parts, batch, key, log, pass: Pass::Whole, model_steps: 0, log_prob, rollouts }
+        let (pass, model_steps, size_of_q) = (Pass::Whole, 0, None);
+        Self { parts, batch, key, log, pass, model_steps, log_prob, rollouts, size_of_q }
     }
 
     /// What a use of the objective is given, with the noise of the name `stream`.
@@ -239,12 +242,15 @@ impl Step for RegressCritic {
     fn take(&self, update: &mut Update) -> Result<()> {
         let Goals { y, obs, action, model_steps } = self.0.targets(&update.ask("target"))?;
         update.model_steps += model_steps;
-        let Update { parts, log, .. } = update;
+        let Update { parts, log, size_of_q, .. } = update;
         let (mut loss, mut mean) = (0.0, 0.0);
         parts.critic_mut(CRITIC)?.regress(&obs, &action, &mut |q| {
             let error = q.broadcast_sub(&y)?;
             loss = finite(&(error.sqr()?.mean(1)?.sum(0)? * 0.5)?, "critic loss")?;
             mean = shape::scalar(&q.mean_all()?)?;
+            if let Some(size) = size_of_q {
+                *size = shape::scalar(&q.abs()?.mean_all()?)?;
+            }
             Ok((error / y.dim(0)?.max(1) as f64)?)
         })?;
         log.mean("critic_loss", loss);

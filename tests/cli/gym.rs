@@ -189,14 +189,62 @@ fn long_arguments_give_a_folder_whose_name_fits() {
 fn an_end_that_the_learned_model_does_not_know_is_told_once() {
     let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
     let rest = ["model.weight_decay=[]", "imagine.starts=20", "loop.fit_every=50"];
-    for (arguments, warnings) in [("edge=-1e9", 1), ("edge=1e9", 0)] {
+    let learned = "model.learn_termination=true";
+    for (env, setting, warnings) in [
+        ("gym:fakes:Line-v0?edge=-1e9", None, 1),
+        ("gym:fakes:Line-v0?edge=1e9", None, 0),
+        ("gym:fakes:Line-v0?edge=-1e9", Some(learned), 0),
+        ("gym:falls:Falls-v0", None, 1),
+        ("gym:falls:Told-v0", None, 0),
+    ] {
         let root = tempfile::tempdir().unwrap();
-        let env = format!("gym:fakes:Line-v0?{arguments}");
-        let mut train = hstep(&["train", "mbpo", "--env", &env, "--steps", "60", "--out"]);
-        train.arg(root.path()).args(SETTINGS).args(model).args(rest);
+        let mut train = hstep(&["train", "mbpo", "--env", env, "--steps", "60", "--out"]);
+        train.arg(root.path()).args(SETTINGS).args(model).args(rest).args(setting);
         let text = ended(&mut with_fakes(train));
         assert_eq!(text.matches("in the learned model they go on").count(), warnings, "{text}");
+        // Both ways out, by their names.
+        for way in [learned, "`terminated(obs, action, next_obs)`"] {
+            assert_eq!(text.matches(way).count(), warnings, "{text}");
+        }
     }
+}
+
+#[test]
+fn values_that_run_away_where_ends_are_unknown_stop_the_run() {
+    let model = ["model.members=2", "model.elites=1", "model.hidden=[8, 8]", "model.max_epochs=1"];
+    // Steps of the critic so long that its values explode.
+    let rest = [
+        "model.weight_decay=[]",
+        "imagine.starts=20",
+        "loop.fit_every=50",
+        "critic.lr=10",
+        "gamma=0.9",
+    ];
+    let train = |root: &TempDir, env: &str| {
+        let mut train = hstep(&["train", "mbpo", "--env", env, "--steps", "150", "--out"]);
+        train
+            .arg(root.path())
+            .args(SETTINGS)
+            .args(model)
+            .args(rest)
+            .arg("loop.updates_per_step=20");
+        with_fakes(train)
+    };
+    let root = tempfile::tempdir().unwrap();
+    let text = fails(
+        &mut train(&root, "gym:falls:Falls-v0"),
+        5,
+        &["mean |Q| of the last 1000 updates is", "`model.learn_termination=true`"],
+    );
+    let run = folder(&root);
+    let reason = std::fs::read_to_string(run.join("FAILED")).unwrap();
+    assert!(text.contains(reason.trim()), "{reason}");
+    // What was saved stays, and the same stop comes again.
+    assert!(run.join("ckpt/manifest-000000000050.json").exists());
+    let mut resume = with_fakes(hstep(&["resume", run.to_str().unwrap()]));
+    fails(&mut resume, 5, &["mean |Q| of the last 1000 updates is"]);
+    // Who knows the ends is not watched.
+    ended(&mut train(&tempfile::tempdir().unwrap(), "gym:falls:Told-v0"));
 }
 
 #[test]

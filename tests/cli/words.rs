@@ -75,7 +75,8 @@ fn the_doctor_says_what_is_missing_and_how_to_mend_it() {
     let folder = tempfile::tempdir().unwrap();
     let doctor = |runs: &str, threads: &str| {
         let mut command = hstep(&["doctor", "--threads", threads]);
-        let done = command.env("HSTEP_RUNS", folder.path().join(runs)).output().unwrap();
+        command.env("HSTEP_RUNS", folder.path().join(runs));
+        let done = command.env("HSTEP_PYTHON", "/nonexistent/python").output().unwrap();
         assert!(done.status.success());
         String::from_utf8(done.stdout).unwrap()
     };
@@ -83,7 +84,6 @@ fn the_doctor_says_what_is_missing_and_how_to_mend_it() {
     for what in ["processor", "threads     1 of", "GB free", "locks", "MuJoCo", "gymnasium"] {
         assert!(said.contains(what), "{what} is not in\n{said}");
     }
-    // Without a search path there is no Python.
     assert!(said.contains("-> for gym: environments install Python"), "{said}");
     assert!(!folder.path().join("runs").exists(), "it makes no folder");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing");

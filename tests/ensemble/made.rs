@@ -27,6 +27,7 @@ pub fn arbitrary(
             "m.inputs.std" | "m.targets.std" => around(0.8, 0.3),
             "m.bounds.max" => around(0.3, 0.4),
             "m.bounds.min" => around(-3.0, 0.5),
+            "m.ends.log_weight" => around(0.5, 0.4),
             "m.bounds.log_std" => around(-1.0, 1.0),
             biases if biases.starts_with("m.net.") && biases.ends_with(".b") => around(0.0, 0.2),
             _ => continue,

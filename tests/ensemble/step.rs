@@ -48,6 +48,14 @@ struct Given {
     strided: bool,
 }
 
+/// How many numbers of noise a row is given; more than none also where none are taken.
+fn width(ensemble: &Ensemble) -> usize {
+    match ensemble.noise_dim() {
+        0 => ensemble.target_dim(),
+        n => n,
+    }
+}
+
 fn step(ensemble: &Ensemble, view: View, given: &Given) -> Found {
     let spec = ensemble.spec();
     let (o, a) = (ensemble.state_dim(), ensemble.action_dim());
@@ -71,7 +79,7 @@ fn step(ensemble: &Ensemble, view: View, given: &Given) -> Found {
         View::Member(m) => &ensemble.member(m).unwrap(),
         View::Mean => &ensemble.mean(),
     };
-    let width = ensemble.target_dim();
+    let width = width(ensemble);
     let normal = given.eps.as_ref().map(|eps| spec.tensor(eps, (b, width)).unwrap());
     let noise = StepNoise { normal, member: given.member.clone() };
     let out = model.step(&state, &action, &noise).unwrap();
@@ -134,6 +142,8 @@ fn compare(
         noise: Some(noise),
         target,
         learn_reward,
+        // Half of the cases of either number type.
+        learn_termination: (seed % 4 < 2).then_some(true),
         ..EnsembleConfig::default()
     };
     let fused = arbitrary(&config, (o, a), known(!learn_reward), seed, spec);
@@ -144,7 +154,7 @@ fn compare(
     let mut normals =
         |n: usize| -> Vec<f64> { (0..n).map(|_| f64::from(rng.normal() as f32)).collect() };
     let (state, action) = (normals(b * o), normals(b * a));
-    let eps = normals(b * fused.target_dim());
+    let eps = normals(b * width(&fused));
     let rows = Member::Rows((0..b).map(|_| rng.uniform()).collect());
     let choices = [
         (View::Whole, Member::Best),

@@ -85,7 +85,7 @@ pub fn ensemble(seed: u64) -> Ensemble {
     let flat =
         |t: &Tensor| -> Vec<f32> { to_f64(t).unwrap().into_iter().map(|x| x as f32).collect() };
     let (s, a, r, next) = (flat(&s), flat(&a), flat(&step.reward), flat(&step.next));
-    let data = FitData { obs: &s, action: &a, reward: &r, next_obs: &next };
+    let data = FitData { obs: &s, action: &a, reward: &r, next_obs: &next, cont: &[] };
     model.fit(&data, &mut rng).unwrap();
     model
 }

@@ -5,7 +5,7 @@
 /// What the Python side says first.
 pub const MAGIC: &[u8; 8] = b"HSTEPGYM";
 /// And then: the version of the frames.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest frame, in bytes: room for two million numbers.
 pub const MAX_FRAME: usize = 1 << 24;
 
@@ -17,6 +17,9 @@ pub enum Operation {
     Step = 2,
     Close = 3,
     Quit = 4,
+    /// This and the next: a function of a batch.
+    Terminated = 5,
+    Reward = 6,
 }
 
 impl Operation {
@@ -28,6 +31,8 @@ impl Operation {
             Self::Step => "step",
             Self::Close => "close",
             Self::Quit => "quit",
+            Self::Terminated => "`terminated(obs, action, next_obs)`",
+            Self::Reward => "`reward(obs, action, next_obs)`",
         }
     }
 }

@@ -17,10 +17,18 @@
 //! is, after all other places. The answer to `make` names what simulates the environment
 //! ([`Env::versions`]).
 //!
+//! What a learned model needs to know and cannot be told over these pipes step by step, Python can say of a
+//! batch: `terminated(obs, action, next_obs)`, bools `[B]`, and `reward(obs, action, next_obs)`, floats `[B]`
+//! ([`Env::known`]). Each is a method (or a static one) of the unwrapped environment, or else a function of
+//! the module that the name gives; one that does not take three arguments is passed over. Arguments are
+//! NumPy arrays, lists of rows without NumPy: observations `[B,..]` of the space's shape and, where that is a
+//! float, number type; actions `[B,..]` likewise, in the environment's own units.
+//!
 //! Such an environment is no [`super::Simulator`]: a resumed run starts its episode anew. Needs a
 //! Unix: polled pipes and groups of processes.
 
 mod frame;
+mod functions;
 mod name;
 mod options;
 mod process;
@@ -30,13 +38,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Env, EnvInfo, Step};
+use super::{Env, EnvInfo, Known, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use frame::{MAX_FRAME, Operation, Parts, numbers};
 use name::Name;
 use process::Process;
 
+pub use functions::{REWARD, TERMINATED};
 pub use name::PREFIX;
 pub use options::Options;
 pub use vectorised::GymnasiumVec;
@@ -139,24 +148,32 @@ const MAX_VERSIONS: usize = 64;
 /// What never changes of an environment that was made.
 struct Made {
     info: EnvInfo,
-    versions: BTreeMap<String, String>,
+    told: Told,
 }
 
-/// The answer to `make`: sizes, time limit, bounds and, if Python tells, versions.
+/// What Python tells of an environment beside its sizes.
+#[derive(Default, serde::Deserialize)]
+struct Told {
+    versions: BTreeMap<String, String>,
+    /// The names of the functions that it has.
+    functions: Vec<String>,
+}
+
+/// The answer to `make`: sizes, time limit, bounds and, if Python tells, versions and functions.
 fn made(name: &str, answer: &[u8]) -> Result<Made> {
     let mut parts = Parts(answer);
     let mut read = || {
         let (obs_dim, action_dim) = (parts.u32()? as usize, parts.u32()? as usize);
         let limit = parts.u64()?;
         let (low, high) = (parts.f64s(action_dim)?, parts.f64s(action_dim)?);
-        let versions: BTreeMap<String, String> = match parts.0 {
-            [] => BTreeMap::new(),
+        let told = match parts.0 {
+            [] => Told::default(),
             json => serde_json::from_slice(json).ok()?,
         };
-        Some((obs_dim, limit, low, high, versions))
+        Some((obs_dim, limit, low, high, told))
     };
-    let read = read().filter(|(.., versions)| versions.len() <= MAX_VERSIONS);
-    let Some((obs_dim, limit, action_low, action_high, versions)) = read else {
+    let read = read().filter(|(.., told)| told.versions.len() <= MAX_VERSIONS);
+    let Some((obs_dim, limit, action_low, action_high, told)) = read else {
         return Err(Error::env(name, OTHER_LENGTH));
     };
     // A step's answer is the observation, the reward, how it ended, and that it is an answer.
@@ -184,7 +201,7 @@ fn made(name: &str, answer: &[u8]) -> Result<Made> {
     }
     let max_steps = usize::try_from(limit).unwrap_or(usize::MAX);
     let info = EnvInfo { name: name.to_owned(), obs_dim, action_low, action_high, max_steps };
-    Ok(Made { info, versions })
+    Ok(Made { info, told })
 }
 
 /// A process of its own that was asked for its environment.
@@ -203,7 +220,7 @@ impl Begun {
 /// One environment in a Python process.
 pub struct Gymnasium {
     info: EnvInfo,
-    versions: BTreeMap<String, String>,
+    told: Told,
     host: Host,
     slot: u32,
     running: bool,
@@ -232,8 +249,8 @@ impl Gymnasium {
     }
 
     fn with(made: Made, host: Host, slot: u32) -> Self {
-        let Made { info, versions } = made;
-        Self { info, versions, host, slot, running: false, steps: 0, owner: None }
+        let Made { info, told } = made;
+        Self { info, told, host, slot, running: false, steps: 0, owner: None }
     }
 
     /// How long any answer may take from now on, for all environments of this process.
@@ -315,7 +332,12 @@ impl Env for Gymnasium {
     }
 
     fn versions(&self) -> BTreeMap<String, String> {
-        self.versions.clone()
+        self.told.versions.clone()
+    }
+
+    /// What its Python functions say; they take turns with its steps.
+    fn known(&self) -> Known {
+        functions::known(&self.host, self.slot, &self.info, &self.told.functions)
     }
 
     /// They are of many packages, and the episode of a resumed run starts anew anyhow.
@@ -331,8 +353,7 @@ impl Env for Gymnasium {
 impl Drop for Gymnasium {
     fn drop(&mut self) {
         if let Some(owner) = self.owner.take() {
-            let made =
-                Made { info: self.info.clone(), versions: std::mem::take(&mut self.versions) };
+            let made = Made { info: self.info.clone(), told: std::mem::take(&mut self.told) };
             owner.idle().push(Self::with(made, Arc::clone(&self.host), self.slot));
             return;
         }

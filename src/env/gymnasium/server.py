@@ -16,6 +16,7 @@ import array
 import ast
 import faulthandler
 import fcntl
+import inspect
 import json
 import math
 import os
@@ -26,8 +27,10 @@ import struct
 import threading
 import traceback
 
-MAGIC, VERSION = b"HSTEPGYM", 1
-MAKE, RESET, STEP, CLOSE, QUIT = range(5)
+MAGIC, VERSION = b"HSTEPGYM", 2
+MAKE, RESET, STEP, CLOSE, QUIT, TERMINATED, REWARD = range(7)
+# The functions of a batch, and what they return a row.
+FUNCTIONS = {TERMINATED: ("terminated", "bool"), REWARD: ("reward", "float")}
 MAX_FRAME = 1 << 24
 MAX_TEXT = 1 << 20
 
@@ -146,6 +149,79 @@ def versions(env):
     return {name: text[:200] for name, text in found.items()}
 
 
+def beside(places, name):
+    """The first function `name(obs, action, next_obs)` of some places, if any."""
+    for place in places:
+        try:
+            found = getattr(place, name, None)
+            if callable(found):
+                inspect.signature(found).bind(None, None, None)
+                return found
+        except Exception:
+            # Something else of that name.
+            pass
+    return None
+
+
+class Functions:
+    """The functions of a batch beside an environment; they outlive it."""
+
+    def __init__(self, env, module):
+        places = [getattr(env, "unwrapped", env), sys.modules.get(module)]
+        found = {kind: beside(places, name) for kind, (name, _) in FUNCTIONS.items()}
+        self.found = {kind: call for kind, call in found.items() if call is not None}
+        self.spaces = env.observation_space, env.action_space, env.observation_space
+
+    def names(self):
+        return [FUNCTIONS[kind][0] for kind in self.found]
+
+    def batch(self, n, body):
+        """Observations, actions and next observations: arrays, lists of rows without NumPy."""
+        numpy, at = sys.modules.get("numpy"), 0
+        for space in self.spaces:
+            width = math.prod(space.shape)
+            size = 8 * n * width
+            if numpy is not None:
+                kind = str(space.dtype)
+                kind = kind if kind in ("float16", "float32", "float64") else "float64"
+                flat = numpy.frombuffer(body, "<f8", n * width, at)
+                yield flat.reshape((n, *space.shape)).astype(kind)
+            else:
+                flat = struct.unpack_from(f"<{n * width}d", body, at)
+                yield [list(flat[i * width : (i + 1) * width]) for i in range(n)]
+            at += size
+
+    def call(self, operation, rest):
+        (n,) = struct.unpack_from("<I", rest)
+        result = self.found[operation](*self.batch(n, rest[4:]))
+        kind = FUNCTIONS[operation][1]
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            try:
+                result = numpy.asarray(result)
+            except Exception:
+                raise Refused(f"it returned {short(result)}; expected {n} {kind}s") from None
+            found, shape = result.dtype, result.shape
+            fits = found.kind == "b" if kind == "bool" else found.kind in "fiu"
+            result = result.tolist()
+        else:
+            shape = (len(result),) if isinstance(result, (list, tuple)) else ()
+            types = {type(x) for x in result} if shape else {type(result)}
+            found = "/".join(sorted(x.__name__ for x in types))
+            fits = types <= ({bool} if kind == "bool" else {int, float})
+        if shape != (n,) or not fits:
+            raise Refused(
+                f"it returned {found} of shape {shape}; expected {kind} of shape ({n},): one for each "
+                "row of the batch"
+            )
+        if kind == "bool":
+            return bytes(result)
+        wrong = next((i for i, x in enumerate(result) if not math.isfinite(x)), None)
+        if wrong is not None:
+            raise Refused(f"it returned {result[wrong]} in row {wrong}; expected finite numbers")
+        return struct.pack(f"<{n}d", *result)
+
+
 class Slot:
     """One environment, its spaces checked."""
 
@@ -160,6 +236,7 @@ class Slot:
                 f"the action space is {short(self.space)}, of {self.space.dtype}; expected a Box "
                 "of floats"
             )
+        self.functions = Functions(self.env, name.rpartition(":")[0])
 
     def size(self, what, space):
         if not isinstance(space, self.box):
@@ -178,7 +255,8 @@ class Slot:
         low, high = numbers(self.space.low), numbers(self.space.high)
         head = struct.pack("<IIQ", self.obs_size, len(low), limit)
         bounds = struct.pack(f"<{2 * len(low)}d", *low, *high)
-        return head + bounds + json.dumps(versions(self.env)).encode()
+        told = {"versions": versions(self.env), "functions": self.functions.names()}
+        return head + bounds + json.dumps(told).encode()
 
     def observation(self, by, obs):
         obs = plain(f"{by} returned the observation", obs)
@@ -220,6 +298,7 @@ class Slot:
 class Server:
     def __init__(self):
         self.slots = {}
+        self.functions = {}
 
     def answer(self, operation, slot, rest):
         if operation == MAKE:
@@ -229,7 +308,10 @@ class Server:
             if ":" in name and "" not in sys.path:
                 sys.path.append("")
             self.slots[slot] = made = Slot(gymnasium, name, arguments)
+            self.functions[slot] = made.functions
             return made.describe()
+        if operation in FUNCTIONS:
+            return self.functions[slot].call(operation, rest)
         if operation == CLOSE:
             self.slots.pop(slot).close()
             return b""

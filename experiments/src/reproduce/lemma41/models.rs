@@ -105,6 +105,7 @@ fn fitted(system: System, config: &Config, rng: &mut Rng) -> Result<Ensemble> {
         action: &narrow(&a)?,
         reward: &narrow(&system.reward(&s)?)?,
         next_obs: &narrow(&system.next(&s, &a)?)?,
+        cont: &[],
     };
     ensemble.fit(&data, &mut rng.fork("fit"))?;
     Ok(ensemble)
