@@ -3,6 +3,7 @@
 mod ends;
 mod gradient;
 pub mod made;
+mod noise;
 mod reports;
 mod step;
 
@@ -98,8 +99,9 @@ fn all(ensemble: &Ensemble) -> Vec<u8> {
 #[test]
 fn recovers_a_linear_gaussian_system_and_knows_its_noise() {
     let by_output = (Some(NoiseKind::PerOutput), Some(Resample::Exponential));
+    let of_residuals = (Some(NoiseKind::Residual), None);
     for (normalise_targets, (noise, resample)) in
-        [(false, (None, None)), (true, (None, None)), (true, by_output)]
+        [(false, (None, None)), (true, (None, None)), (true, by_output), (true, of_residuals)]
     {
         // The early stop watches means only; patience lets the variances settle too.
         let config = EnsembleConfig {

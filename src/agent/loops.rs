@@ -15,6 +15,14 @@ pub struct LoopConfig {
     pub random_steps: usize,
     /// Gradient steps an environment step (updates-to-data). 1: paper (SAC).
     pub updates_per_step: usize,
+    /// Those gradient steps follow every so many environment steps only: ratios below 1; `None` is every
+    /// one. 1: paper (SAC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_every: Option<usize>,
+    /// Policy and temperature change at every so many gradient steps only; `None` is every one. 1: paper
+    /// (SAC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor_every: Option<usize>,
     /// Rows a gradient step. 256: code (MBPO).
     pub batch: usize,
     /// Transitions that the real buffer holds. 1,000,000: code (MBPO).
@@ -72,6 +80,8 @@ impl Default for LoopConfig {
         Self {
             random_steps: 5_000,
             updates_per_step: 1,
+            update_every: None,
+            actor_every: None,
             batch: 256,
             replay: 1_000_000,
             fit_every: 250,
@@ -91,6 +101,8 @@ impl LoopConfig {
         crate::check::count("loop.batch", self.batch, limits::ROWS)?;
         crate::check::at_least("loop.fit_every", self.fit_every, 1)?;
         crate::check::at_least("loop.imagine_every", self.imagine_every.unwrap_or(1), 1)?;
+        crate::check::at_least("loop.update_every", self.update_every.unwrap_or(1), 1)?;
+        crate::check::at_least("loop.actor_every", self.actor_every.unwrap_or(1), 1)?;
         if let Some(block) = &self.block {
             crate::check::at_least("loop.block.steps", block.steps.unwrap_or(1), 1)?;
             crate::check::at_least("loop.block.imagine_every", block.imagine_every, 1)?;

@@ -32,14 +32,32 @@ macro_rules! code {
     };
 }
 
+/// A row's uses on the parts, updates and fits that all such presets share.
+macro_rules! cured {
+    ($name:literal) => {
+        (
+            "cured",
+            concat!(
+                include_str!(concat!("presets/", $name, "-cured.toml")),
+                include_str!("presets/cured.toml")
+            ),
+        )
+    };
+}
+
 const ROWS: [Entry; 13] = [
     row!("sac", ("code", "")),
     row!("reinforce",),
-    row!("mbpo", code!("mbpo")),
+    row!("mbpo", code!("mbpo"), cured!("branched")),
     row!("steve", code!("steve")),
-    row!("maac", code!("maac")),
-    row!("mopac", code!("mopac")),
-    row!("demorl", code!("demorl"), ("literal", "planner.weights = \"literal\"")),
+    row!("maac", code!("maac"), cured!("branched")),
+    row!("mopac", code!("mopac"), cured!("planned")),
+    row!(
+        "demorl",
+        code!("demorl"),
+        cured!("planned"),
+        ("literal", "planner.weights = \"literal\"")
+    ),
     row!("dhmbpo",),
     row!("pets", ("code", "model.max_epochs = 5")),
     row!("mppi-mbrl", code!("mppi-mbrl")),

@@ -26,8 +26,17 @@ pub enum NoiseKind {
     /// By one learned standard deviation a member and output, at least 1e-3 of the target's (the
     /// released code of Kubo et al. 2025).
     PerOutput,
+    /// Means trained on squared error; by the deviation of each member and output on held-out rows.
+    Residual,
     /// Not at all: means trained on squared error.
     None,
+}
+
+impl NoiseKind {
+    /// Whether there is one standard deviation a member and output.
+    pub(super) fn is_by_output(self) -> bool {
+        matches!(self, Self::PerOutput | Self::Residual)
+    }
 }
 
 /// Which rows a member is fitted to.
@@ -88,6 +97,10 @@ pub struct EnsembleConfig {
     pub patience: usize,
     /// Relative improvement of the holdout error that counts; 0.01 (code).
     pub improvement: f64,
+    /// An improvement counts only if it is also this many standard errors, of the differences of the
+    /// held-out rows; unset is without (paper).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub significance: Option<f64>,
     /// Most epochs a fit; unlimited (code).
     pub max_epochs: Option<usize>,
     /// Most gradient steps a fit; unlimited (ours).
@@ -101,6 +114,13 @@ pub struct EnsembleConfig {
     /// How predictions scatter; `None` is as `probabilistic` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseKind>,
+    /// Whether rollouts scatter by that noise; unset is yes (paper). `false` goes on with the means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scatter: Option<bool>,
+    /// The exponent beta of beta-NLL (Seitzer et al. 2022): a prediction's loss times its variance to that
+    /// power, which has no gradient. Unset is the likelihood itself (paper); 0.5 is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta: Option<f64>,
     /// Which rows a member is fitted to; `None` is bootstrap (paper).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resample: Option<Resample>,
@@ -139,11 +159,14 @@ impl Default for EnsembleConfig {
             holdout_max: 5000,
             patience: 6,
             improvement: 0.01,
+            significance: None,
             max_epochs: None,
             max_steps: None,
             first_max_steps: None,
             probabilistic: true,
             noise: None,
+            scatter: None,
+            beta: None,
             resample: None,
             target: Target::Change,
             normalise_targets: false,
@@ -161,6 +184,12 @@ impl EnsembleConfig {
     pub fn noise(&self) -> NoiseKind {
         let usual = if self.probabilistic { NoiseKind::PerInput } else { NoiseKind::None };
         self.noise.unwrap_or(usual)
+    }
+
+    /// How rollouts scatter.
+    #[must_use]
+    pub fn drawn(&self) -> NoiseKind {
+        if self.scatter == Some(false) { NoiseKind::None } else { self.noise() }
     }
 
     /// Outputs of the network for `targets` predicted quantities.
@@ -215,6 +244,12 @@ impl EnsembleConfig {
             && self.logvar_min.is_finite()
             && self.logvar_max.is_finite();
         check(ordered, "logvar_min", "a number below `model.logvar_max`", self.logvar_min)?;
+        let z = self.significance.unwrap_or(0.0);
+        check(z.is_finite() && z >= 0.0, "significance", "at least 0", z)?;
+        let beta = self.beta.unwrap_or(0.0);
+        check((0.0..=1.0).contains(&beta), "beta", "a number in [0, 1]", beta)?;
+        let has_variance = self.noise() == NoiseKind::PerInput || self.beta.is_none();
+        check(has_variance, "beta", "nothing without `model.noise = \"per-input\"`", beta)?;
         let needless = self.termination.is_some() && !self.learns_ends();
         let expected = "nothing without `model.learn_termination = true`";
         check(!needless, "termination", expected, "a way to end by a learned probability")?;

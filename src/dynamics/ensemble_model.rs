@@ -197,7 +197,7 @@ impl EnsembleModel {
         let t = self.target_dim();
         match self.config.noise() {
             NoiseKind::None => return Ok((out.narrow(D::Minus1, 0, t)?, None)),
-            NoiseKind::PerOutput => {
+            NoiseKind::PerOutput | NoiseKind::Residual => {
                 let who = Tensor::from_slice(who, who.len(), out.device())?;
                 let logvar = (self.log_std(bounds)?.index_select(&who, 0)? * 2.0)?;
                 let logvar = if out.rank() == 3 { logvar.unsqueeze(1)? } else { logvar };
@@ -271,6 +271,7 @@ impl EnsembleModel {
                 let out = net.forward_rows(&x, member)?;
                 let (mean, logvar) = self.gaussian(&out, &bounds, member)?;
                 let mean = self.targets.undo(&mean)?;
+                let logvar = logvar.filter(|_| self.config.drawn() != NoiseKind::None);
                 let target = match (logvar, &noise.normal) {
                     (Some(logvar), Some(eps)) => {
                         let std = self.targets.undo_scale(&(logvar * 0.5)?.exp()?)?;
@@ -295,7 +296,7 @@ pub(super) const LEAST_STD: f64 = 1e-3;
 
 /// What is learned of the noise beside the network, at its start.
 pub(super) fn bounds(config: &EnsembleConfig, targets: usize, spec: &Spec) -> Result<Params> {
-    if config.noise() == NoiseKind::PerOutput {
+    if config.noise().is_by_output() {
         let (e, t) = (config.members, targets);
         return Params::new(&[("log_std".to_owned(), vec![e, t], vec![0.0; e * t])], spec);
     }
@@ -317,7 +318,7 @@ impl Dynamics for EnsembleModel {
             return 0;
         }
         // The last one draws whether the episode ends.
-        let noisy = self.config.noise() != NoiseKind::None;
+        let noisy = self.config.drawn() != NoiseKind::None;
         usize::from(noisy) * self.target_dim() + usize::from(self.config.draws_ends())
     }
 

@@ -30,13 +30,13 @@ impl<'a> EnsembleRows<'a> {
         let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
         let moments = |(mean, std)| (narrow(mean), narrow(std));
         let mut max = narrow(model.bounds.to_flat().ok()?);
-        let min = match model.config.noise() {
-            NoiseKind::PerOutput => {
+        let min = match model.config.noise().is_by_output() {
+            true => {
                 max.iter_mut().for_each(|x| *x = x.max(LEAST_STD.ln() as f32).exp());
                 Vec::new()
             }
             // Laid out as `max`, then `min`.
-            _ => max.split_off(model.target_dim()),
+            false => max.split_off(model.target_dim()),
         };
         Some(Self {
             net: model.net.packed()?,
@@ -100,11 +100,11 @@ impl<'a> EnsembleRows<'a> {
             self.gather(rows, given, &mut work.input);
             work.output.resize(n * self.net.output, 0.0);
             self.net.forward(member as usize, n, &work.input, &mut work.output, &mut work.room);
-            let kind = self.model.config.noise();
+            let kind = self.model.config.drawn();
             let noise = given.normal.filter(|_| kind != NoiseKind::None);
             match (noise, kind) {
                 (None, _) => {}
-                (_, NoiseKind::PerOutput) => {
+                (_, NoiseKind::PerOutput | NoiseKind::Residual) => {
                     let own = &self.bounds.0[member as usize * t..][..t];
                     work.head.clear();
                     (0..n).for_each(|_| work.head.extend_from_slice(own));

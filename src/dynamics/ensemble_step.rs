@@ -34,7 +34,7 @@ impl EnsembleModel {
     ) -> Result<Tensor> {
         let wanted = Wanted { dx: state.track_op() || action.track_op(), dw: false };
         let eps = match eps {
-            Some(eps) if self.config.noise() != NoiseKind::None => {
+            Some(eps) if self.config.drawn() != NoiseKind::None => {
                 Some(eps.narrow(1, 0, self.target_dim())?.detach().contiguous()?)
             }
             _ => None,
@@ -45,7 +45,7 @@ impl EnsembleModel {
             widths: (self.obs_dim, self.action_dim, self.target_dim()),
             change: self.config.target == Target::Change,
             ends: self.learns_ends(),
-            own_std: (self.config.noise() == NoiseKind::PerOutput).then(|| member.to_vec()),
+            own_std: self.config.noise().is_by_output().then(|| member.to_vec()),
             theta: self.net.params().var().as_detached_tensor(),
             bounds: self.bounds.var().as_detached_tensor(),
             inputs: self.inputs.params().var().as_detached_tensor(),

@@ -1,12 +1,13 @@
 //! Fitting the ensemble: holdout, bootstrap, early stop with the best snapshot a member, elites.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{self, Calibration};
 use super::ends::{self, Ended};
+use super::ensemble_model::LEAST_STD;
 use super::loss;
-use super::{Ensemble, EnsembleModel, NoiseKind, Resample, Target};
+use super::{Ensemble, EnsembleConfig, EnsembleModel, NoiseKind, Resample, Target};
 use crate::error::{Error, Result};
 use crate::nn::{Params, Stack};
 use crate::rng::Rng;
@@ -177,6 +178,8 @@ fn shuffle(rows: &mut [u32], rng: &mut Rng) {
 struct Best {
     /// Holdout error a member.
     error: Vec<f64>,
+    /// The same of each held-out row `[E][N]`.
+    rows: Vec<Vec<f64>>,
     weights: Params,
     /// Epochs since any member improved.
     stale: usize,
@@ -184,20 +187,30 @@ struct Best {
 
 impl Best {
     fn new(net: &Stack) -> Result<Self> {
-        let error = vec![f64::INFINITY; net.config().members];
-        Ok(Self { error, weights: net.params().copy()?, stale: 0 })
+        let members = net.config().members;
+        let (error, rows) = (vec![f64::INFINITY; members], vec![Vec::new(); members]);
+        Ok(Self { error, rows, weights: net.params().copy()?, stale: 0 })
     }
 
-    /// Keeps the weights of the members whose error fell by more than the share `improvement`.
-    fn update(&mut self, error: &[f64], improvement: f64, net: &Stack) -> Result<()> {
+    /// Keeps the weights of the members whose error, the mean of its `rows`, fell by more than the share
+    /// and the standard errors that `config` asks for.
+    fn update(
+        &mut self,
+        error: &[f64],
+        rows: Vec<Vec<f64>>,
+        config: &EnsembleConfig,
+        net: &Stack,
+    ) -> Result<()> {
         let members = error.len();
         let mut better = Vec::new();
         self.stale += 1;
-        for (m, (new, best)) in error.iter().zip(&mut self.error).enumerate() {
-            if *new >= *best * (1.0 - improvement) {
+        for (m, (new, rows)) in error.iter().zip(rows).enumerate() {
+            let (best, before) = (&mut self.error[m], &mut self.rows[m]);
+            let clear = config.significance.is_none_or(|z| is_below(&rows, before, z));
+            if *new >= *best * (1.0 - config.improvement) || !clear {
                 continue;
             }
-            (*best, self.stale) = (*new, 0);
+            (*best, *before, self.stale) = (*new, rows, 0);
             for slot in net.params().layout().values() {
                 let own = slot.len() / members;
                 better.push(slot.offset + m * own..slot.offset + (m + 1) * own);
@@ -212,6 +225,18 @@ impl Best {
         order.sort_by(|a, b| self.error[*a].total_cmp(&self.error[*b]));
         order.into_iter().take(n).map(|m| m as u32).collect()
     }
+}
+
+/// Whether the mean of `new` is below that of `old` by `z` standard errors of the paired differences.
+fn is_below(new: &[f64], old: &[f64], z: f64) -> bool {
+    if old.is_empty() {
+        return true;
+    }
+    let n = new.len() as f64;
+    let differences = || old.iter().zip(new).map(|(old, new)| old - new);
+    let mean = differences().sum::<f64>() / n;
+    let squares = differences().map(|d| (d - mean).powi(2)).sum::<f64>();
+    mean > z * (squares / (n - 1.0).max(1.0) / n).sqrt()
 }
 
 impl Ensemble {
@@ -292,16 +317,24 @@ impl Ensemble {
             }
             epochs += 1;
             crate::fault::point("inside-model-fitting");
-            let mut error = holdout_mse(&self.model, &x, &y)?;
+            let errors = holdout_errors(&self.model, &x, &y)?;
+            let mut error = to_f64(&errors.mean(D::Minus1)?)?;
+            let mut rows = match config.significance {
+                Some(_) => errors.to_dtype(DType::F64)?.to_vec2()?,
+                None => vec![Vec::new(); config.members],
+            };
             if learns_ends {
                 let factors = ends::factors(&self.model, &x, &holdout.ended)?;
-                error.iter_mut().zip(factors).for_each(|(error, factor)| *error *= factor);
+                for ((error, rows), factor) in error.iter_mut().zip(&mut rows).zip(factors) {
+                    *error *= factor;
+                    rows.iter_mut().for_each(|row| *row *= factor);
+                }
             }
             if let Some(m) = error.iter().position(|e| !e.is_finite()) {
                 let quantity = format!("holdout error of model member {m}");
                 return Err(Error::NonFinite { quantity, step: format!("epoch {epochs}") });
             }
-            best.update(&error, config.improvement, &self.model.net)?;
+            best.update(&error, rows, &config, &self.model.net)?;
             let enough = steps >= max_steps || config.max_epochs.is_some_and(|max| epochs >= max);
             if enough || best.stale >= config.patience {
                 break sum / (steps - start) as f64;
@@ -311,6 +344,9 @@ impl Ensemble {
         self.model.net.params().copy_ranges(&best.weights, &[whole])?;
         let elites = best.elites(config.elites);
         self.model.set_elites(elites.clone());
+        if config.noise() == NoiseKind::Residual {
+            self.model.bounds.set_flat(&log_deviations(&self.model, &x, &y)?)?;
+        }
         self.fitted = true;
         let calibration = calibration::holdout(&self.model, &elites, &x, &y, &holdout.ended)?;
         let rows = (train.n, holdout.n);
@@ -366,16 +402,27 @@ fn step_at(error: Error, epoch: usize, step: usize) -> Error {
     }
 }
 
-/// Mean squared error of the raw targets, or of the normalised ones where noise is learned by output
-/// and so no output is louder than another; a member each: rows `x [N,D]`, normalised targets `y [N,T]`.
-pub(super) fn holdout_mse(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
+/// Errors of the members' means `[E,N,T]`: rows `x [N,D]`, normalised targets `y [N,T]`.
+fn residuals(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let mean = members_forward(model, x)?.narrow(D::Minus1, 0, model.target_dim())?;
-    let error = mean.broadcast_sub(y)?;
+    Ok(mean.broadcast_sub(y)?)
+}
+
+/// The logs of the root mean squared residuals, a member and output `[E*T]`.
+fn log_deviations(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
+    let square = to_f64(&residuals(model, x, y)?.sqr()?.mean(1)?)?;
+    Ok(square.into_iter().map(|square| square.sqrt().max(LEAST_STD).ln()).collect())
+}
+
+/// Mean squared error of the raw targets, or of the normalised ones where noise is learned by output
+/// and so no output is louder than another; a member and row each `[E,N]`.
+fn holdout_errors(model: &EnsembleModel, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let error = residuals(model, x, y)?;
     let error = match model.config.noise() {
         NoiseKind::PerOutput => error,
         _ => model.targets.undo_scale(&error)?,
     };
-    to_f64(&error.sqr()?.mean(D::Minus1)?.mean(D::Minus1)?)
+    Ok(error.sqr()?.mean(D::Minus1)?)
 }
 
 /// `[N,D]` through every member: `[E,N,..]`, also when there is only one.

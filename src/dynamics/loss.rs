@@ -11,7 +11,8 @@ use crate::shape::Ops;
 
 /// The loss of `out` `[E,B,2T]` (or `[E,B,T]`) against normalised targets `[E,B,T]`: a scalar.
 ///
-/// A member's loss is the mean over batch and dimensions of `(mu - y)^2 / var + logvar`, plain
+/// A member's loss is the mean over batch and dimensions of `(mu - y)^2 / var + logvar`, each times
+/// `var^beta` without a gradient where there is a beta, plain
 /// squared error for deterministic members, a row with its `weight` `[E,B]` where there is one;
 /// members are summed; the bounds of the log-variance are pulled together by
 /// `coef (sum max - sum min)`. Where ends are learned and given, their cross-entropy is added.
@@ -24,7 +25,7 @@ pub(super) fn loss(
     ended: Option<&Ended>,
 ) -> Result<Tensor> {
     let (spec, t) = (model.net.spec(), model.target_dim());
-    let usual = model.config.noise() == NoiseKind::PerInput && weight.is_none();
+    let usual = has_fused_form(model) && weight.is_none();
     let fit = match usual && spec.ops == Ops::Fused && spec.device.is_cpu() {
         true if model.learns_ends() => {
             bounded_nll(&out.narrow(2, 0, 2 * t)?.contiguous()?, bounds, target)?
@@ -41,6 +42,11 @@ pub(super) fn loss(
     }
     let width = (bounds.view("max")?.sum_all()? - bounds.view("min")?.sum_all()?)?;
     Ok((fit + (width * model.config.logvar_bound_coef)?)?)
+}
+
+/// Whether the likelihood has an operation of its own.
+fn has_fused_form(model: &EnsembleModel) -> bool {
+    model.config.noise() == NoiseKind::PerInput && model.config.beta.is_none()
 }
 
 /// The loss of the network's outputs for inputs `x` `[E,B,D]`, with its gradients at the weights
@@ -61,7 +67,7 @@ pub(super) fn gradients(
     // With a logit of ends the outputs go through separate operations, the network as ever.
     let fused = spec.ops == Ops::Fused && spec.device.is_cpu() && !model.learns_ends();
     let noise = model.config.noise();
-    if fused && noise == NoiseKind::PerInput && weight.is_none() {
+    if fused && has_fused_form(model) && weight.is_none() {
         let (fit, grad, mut d_bounds) = fit_gradients(&model.net, x, &model.bounds, target)?;
         let (bounds, coef) = (model.bounds.to_flat()?, model.config.logvar_bound_coef);
         // Laid out as max, then min.
@@ -94,7 +100,8 @@ pub(super) fn gradients(
         let d_out = grads.get(out.as_tensor()).cloned().ok_or_else(none)?;
         Ok(((crate::shape::scalar(&value)?, model.bounds.grad(&grads)?), d_out))
     })?;
-    Ok((value, grad, bounds.filter(|_| noise != NoiseKind::None)))
+    let learned = matches!(noise, NoiseKind::PerInput | NoiseKind::PerOutput);
+    Ok((value, grad, bounds.filter(|_| learned)))
 }
 
 /// The mean over rows and dimensions, through plain candle operations.
@@ -109,8 +116,14 @@ fn plain_nll(
     let members: Vec<u32> = (0..e as u32).collect();
     let (mean, logvar) = model.gaussian(out, bounds, &members)?;
     let squared = (mean - target)?.sqr()?;
-    let each = match logvar {
-        Some(logvar) => ((squared * logvar.neg()?.exp()?)? + logvar)?,
+    let each = match logvar.filter(|_| model.config.noise() != NoiseKind::Residual) {
+        Some(logvar) => {
+            let each = ((squared * logvar.neg()?.exp()?)? + &logvar)?;
+            match model.config.beta {
+                Some(beta) => (each * (logvar.detach() * beta)?.exp()?)?,
+                None => each,
+            }
+        }
         None => squared,
     };
     let each = match weight {
@@ -167,8 +180,51 @@ mod tests {
     }
 
     #[test]
+    fn beta_goes_from_the_likelihood_to_squared_error() {
+        let (spec, mut rng) = (Spec::f64(), Rng::new(3));
+        let out = Var::from_tensor(&rng.normals((2, 4, 6), &spec).unwrap()).unwrap();
+        let y = rng.normals((2, 4, 3), &spec).unwrap();
+        // Loss, its gradient at the outputs, and log-variances.
+        let mut of = |beta, noise| {
+            let config = EnsembleConfig {
+                members: 2,
+                elites: 1,
+                hidden: vec![],
+                weight_decay: vec![],
+                noise: Some(noise),
+                beta,
+                ..EnsembleConfig::default()
+            };
+            let model =
+                EnsembleModel::new(&config, 2, 1, Known::default(), &mut rng, &spec).unwrap();
+            let loss = plain_nll(&model, &model.bounds, &out, &y, None).unwrap();
+            let grads = loss.backward().unwrap();
+            let logvar = model.gaussian(&out, &model.bounds, &[0, 1]).unwrap().1;
+            let logvar = logvar.map(|logvar| to_f64(&logvar).unwrap()).unwrap_or_default();
+            let d_out = to_f64(grads.get(out.as_tensor()).unwrap()).unwrap();
+            (scalar(&loss).unwrap(), d_out, logvar)
+        };
+        let likelihood = of(None, NoiseKind::PerInput);
+        assert_eq!(of(Some(0.0), NoiseKind::PerInput), likelihood);
+        let (_, squared, _) = of(None, NoiseKind::None);
+        for beta in [0.5, 1.0] {
+            let (_, got, logvar) = of(Some(beta), NoiseKind::PerInput);
+            for (i, got) in got.iter().enumerate() {
+                let (row, d) = (i / 6, i % 6);
+                // The weight is var^beta, at the mean and at the variance of a prediction.
+                let weight = (beta * logvar[3 * row + d % 3]).exp();
+                assert!((got - weight * likelihood.1[i]).abs() < 1e-14);
+                if beta == 1.0 && d < 3 {
+                    assert!((got - squared[i]).abs() < 1e-14);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_row_of_weight_two_is_that_row_twice() {
-        for noise in [NoiseKind::PerInput, NoiseKind::PerOutput, NoiseKind::None] {
+        let unlearned = [NoiseKind::Residual, NoiseKind::None];
+        for noise in [NoiseKind::PerInput, NoiseKind::PerOutput].into_iter().chain(unlearned) {
             let spec = Spec::f64();
             let mut rng = Rng::new(5);
             let config = EnsembleConfig {

@@ -15,11 +15,11 @@ use crate::planner::{
 };
 use crate::policy::ActorConfig;
 use crate::uses::{
-    Behave, BestKept, BoundValues, Branched, BranchedConfig, FollowEntropy, FollowTargets,
-    FreeEnergy, FreeEnergyConfig, Imagine, Improve, ImprovePolicy, Mve, MveConfig, NoImagination,
-    Pathwise, PathwiseConfig, PathwiseShared, PlanConfig, PlanFirst, Planned, PlannedConfig,
-    PolicySample, RegressCritic, RegressValue, RollOut, ScoreFunction, ScoreFunctionConfig,
-    SoftValue, Step, Steve, Target, TargetConfig, Td0,
+    Behave, BestKept, BoundByBatch, BoundValues, Branched, BranchedConfig, FollowEntropy,
+    FollowTargets, FreeEnergy, FreeEnergyConfig, Imagine, Improve, ImprovePolicy, Mve, MveConfig,
+    NoImagination, Pathwise, PathwiseConfig, PathwiseShared, PlanConfig, PlanFirst, Planned,
+    PlannedConfig, PolicySample, RegressCritic, RegressValue, RollOut, ScoreFunction,
+    ScoreFunctionConfig, SoftValue, Step, Steve, Target, TargetConfig, Td0,
 };
 use crate::value::{CriticConfig, ValueEnsembleConfig};
 
@@ -64,6 +64,7 @@ kind!(RolloutKind: dyn Step, "rollout", RolloutConfig, |c, _| {
     RollOut { name: "rollout".into(), horizon: c.horizon }
 });
 kind!(BoundsKind: dyn Step, "bounds", Shared, |Shared { rollout }, _| BoundValues { rollout });
+kind!(BatchBoundsKind: dyn Step, "batch-bounds", Nothing, |_, _| BoundByBatch);
 kind!(RegressQ: dyn Step, "q", Nothing, |_, w| RegressCritic(w.target()?));
 kind!(RegressV: dyn Step, "v", OnTarget, |c, w| RegressValue(match c.target {
     Some(name) => w.target_of(&name)?,
@@ -161,7 +162,8 @@ impl Kinds {
     /// The kinds of the library.
     #[must_use]
     pub fn stock() -> Self {
-        let step = Slot::new().with::<RolloutKind>().with::<BoundsKind>().with::<RegressQ>();
+        let step = Slot::new().with::<RolloutKind>().with::<BoundsKind>();
+        let step = step.with::<BatchBoundsKind>().with::<RegressQ>();
         Self {
             policy: Slot::new().with::<GaussianKind>(),
             critic: Slot::new().with::<QKind>(),

@@ -22,6 +22,7 @@ impl Agent {
     pub fn learn(&mut self, log: &mut Log, watch: &mut Stopwatch) -> Result<()> {
         let step = self.counters.env_steps;
         let schedule = &self.hybrid.schedule;
+        let update_every = schedule.update_every.unwrap_or(1) as u64;
         let updates_per_step = schedule.updates_per_step;
         let Some(since) = step.checked_sub(schedule.random_steps as u64) else { return Ok(()) };
         let learns = self.parts.models.values().any(|model| model.learns());
@@ -49,7 +50,7 @@ impl Agent {
                 watch.time(Phase::Imagining, || self.imagine(log))?;
             }
         }
-        if self.hybrid.learn.is_empty() {
+        if self.hybrid.learn.is_empty() || !since.is_multiple_of(update_every) {
             return Ok(());
         }
         watch.time(Phase::Updates, || {
@@ -79,7 +80,9 @@ impl Agent {
             self.parts.reset_optimisers()?;
         }
         let alone = (block.critic_share * usual as f64) as u64;
-        let all = steps * self.hybrid.schedule.updates_per_step as u64;
+        let schedule = &self.hybrid.schedule;
+        let every = schedule.update_every.unwrap_or(1) as u64;
+        let all = steps * schedule.updates_per_step as u64 / every;
         let passes = [(Pass::Evaluation, alone), (Pass::Whole, all)];
         for (pass, updates) in passes {
             for update in 0..updates {
@@ -183,7 +186,15 @@ impl Agent {
     /// One gradient step on a batch drawn from both buffers.
     fn update(&mut self, pass: Pass, log: &mut Log) -> Result<()> {
         let ratio = self.hybrid.imagine.real_ratio(self.counters.env_steps);
-        let n = self.hybrid.schedule.batch;
+        let schedule = &self.hybrid.schedule;
+        let actor_every = schedule.actor_every.unwrap_or(1) as u64;
+        let pass = match pass {
+            Pass::Whole if !self.counters.grad_steps.is_multiple_of(actor_every) => {
+                Pass::Evaluation
+            }
+            pass => pass,
+        };
+        let n = schedule.batch;
         let rng = &mut self.streams.update;
         let batch = Replay::mixed(&self.real, &self.imagined, n, ratio, rng, &self.spec)?;
         let key = rng.key();

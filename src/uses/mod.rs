@@ -30,8 +30,8 @@ pub use improve::{
 pub use plan::PlanTerminal;
 pub use planned_target::{BestKept, FreeEnergy, FreeEnergyConfig};
 pub use steps::{
-    BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass, RegressCritic,
-    RegressValue, RollOut, Step, Update,
+    BoundByBatch, BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass,
+    RegressCritic, RegressValue, RollOut, Step, Update,
 };
 pub use target::{
     Goals, Mve, MveConfig, SoftValue, Steve, SteveConfig, Target, TargetConfig, Td0, Td0Config,

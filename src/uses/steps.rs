@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::parts::{ACTOR, CRITIC, CriticPart, Parts, VALUE, ValuePart};
 use crate::replay::Batch;
 use crate::rng::Key;
-use crate::shape;
+use crate::shape::{self, Spec};
 
 /// How much of an update is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,13 +202,45 @@ impl Step for BoundValues {
             let lives = |i: usize| alive.as_ref().is_none_or(|alive| alive[i] != 0.0);
             gains.extend(gain.iter().enumerate().filter(|(i, _)| lives(*i)).map(|(_, gain)| *gain));
         }
-        let Some(bounds) = update.parts.critic(CRITIC)?.online.bounds() else { return Ok(()) };
-        bounds.follow(&gains, update.parts.gamma)?;
-        let (low, high) = bounds.get()?;
-        update.log.last("q_low", low);
-        update.log.last("q_high", high);
-        Ok(())
+        follow(update, &gains)
     }
+}
+
+/// The bounds of the critic's values, by the rewards of the batch less the cost of an action of the policy there.
+pub struct BoundByBatch;
+
+impl Step for BoundByBatch {
+    fn describe(&self) -> String {
+        "the bounds of the values by the batch".into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { policy: true, critic: true, ..Needs::default() }
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec!["q_low".into(), "q_high".into()]
+    }
+
+    fn take(&self, update: &mut Update) -> Result<()> {
+        let Update { parts, batch, key, .. } = update;
+        let (policy, obs) = (parts.policy(ACTOR)?.frozen(), &batch.obs);
+        let spec = Spec { dtype: obs.dtype(), device: obs.device().clone(), ..Spec::f32() };
+        let eps = key.fork("bounds").normals(0, obs.dim(0)?, policy.action_dim(), 0, &spec)?;
+        let cost = (policy.sample(obs, &eps)?.log_prob * parts.alpha()?)?;
+        let gains = shape::to_f64(&(&batch.reward - cost)?)?;
+        follow(update, &gains)
+    }
+}
+
+/// The bounds of the critic, where it has any, move towards the quantiles of `gains`.
+fn follow(update: &mut Update, gains: &[f64]) -> Result<()> {
+    let Some(bounds) = update.parts.critic(CRITIC)?.online.bounds() else { return Ok(()) };
+    bounds.follow(gains, update.parts.gamma)?;
+    let (low, high) = bounds.get()?;
+    update.log.last("q_low", low);
+    update.log.last("q_high", high);
+    Ok(())
 }
 
 /// The critic on its target: `1/2 sum_e mean (Q_e(s,a) - y)^2`.

@@ -109,7 +109,8 @@ const KINDS: [(fn() -> Spec, f64); 2] = [(Spec::f64, 1e-10), (Spec::f32, 1e-5)];
 fn one_operation_is_the_separate_ones() {
     let mut seed = 0;
     for target in [Target::Change, Target::Next] {
-        let kinds = [NoiseKind::None, NoiseKind::PerInput, NoiseKind::PerOutput];
+        let kinds =
+            [NoiseKind::None, NoiseKind::PerInput, NoiseKind::PerOutput, NoiseKind::Residual];
         for (learn_reward, noise) in [false, true].into_iter().flat_map(|r| kinds.map(|k| (r, k))) {
             for b in [1, 2, 17, 150] {
                 for (spec, tolerance) in KINDS {

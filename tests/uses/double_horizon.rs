@@ -18,7 +18,7 @@ use hstep::replay::TransitionRow;
 use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer};
-use hstep::uses::{BoundValues, RollOut, Step, Update};
+use hstep::uses::{BoundByBatch, BoundValues, RollOut, Step, Update};
 use hstep::value::{BoundsConfig, CriticConfig, QNet};
 
 use crate::ensemble::made::close;
@@ -207,6 +207,44 @@ fn a_block_is_a_fit_then_the_critic_alone_then_all_updates() {
     assert_eq!(numbers(&agent, "observations_seen")[0], 56.0);
 }
 
+#[test]
+fn updates_follow_every_other_step_and_the_policy_changes_at_every_third() {
+    let updates = |more: &[&str], steps: usize| {
+        let hybrid = composed(&[&["loop.updates_per_step=1"], more].concat());
+        let mut agent =
+            Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f32()).unwrap();
+        let (mut log, mut watch, mut rng) = (Log::default(), Stopwatch::default(), Rng::new(2));
+        for _ in 0..steps {
+            observe(&mut agent, &mut rng);
+            agent.learn(&mut log, &mut watch).unwrap();
+        }
+        let tensors = agent.tensors().unwrap();
+        ["critic", "actor"].map(|name| to_f64(&tensors[&format!("adam.{name}.steps")]).unwrap()[0])
+    };
+    let alone = LIMIT as f64 / 4.0;
+    assert_eq!(updates(&["loop.update_every=2"], 40), [alone + 20.0, 20.0]);
+    // From 0 on the first two are of the critic alone; then those of the numbers 3, 6, ... 39 are whole.
+    assert_eq!(updates(&["loop.actor_every=3"], 40), [alone + 40.0, 13.0]);
+    // Without blocks: after the steps 20, 22, ... 40, of one update each.
+    let plain = ["loop.random_steps=20", "loop.update_every=2"];
+    let sac = |more: &[&str]| {
+        let (row, mut rng) = (algo::find("sac").unwrap().0, Rng::new(2));
+        let mut table = row.preset(None, &Kinds::stock()).unwrap();
+        config::set_all(&mut table, &["actor.hidden=[4]", "critic.hidden=[4]"]).unwrap();
+        config::set_all(&mut table, more).unwrap();
+        let hybrid = row.build(&row.resolve(&table, &Kinds::stock()).unwrap()).unwrap();
+        let mut agent =
+            Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f32()).unwrap();
+        let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+        for _ in 0..40 {
+            observe(&mut agent, &mut rng);
+            agent.learn(&mut log, &mut watch).unwrap();
+        }
+        agent.counters.grad_steps
+    };
+    assert_eq!(sac(&plain), 11);
+}
+
 /// Half of all steps end, by the third coordinate.
 fn half() -> ContinuationFn {
     Arc::new(|_: &Tensor, _: &Tensor, next: &Tensor| {
@@ -256,15 +294,45 @@ fn bounds_are_quantiles_of_what_living_rows_gain() {
         }
     }
     assert!(gains.len() > 16 && gains.len() < 48, "{} rows lived", gains.len());
+    are_bounds(gains, update.parts);
+}
+
+/// That the bounds of the critic are those of these gains, seen for the first time.
+fn are_bounds(mut gains: Vec<f64>, parts: &hstep::parts::Parts) {
     gains.sort_by(f64::total_cmp);
     // Interpolated between the two numbers around 1 % and 99 % of the way; 1 / (1 - 0.95) = 20.
     let at = 0.01 * (gains.len() - 1) as f64;
     let n = gains.len() - 1;
     let want = [gains[0] + at * (gains[1] - gains[0]), gains[n] - at * (gains[n] - gains[n - 1])];
-    let (low, high) = update.parts.critic(CRITIC).unwrap().online.bounds().unwrap().get().unwrap();
+    let (low, high) = parts.critic(CRITIC).unwrap().online.bounds().unwrap().get().unwrap();
     for (got, want) in [low, high].into_iter().zip(want) {
         assert!((got - 20.0 * want).abs() < 1e-9, "{got} against {}", 20.0 * want);
     }
+}
+
+#[test]
+fn bounds_without_a_rollout_are_quantiles_of_the_batch() {
+    let none = ["loop.block.critic_share=0.0", "loop.updates_per_step=0"];
+    let (hybrid, mut rng) = (composed(&none), Rng::new(2));
+    let mut agent =
+        Agent::new(hybrid, &info(), Known::default(), &Rng::new(1), &Spec::f64()).unwrap();
+    let (mut log, mut watch) = (Log::default(), Stopwatch::default());
+    for _ in 0..40 {
+        observe(&mut agent, &mut rng);
+        // Observations are standardised after the last one.
+        agent.learn(&mut log, &mut watch).unwrap();
+    }
+    let batch = agent.real.sample(16, &mut rng, &Spec::f64()).unwrap();
+    let key = rng.key();
+    let mut update = Update::new(&mut agent.parts, &batch, key, &mut log);
+    BoundByBatch.take(&mut update).unwrap();
+    let policy = update.parts.policy(ACTOR).unwrap();
+    let eps = key.fork("bounds").normals(0, 16, ACT, 0, &Spec::f64()).unwrap();
+    let action = policy.sample(&batch.obs, &eps).unwrap().action;
+    let nats = to_f64(&policy.log_prob(&batch.obs, &action).unwrap()).unwrap();
+    let alpha = update.parts.alpha().unwrap();
+    let gains = to_f64(&batch.reward).unwrap().into_iter().zip(nats);
+    are_bounds(gains.map(|(reward, nat)| reward - alpha * nat).collect(), update.parts);
 }
 
 /// Stops after so many steps.
