@@ -175,3 +175,15 @@ fn a_state_value_learns_beside_the_critic_and_is_saved() {
     drop(trainer);
     assert_eq!(flat(&open()), (online, target));
 }
+
+#[test]
+fn what_a_run_writes_down_of_its_settings_is_the_same_composition() {
+    let kinds = Kinds::stock();
+    for entry in algo::registry() {
+        for (suffix, _) in entry.presets {
+            let all = entry.preset(Some(suffix), &kinds).unwrap();
+            let written = entry.identity(&all, &kinds).unwrap();
+            assert_eq!(entry.resolve(&written, &kinds).unwrap(), all, "{}-{suffix}", entry.name);
+        }
+    }
+}

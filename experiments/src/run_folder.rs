@@ -159,11 +159,21 @@ impl RunFolder {
     /// Refuses a `config.toml` that was edited since the start: `meta.json` has what it was. Without
     /// one there is still the checkpoint's hash.
     pub fn expect_unedited(&self) -> Result<()> {
-        let meta = files::text_of_run(&self.path.join(META), files::TEXT);
-        match meta.ok().and_then(|meta| serde_json::from_str(&meta).ok()) {
-            Some(Started { config }) => self.expect_same(&config, &self.config()?),
+        match Self::started_with(&self.path) {
+            Some(config) => self.expect_same(&config, &self.config()?),
             None => Ok(()),
         }
+    }
+
+    /// What `meta.json` says that the run in `path` was started with, where it can be read.
+    pub fn started_with(path: &Path) -> Option<Table> {
+        let meta = files::text_of_run(&path.join(META), files::TEXT).ok()?;
+        serde_json::from_str(&meta).ok().map(|Started { config }| config)
+    }
+
+    /// Writes `config.toml` anew in `path`, which may lack one.
+    pub fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
+        write(&path.join(CONFIG), config.to_string().as_bytes())
     }
 
     /// Writes what may change in a run, such as its number of steps, into `config.toml`, so that a
@@ -172,7 +182,7 @@ impl RunFolder {
         if self.config()? == *now {
             return Ok(());
         }
-        write(&self.path.join(CONFIG), now.to_string().as_bytes())
+        Self::rewrite_config(&self.path, now)
     }
 
     fn expect_same(&self, started: &Table, now: &Table) -> Result<()> {

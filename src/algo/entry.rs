@@ -127,13 +127,19 @@ impl Entry {
     /// As [`Entry::preset`].
     pub fn identity(&self, resolved: &Table, kinds: &Kinds) -> Result<Table> {
         let usual = config::flat(&self.preset(None, kinds)?, &[]);
-        let later = self.about()?.later;
-        let later: Vec<&str> = later.iter().map(String::as_str).chain(LATER.split(' ')).collect();
+        let of_row = self.about()?.later;
+        let later: Vec<&str> = of_row.iter().map(String::as_str).chain(LATER.split(' ')).collect();
         let before = config::flat(resolved, &later);
         let mut own = Table::new();
         for (key, value) in config::flat(resolved, &[]) {
             if before.contains_key(&key) || usual.get(&key) != Some(&value) {
                 config::insert(&mut own, &key, value)?;
+            }
+        }
+        // A kind without settings: without the word nothing would say that the slot is filled.
+        for (name, slot) in resolved.iter().filter(|(name, _)| !of_row.contains(name)) {
+            if let Some(kind) = slot.get("kind").filter(|_| !own.contains_key(name)) {
+                config::insert(&mut own, &format!("{name}.kind"), kind.clone())?;
             }
         }
         Ok(own)

@@ -25,42 +25,27 @@ macro_rules! row {
     };
 }
 
-/// The preset of a file.
-macro_rules! code {
-    ($name:literal) => {
-        ("code", include_str!(concat!("presets/", $name, "-code.toml")))
-    };
-}
-
-/// A row's uses on the parts, updates and fits that all such presets share.
-macro_rules! cured {
-    ($name:literal) => {
-        (
-            "cured",
-            concat!(
-                include_str!(concat!("presets/", $name, "-cured.toml")),
-                include_str!("presets/cured.toml")
-            ),
-        )
-    };
+/// Files of presets, one after the other.
+macro_rules! text {
+    ($($file:literal),*) => { concat!($(include_str!(concat!("presets/", $file, ".toml"))),*) };
 }
 
 const ROWS: [Entry; 13] = [
     row!("sac", ("code", "")),
     row!("reinforce",),
-    row!("mbpo", code!("mbpo"), cured!("branched")),
-    row!("steve", code!("steve")),
-    row!("maac", code!("maac"), cured!("branched")),
-    row!("mopac", code!("mopac"), cured!("planned")),
+    row!("mbpo", ("code", text!("mbpo-code")), ("cured", text!("branched-cured", "cured"))),
+    row!("steve", ("code", text!("steve-code"))),
+    row!("maac", ("code", text!("maac-code")), ("cured", text!("branched-cured", "cured"))),
+    row!("mopac", ("code", text!("mopac-code")), ("cured", text!("planned-cured", "cured"))),
     row!(
         "demorl",
-        code!("demorl"),
-        cured!("planned"),
+        ("code", text!("demorl-code")),
+        ("cured", text!("planned-cured", "cured")),
         ("literal", "planner.weights = \"literal\"")
     ),
     row!("dhmbpo",),
     row!("pets", ("code", "model.max_epochs = 5")),
-    row!("mppi-mbrl", code!("mppi-mbrl")),
+    row!("mppi-mbrl", ("code", text!("mppi-mbrl-code"))),
     row!("soft-q",),
     row!("mpq",),
     row!("polo",),

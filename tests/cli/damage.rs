@@ -174,3 +174,29 @@ fn verify_looks_at_settings_marks_and_every_folder() {
     assert!(text.contains("no run folder"), "{text}");
     assert!(String::from_utf8(out.stderr).unwrap().contains("2 of 3 not whole"));
 }
+
+#[test]
+fn settings_are_restored_as_the_run_was_started_with_them() {
+    let whole = Small::finished("sac");
+    let config = std::fs::read_to_string(whole.file("config.toml")).unwrap();
+    let half = &config[..config.len() / 2];
+    for damaged in [Some(half), Some(&config.replace("batch = 256", "batch = 64")), None] {
+        let run = whole.copy();
+        let file = run.file("config.toml");
+        match damaged {
+            Some(text) => std::fs::write(&file, text).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        // What `meta.json` says counts only where the checkpoints were written under it.
+        let meta = std::fs::read_to_string(run.file("meta.json")).unwrap();
+        std::fs::write(run.file("meta.json"), meta.replace("\"tau\": 0.005", "\"tau\": 0.5"))
+            .unwrap();
+        fails(&mut command("repair", &run.folder()), 4, &["config.toml"]);
+        std::fs::write(run.file("meta.json"), meta).unwrap();
+
+        let text = said(&mut command("repair", &run.folder()));
+        assert!(text.contains("restored    config.toml, as meta.json has it"), "{text}");
+        ended(&mut run.resume(STEPS));
+        run.assert_equals_uninterrupted(STEPS, "settings that were restored");
+    }
+}

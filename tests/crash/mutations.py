@@ -41,7 +41,7 @@ def block(random, data, _):
 
 def digit(random, data, _):
     """A number becomes another one."""
-    places = [i for i, byte in enumerate(data) if chr(byte).isdigit()]
+    places = [i for i, byte in enumerate(data) if chr(byte) in "0123456789"]
     if not places:
         return data[:-1]
     at = random.choice(places)

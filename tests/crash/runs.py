@@ -52,7 +52,9 @@ class Runner:
         if algo not in self.settings:
             show = [self.hstep, "train", algo, "--env", "pendulum", "--print-config"]
             table = tomllib.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
-            own = [f"{key}={value}" for key, value in SMALL.items() if lookup(table, key) is not None]
+            unused = "behave." if table.get("acts") is False else "-"
+            own = [f"{key}={value}" for key, value in SMALL.items()
+                   if lookup(table, key) and not key.startswith(unused)]
             if lookup(table, "model.hidden") is not None:
                 own += ["model.max_epochs=2"]
             self.settings[algo] = own

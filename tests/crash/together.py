@@ -52,7 +52,7 @@ def disks(runner, temporary, trials, seed):
     for number in range(trials):
         disk = pathlib.Path(temporary, "disk")
         disk.mkdir(exist_ok=True)
-        size = draw(seed, "disk", number).randrange(8, 3 * needed // 2048) * 1024
+        size = draw(seed, "disk", number).randrange(8, needed // 256) * 1024
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk], capture_output=True).returncode:
             print("full disks: not tried, since no file system can be made here")
             return bad
@@ -69,7 +69,7 @@ def disks(runner, temporary, trials, seed):
                       f"{went.stderr}\n{again.stderr}", flush=True)
         finally:
             subprocess.run(["umount", disk], check=True)
-    print(f"{trials} disks of up to {3 * needed // 2} bytes: {filled} filled up; "
+    print(f"{trials} disks of up to {4 * needed} bytes: {filled} filled up; "
           f"{'all byte-equal where there was room again' if not bad else f'{bad} BAD'}", flush=True)
     return bad
 

@@ -36,7 +36,7 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
         Some(Command::Sweep(args)) => crate::sweep::run(args, registry, stop, cli.threads, quiet),
         Some(Command::Resume(args)) => train::resume(args, registry, stop, quiet),
         Some(Command::Verify(args)) => saved::verify(args, registry),
-        Some(Command::Repair(args)) => saved::repair(args),
+        Some(Command::Repair(args)) => saved::repair(args, registry),
         Some(Command::Eval(args)) => eval::run(args, registry),
         Some(Command::Render(args)) => render::run(args, registry),
         Some(Command::Report(args)) => report::run(args),

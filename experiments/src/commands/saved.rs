@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use hstep::Error;
 use hstep::checkpoint::CheckpointDir;
+use hstep::files;
 use hstep::metrics::read_csv;
 use hstep::train::{self, Keep, checkpoint_folder};
 
@@ -100,18 +101,43 @@ impl Found {
     }
 }
 
-pub fn repair(args: &Repair) -> Result<()> {
+/// Restores what can be restored, and says what is lost.
+pub fn repair(args: &Repair, registry: &Arc<Registry>) -> Result<()> {
+    files::check_folder(&args.run)?;
+    let unedited = |folder: RunFolder| folder.expect_unedited().and(folder.config());
+    let settings = RunFolder::open(&args.run).and_then(unedited).err();
+    if let Some(problem) = &settings
+        && !restore_settings(&args.run, registry)?
+    {
+        return Err(Error::checkpoint(args.run.join("config.toml"), problem.to_string()).into());
+    }
     let folder = RunFolder::open(&args.run)?;
     let repaired = train::repair(folder.path(), Keep::Intact)?;
     say!("step        {}", repaired.step)?;
+    if let Some(problem) = &settings {
+        say!("restored    config.toml, as meta.json has it ({problem})")?;
+    }
     for kept in &repaired.kept {
         say!("kept        {kept}")?;
     }
     for lost in &repaired.lost {
         say!("lost        {lost}")?;
     }
-    if repaired.lost.is_empty() {
+    if repaired.lost.is_empty() && settings.is_none() {
         say!("nothing was damaged, nothing was changed")?;
     }
     Ok(())
+}
+
+/// Writes `config.toml` anew by `meta.json`, if the checkpoints were written under those settings.
+fn restore_settings(run: &Path, registry: &Arc<Registry>) -> hstep::Result<bool> {
+    let Some(started) = RunFolder::started_with(run) else { return Ok(false) };
+    let identity = Settings::resolved(registry, started.clone())?.identity()?;
+    let checkpoints = CheckpointDir::new(checkpoint_folder(run)).verify()?;
+    let theirs = checkpoints.iter().find_map(|found| found.of.as_ref());
+    let own = theirs.is_some_and(|(of, _)| *of == identity);
+    if own {
+        RunFolder::rewrite_config(run, &started)?;
+    }
+    Ok(own)
 }
