@@ -17,6 +17,10 @@ mod damage;
 mod faults;
 #[path = "cli/figures.rs"]
 mod figures;
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+#[path = "cli/fuzzed.rs"]
+mod fuzzed;
 #[path = "cli/gym.rs"]
 mod gym;
 #[path = "cli/limits.rs"]

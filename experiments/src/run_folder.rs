@@ -160,7 +160,19 @@ impl RunFolder {
     /// one there is still the checkpoint's hash.
     pub fn expect_unedited(&self) -> Result<()> {
         match Self::started_with(&self.path) {
-            Some(config) => self.expect_same(&config, &self.config()?),
+            Some(config) => {
+                match config::first_difference(&config, &self.config()?, NOT_IDENTITY) {
+                    None => Ok(()),
+                    Some(d) => Err(Error::config(
+                        d.key.clone(),
+                        format!(
+                            "the run {} was started with another value, says its meta.json ({d}); restore \
+                         it, or start a new run with `hstep train`",
+                            self.path.display()
+                        ),
+                    )),
+                }
+            }
             None => Ok(()),
         }
     }

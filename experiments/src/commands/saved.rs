@@ -104,8 +104,11 @@ impl Found {
 /// Restores what can be restored, and says what is lost.
 pub fn repair(args: &Repair, registry: &Arc<Registry>) -> Result<()> {
     files::check_folder(&args.run)?;
-    let unedited = |folder: RunFolder| folder.expect_unedited().and(folder.config());
-    let settings = RunFolder::open(&args.run).and_then(unedited).err();
+    let fit = |folder: RunFolder| {
+        folder.expect_unedited()?;
+        Settings::resolved(registry, folder.config()?)
+    };
+    let settings = RunFolder::open(&args.run).and_then(fit).err();
     if let Some(problem) = &settings
         && !restore_settings(&args.run, registry)?
     {
@@ -132,7 +135,9 @@ pub fn repair(args: &Repair, registry: &Arc<Registry>) -> Result<()> {
 /// Writes `config.toml` anew by `meta.json`, if the checkpoints were written under those settings.
 fn restore_settings(run: &Path, registry: &Arc<Registry>) -> hstep::Result<bool> {
     let Some(started) = RunFolder::started_with(run) else { return Ok(false) };
-    let identity = Settings::resolved(registry, started.clone())?.identity()?;
+    // What is damaged may be `meta.json`.
+    let Ok(settings) = Settings::resolved(registry, started.clone()) else { return Ok(false) };
+    let identity = settings.identity()?;
     let checkpoints = CheckpointDir::new(checkpoint_folder(run)).verify()?;
     let theirs = checkpoints.iter().find_map(|found| found.of.as_ref());
     let own = theirs.is_some_and(|(of, _)| *of == identity);
