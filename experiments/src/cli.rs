@@ -374,13 +374,17 @@ pub struct Check {
     pub result: String,
     /// Check this problem, in exact arithmetic, and search for no other. Keys: gamma; reward, a list a
     /// state of a number an action; transition and model, beneath it a list of probabilities of next
-    /// states; value, a number a state, or null for V*. Numbers are decimals or strings "p/q".
+    /// states, or an object of next states and theirs; value, a number a state, or null for V*; or P, as
+    /// Gymnasium's toy tasks have it. Numbers are decimals or strings "p/q". Above 50 states in intervals.
     #[arg(long, value_name = "FILE.json")]
     pub mdp: Option<PathBuf>,
     /// Divide rows of probabilities whose sum is within 1e-9 of 1 by it, exactly: for files that programs
     /// write.
     #[arg(long, requires = "mdp")]
     pub round: bool,
+    /// In intervals, whatever the number of states.
+    #[arg(long, requires = "mdp")]
+    pub intervals: bool,
     /// Steps that are planned; several when left out, but for --mdp.
     #[arg(long, value_name = "H")]
     pub horizon: Option<usize>,

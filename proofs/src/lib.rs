@@ -24,6 +24,9 @@
 //! statements are made for any distribution of them. What the papers leave open is a
 //! [`reading::Reading`].
 //!
+//! Problems of many states are decided in intervals ([`wide`], [`interval::Interval`]): every figure holds the
+//! exact value, and a verdict may be open.
+//!
 //! [`families`] has the problems that break or attain bounds, [`attack`] searches for more, and
 //! [`check`] puts everything about a statement into a report:
 //!
@@ -53,6 +56,7 @@ pub mod errors;
 mod exact;
 pub mod families;
 pub mod file;
+pub mod interval;
 mod linear;
 pub mod maac;
 pub mod mdp;
@@ -64,5 +68,6 @@ pub mod play;
 pub mod polo;
 pub mod problem;
 pub mod reading;
+pub mod wide;
 
 pub use number::{Number, Rational};

@@ -28,7 +28,7 @@ pub fn round<T: Number>(row: &mut [T]) -> bool {
 }
 
 /// Checks that `row` is a probability distribution over `n` things.
-fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Result<()> {
+pub(super) fn distribution<T: Number>(key: impl Fn() -> String, row: &[T], n: usize) -> Result<()> {
     if row.len() != n {
         let problem = format!("expected {n} probabilities, got {}", row.len());
         return Err(Error::config(key(), problem));

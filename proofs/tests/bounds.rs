@@ -6,6 +6,7 @@ mod files;
 mod formulas;
 mod searches;
 mod second_method;
+mod wide;
 
 use hstep_proofs::number::Number as _;
 use hstep_proofs::{Rational, number};

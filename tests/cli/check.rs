@@ -70,7 +70,7 @@ fn bad_files_are_refused_in_one_line() {
             "`reward[0]`: expected 2 actions, got 3",
         ),
         (r#"{"gamma": 0.5, "reward": [], "transition": []}"#.to_owned(), "at least one state"),
-        (many, "at most 50 states"),
+        (many, "expected 1 to 2000 states"),
     ];
     for (text, words) in cases {
         let path = file(folder.path(), &text);
@@ -233,4 +233,34 @@ fn what_would_take_hours_is_refused() {
     let args = ["check", "demorl-lemma-1", "--mdp", &path, "--horizon", "10"];
     refused_with(&args, 2, "`horizon`: expected fewer steps: all 2^10 action sequences are tried");
     json(&["check", "demorl-lemma-1", "--mdp", &path, "--horizon", "1", "--json"]);
+}
+
+#[test]
+fn problems_of_many_states_are_decided_in_intervals() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ring.json");
+    // A ring of 60 states: on, which is paid at the last one, or back to the first, which ends every tenth time.
+    let ring = |s: usize| {
+        let paid = if s == 59 { 1.0 } else { 0.0 };
+        format!(
+            "[[[1.0, {}, {paid}, false]], [[0.9, 0, 0.1, false], [0.1, 0, 0.1, true]]]",
+            (s + 1) % 60
+        )
+    };
+    let all: Vec<String> = (0..60).map(ring).collect();
+    std::fs::write(&path, format!("{{\"gamma\": 0.9, \"P\": [{}]}}", all.join(","))).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = crate::hstep(&["check", "all", "--horizon", "2", "--mdp"]);
+        let out = command.arg(&path).args(more).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let text = check(&[]);
+    assert_eq!(text.matches("arithmetic            intervals").count(), 3, "{text}");
+    let json: Value = serde_json::from_str(&check(&["--json"])).unwrap();
+    assert_eq!(json[0]["states"], 61);
+    // Nothing errs: the loss is 0 and so is the bound, which only fractions can tell.
+    assert_eq!(json[0]["corrected_holds"], "undecided");
+    let gap = |i: usize, end: usize| json[i]["gap"][end].as_f64().unwrap();
+    assert!((0..3).all(|i| gap(i, 0) == 0.0 && gap(i, 1) < 1e-9), "{json}");
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use hstep::files;
-use hstep_proofs::check::{FINITE, Options, Report, STATEMENTS, check, find, measure};
-use hstep_proofs::file::{self, MAX_BYTES};
+use hstep_proofs::check::{
+    FINITE, Options, Report, STATEMENTS, WIDE, check, find, measure, measure_wide,
+};
+use hstep_proofs::file::{self, Decidable, MAX_BYTES};
 use serde_json::Value;
 
 use crate::cli::Check;
@@ -78,21 +80,31 @@ fn command(args: &Check) -> String {
 /// that the problem does not have.
 fn given(args: &Check, options: &Options, path: &Path) -> Result<()> {
     let all = args.result == "all";
-    let names = if all { FINITE.to_vec() } else { vec![find(&args.result)?.name] };
     let text = files::text(path, MAX_BYTES)?;
-    let given = file::from_json(&text, args.round)?;
+    let given = file::read(&text, args.round, args.intervals)?;
+    let names = match (&given, find(&args.result)) {
+        (_, Ok(one)) if !all => vec![one.name],
+        (_, Err(error)) if !all => return Err(error.into()),
+        (Decidable::Exact(_), _) => FINITE.to_vec(),
+        (Decidable::Wide(..), _) => WIDE.to_vec(),
+    };
     let mut measured = Vec::new();
     for name in names {
-        if all
-            && name == "maac-theorem-4.1"
-            && (given.policy.is_none() || given.data_policy.is_none())
-        {
-            tracing::info!("{name} is left out: it compares `policy` and `data_policy`");
-            continue;
-        }
         // The greedy policy looks one step ahead, whatever the others do.
         let horizon = options.horizon.filter(|_| !all || name != "polo-lemma-1");
-        measured.push(measure(name, &given, &Options { horizon, ..options.clone() })?);
+        let options = Options { horizon, ..options.clone() };
+        measured.push(match &given {
+            Decidable::Exact(given)
+                if all
+                    && name == "maac-theorem-4.1"
+                    && (given.policy.is_none() || given.data_policy.is_none()) =>
+            {
+                tracing::info!("{name} is left out: it compares `policy` and `data_policy`");
+                continue;
+            }
+            Decidable::Exact(given) => measure(name, given, &options)?,
+            Decidable::Wide(problem, rounded) => measure_wide(name, problem, *rounded, &options)?,
+        });
     }
     match (args.json, measured.as_slice()) {
         (true, _) if all => say!("{:#}", Value::from(measured))?,

@@ -7,9 +7,11 @@ mod mpq;
 mod planning;
 mod policies;
 mod statements;
+mod wide;
 
 pub use given::{FINITE, measure};
 pub use statements::{STATEMENTS, Statement, find};
+pub use wide::{WIDE, measure_wide};
 
 use std::time::{Duration, Instant};
 
