@@ -49,6 +49,8 @@ pub enum Command {
     Render(Render),
     /// Tabulate what runs reached, and where their time went.
     Report(Report),
+    /// Serve the page of `report --html` to this machine's browser; it follows runs while they go.
+    Watch(Watch),
     /// Compare runs: groups of equal settings over seeds, with intervals; tables and figures.
     Compare(Compare),
     /// Draw a figure of the papers again.
@@ -290,9 +292,23 @@ impl Format {
 /// `hstep report RUN...`
 #[derive(Debug, Args)]
 pub struct Report {
-    /// The run folders.
-    #[arg(required = true)]
+    /// The run folders; with --html also folders with run folders in them.
+    #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
+    /// Write one page with curves and tables that needs nothing else, in place of text.
+    #[arg(long, value_name = "FILE.html")]
+    pub html: Option<PathBuf>,
+}
+
+/// `hstep watch DIR...`
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Run folders, and folders with run folders in them.
+    #[arg(required = true, value_name = "RUN|DIR")]
+    pub runs: Vec<PathBuf>,
+    /// The port of this machine; no other machine can reach it.
+    #[arg(long, value_name = "N", default_value_t = 8770)]
+    pub port: u16,
 }
 
 /// `hstep compare RUN...|DIR`

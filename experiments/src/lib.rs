@@ -16,6 +16,7 @@ mod counting;
 mod exit;
 mod memory;
 mod output;
+mod page;
 mod plot;
 mod presets;
 mod progress;

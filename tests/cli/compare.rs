@@ -215,3 +215,43 @@ fn published_curves_are_drawn_beside_the_runs() {
     let svg = std::fs::read_to_string(to.path().join("curves.svg")).unwrap();
     assert!(svg.contains("MBPO, published (one run)") && svg.contains("x35f"));
 }
+
+/// What a browser makes of it is tried in `tests/page/browser.py`.
+#[test]
+fn a_page_has_every_run_and_nothing_in_it_ends_its_data() {
+    let root = simulated(5);
+    let hurt = "</script><script>alert(1)";
+    simulate(root.path(), "sac", "pendulum", 9, 2, 5.0);
+    let from = root.path().join("sac-pendulum-s9-00000002");
+    let config = std::fs::read_to_string(from.join("config.toml")).unwrap();
+    std::fs::write(from.join("config.toml"), config + &format!("note = \"{hurt}\"\n")).unwrap();
+    std::fs::create_dir(root.path().join("broken")).unwrap();
+    std::fs::write(root.path().join("broken/config.toml"), "[run").unwrap();
+    let out = root.path().join("page.html");
+    ended(hstep(&["report", "--html"]).arg(&out).arg(root.path()));
+    let page = std::fs::read_to_string(&out).unwrap();
+    assert!(!page.contains(hurt), "the data end early");
+    let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    let runs = data["runs"].as_array().unwrap();
+    let folders = std::fs::read_dir(root.path()).unwrap().flatten().filter(|e| e.path().is_dir());
+    assert_eq!(runs.len(), folders.count());
+    let run = |name: &str| runs.iter().find(|run| run["name"] == name).unwrap();
+    assert!(run("broken")["note"].as_str().unwrap().contains("config.toml"), "{}", run("broken"));
+    let maac = run("maac-pendulum-s0-00000002");
+    assert_eq!((&maac["label"], &maac["last"]), (&"MAAC improve.horizon=2".into(), &50.0.into()));
+    assert_eq!(maac["settings"]["improve.horizon"], "2");
+    // The same estimates as in the tables.
+    let json = root.path().join("all.json");
+    std::fs::remove_dir_all(root.path().join("broken")).unwrap();
+    ended(hstep(&["compare", "--json"]).arg(&json).arg(root.path()));
+    let compared: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rows = compared.as_array().or_else(|| compared["groups"].as_array()).unwrap();
+    for (group, row) in data["groups"].as_array().unwrap().iter().zip(rows) {
+        assert_eq!((&group["env"], &group["iqm"]), (&row["env"], &row["iqm"]));
+    }
+    // No two can listen at one port.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    fails(hstep(&["watch", "--port", &port]).arg(root.path()), 6, &["cannot listen at", &port]);
+}

@@ -3,7 +3,7 @@
 mod doctor;
 pub mod eval;
 mod quickstart;
-mod report;
+pub mod report;
 mod saved;
 mod schema;
 #[cfg(feature = "mujoco")]
@@ -40,6 +40,7 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
         Some(Command::Eval(args)) => eval::run(args, registry),
         Some(Command::Render(args)) => render::run(args, registry),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Watch(args)) => crate::page::watch(&args.runs, args.port),
         Some(Command::Compare(args)) => crate::compare::run(args),
         Some(Command::Reproduce(args)) => reproduce_figure(args, stop),
         Some(Command::Check(args)) => check::run(args, quiet),

@@ -9,6 +9,7 @@ use hstep::train::TOTAL_COLUMN;
 
 use crate::cli::Report;
 use crate::output::{say, write};
+use crate::page;
 use crate::run_folder::{Marker, RunFolder};
 
 /// One run in numbers.
@@ -32,11 +33,16 @@ struct Speed {
 
 /// The state of what is no run folder.
 const UNREADABLE: &str = "unreadable";
+/// The state of a run that was not begun.
+const WAITING: &str = "waiting";
 
 /// The columns of [`Speed::rates`].
 const RATES: [&str; 4] = ["env steps/h", "updates/s", "fit steps/s", "model steps/s"];
 
 pub fn run(args: &Report) -> Result<()> {
+    if let Some(out) = &args.html {
+        return page::write(&args.runs, out);
+    }
     let lines: Vec<Line> = args.runs.iter().map(|path| line(path)).collect();
     // One stray folder of a job array must not hide the others; with nothing to show it is an error.
     if lines.iter().all(|line| line.state == UNREADABLE)
@@ -111,17 +117,10 @@ fn line(path: &Path) -> Line {
         reading: None,
         speed: None,
     };
-    let folder = match RunFolder::open(path) {
-        Ok(folder) => folder,
-        Err(error) => return bare(UNREADABLE, error.to_string()),
-    };
-    let (state, note) = match folder.marker() {
-        Some(Marker::Done) => ("done", String::new()),
-        Some(Marker::Failed) => ("failed", reason(path)),
-        Some(Marker::Interrupted) => ("interrupted", String::new()),
-        None if path.join("metrics.csv").exists() => ("running", String::new()),
-        None => return bare("waiting", "no evaluation yet".into()),
-    };
+    let (state, note) = state(path);
+    if [UNREADABLE, WAITING].contains(&state) {
+        return bare(state, note);
+    }
     let both = |note: &str, other: String| match note {
         "" => other,
         _ => format!("{note}; {other}"),
@@ -138,6 +137,21 @@ fn line(path: &Path) -> Line {
     match times(path, &metrics) {
         Ok((speed, reading)) => Line { reached, speed, reading, ..bare(state, note) },
         Err(error) => Line { reached, ..bare(state, both(&note, format!("no times: {error}"))) },
+    }
+}
+
+/// How a run stands, and why where there is something to say.
+pub fn state(path: &Path) -> (&'static str, String) {
+    let folder = match RunFolder::open(path) {
+        Ok(folder) => folder,
+        Err(error) => return (UNREADABLE, error.to_string()),
+    };
+    match folder.marker() {
+        Some(Marker::Done) => ("done", String::new()),
+        Some(Marker::Failed) => ("failed", reason(path)),
+        Some(Marker::Interrupted) => ("interrupted", String::new()),
+        None if path.join("metrics.csv").exists() => ("running", String::new()),
+        None => (WAITING, "no evaluation yet".into()),
     }
 }
 

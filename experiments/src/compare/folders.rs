@@ -127,7 +127,7 @@ struct Meta {
 
 /// Core-hours by environment step: the time of all the run's processes, what was done twice included,
 /// times its threads.
-fn hours(folder: &Path) -> Result<Option<Points>> {
+pub fn hours(folder: &Path) -> Result<Option<Points>> {
     let meta = std::fs::read(folder.join("meta.json")).unwrap_or_default();
     let threads = serde_json::from_slice::<Meta>(&meta).ok().and_then(|meta| meta.threads);
     let timing = folder.join("timing.csv");

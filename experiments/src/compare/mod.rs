@@ -1,14 +1,14 @@
 //! Comparing runs: grouping them, summing them up, tables and figures. What `hstep compare` does, and
 //! what the figures of `hstep reproduce` share with it.
 
-mod curve;
-mod export;
+pub mod curve;
+pub mod export;
 mod figures;
-mod folders;
-mod groups;
+pub mod folders;
+pub mod groups;
 mod markdown;
 mod names;
-mod summary;
+pub mod summary;
 
 use hstep::config::check;
 use hstep::stats::mean;
