@@ -4,7 +4,9 @@ mod board;
 mod halving;
 mod plan;
 mod processes;
+mod slurm;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use hstep::config::check;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Sweep;
-use crate::commands::train;
-use crate::output::say;
+use crate::commands::{report, train};
+use crate::output::{say, write as write_out};
 use crate::plot::{commit, write};
 use crate::registry::Registry;
 use crate::run_folder::{self, Marker, RunFolder};
@@ -38,6 +40,9 @@ struct List {
     hstep: String,
     /// The commit of the working tree that the sweep was begun in.
     commit: Option<String>,
+    /// The job array that was submitted last, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slurm: Option<slurm::Submitted>,
     runs: Vec<Listed>,
 }
 
@@ -107,6 +112,18 @@ pub fn run(
         return one(&plan, (index, args.upto), &root, stop, quiet);
     }
     let runs = plan.resolve_all()?;
+    if args.status {
+        return status(&runs, &folder);
+    }
+    let open: Vec<usize> = runs
+        .iter()
+        .filter(|run| state(&folder.join(&run.folder), run.settings.run.steps) != State::Done)
+        .map(|run| run.index)
+        .collect();
+    if args.slurm && args.dry_run {
+        let script = script(args, &plan, &open, runs.len(), &root)?;
+        return Ok(write_out(format_args!("{script}"))?);
+    }
     if args.list || args.dry_run {
         return list(&runs, &folder, args.dry_run);
     }
@@ -116,7 +133,10 @@ pub fn run(
         None => std::env::current_exe().map_err(Error::io("cannot find", "hstep"))?,
     };
     let version = processes::version(&binary)?;
-    write_list(&folder, &runs, version)?;
+    if args.slurm {
+        return submit(args, (&plan, &runs, &open), version, &root);
+    }
+    write_list(&folder, &runs, version, None)?;
     let pool = processes::Pool {
         binary: &binary,
         file: &args.file,
@@ -146,24 +166,113 @@ fn one(
     if let Some(upto) = upto {
         planned.settings.run.steps = upto;
     }
-    let path = root.join(&plan.name).join(LIST);
-    if let Ok(text) = std::fs::read(&path) {
-        let list: List = serde_json::from_slice(&text)
-            .map_err(|e| Error::checkpoint(&path, format!("is no list of runs: {e}")))?;
-        if list.runs.get(index).is_none_or(|listed| listed.folder != planned.folder) {
-            let problem = format!(
-                "run {index} of the file is not that of {}: the file was edited; `hstep sweep` \
-                 without --index writes the list anew",
-                path.display()
-            );
-            return Err(Error::config("--index", problem).into());
-        }
+    let folder = root.join(&plan.name);
+    if let Some(list) = read_list(&folder)?
+        && list.runs.get(index).is_none_or(|listed| listed.folder != planned.folder)
+    {
+        let problem = format!(
+            "run {index} of the file is not that of {}: the file was edited; `hstep sweep` \
+             without --index writes the list anew",
+            folder.join(LIST).display()
+        );
+        return Err(Error::config("--index", problem).into());
     }
     let at = train::place(&planned.settings, root, &plan.name)?;
     if state(&at, planned.settings.run.steps) != State::Done {
         train::start(&planned.settings, root, &plan.name, stop, quiet)?;
     }
     say!("{}", at.display())?;
+    Ok(())
+}
+
+/// The list of a sweep that was begun.
+fn read_list(folder: &Path) -> hstep::Result<Option<List>> {
+    let path = folder.join(LIST);
+    let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+    let list = serde_json::from_slice(&text);
+    list.map(Some).map_err(|e| Error::checkpoint(&path, format!("is no list of runs: {e}")))
+}
+
+/// The script for the runs that are `open`, of `runs` in all.
+fn script(
+    args: &Sweep,
+    plan: &Plan,
+    open: &[usize],
+    runs: usize,
+    root: &Path,
+) -> hstep::Result<String> {
+    if plan.halving.is_some() {
+        let problem = "`[sweep.halving]` chooses between runs, which a job array does not wait for";
+        return Err(Error::config("--slurm", problem));
+    }
+    let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io("cannot find", path));
+    let binary = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => std::env::current_exe().map_err(Error::io("cannot find", "hstep"))?,
+    };
+    let (binary, file, root) = (absolute(&binary)?, absolute(&args.file)?, absolute(root)?);
+    let folder = root.join(&plan.name);
+    let place = slurm::Place { binary: &binary, file: &file, root: &root, folder: &folder };
+    let tasks = plan.slurm.tasks(open.iter().copied());
+    Ok(plan.slurm.script(&plan.name, &tasks, runs, &place))
+}
+
+/// Hands the runs that are open to Slurm.
+fn submit(
+    args: &Sweep,
+    (plan, runs, open): (&Plan, &[Planned], &[usize]),
+    version: String,
+    root: &Path,
+) -> Result<()> {
+    let folder = root.join(&plan.name);
+    if open.is_empty() {
+        say!("all {} runs are done", runs.len())?;
+        return Ok(());
+    }
+    if let Some(before) = read_list(&folder)?.and_then(|list| list.slurm) {
+        let left = slurm::queue(before)?.len();
+        if left > 0 {
+            let problem = format!(
+                "job {} has {left} tasks in the queue: wait for them (--status), or `scancel {}`",
+                before.job, before.job
+            );
+            return Err(Error::config("--slurm", problem).into());
+        }
+    }
+    // The tasks look at the list, so it is there before they begin.
+    write_list(&folder, runs, version.clone(), None)?;
+    let submitted = plan.slurm.submit(&script(args, plan, open, runs.len(), root)?, &folder)?;
+    write_list(&folder, runs, version, Some(submitted))?;
+    let tasks = plan.slurm.tasks(open.iter().copied()).len();
+    say!("job {}: {} of {} runs in {tasks} tasks", submitted.job, open.len(), runs.len())?;
+    Ok(())
+}
+
+/// Prints the runs, how their folders stand, and what Slurm says of their tasks.
+fn status(runs: &[Planned], folder: &Path) -> Result<()> {
+    let submitted = read_list(folder)?.and_then(|list| list.slurm);
+    let queue = submitted.map(slurm::queue).transpose()?.unwrap_or_default();
+    let mut counts = BTreeMap::new();
+    for run in runs {
+        let at = folder.join(&run.folder);
+        let state = state(&at, run.settings.run.steps);
+        let task = submitted.and_then(|submitted| slurm::of_run(&queue, submitted, run));
+        let why = match (state, task) {
+            (State::Failed, _) => report::state(&at).1,
+            _ => String::new(),
+        };
+        let steps = format!("{}/{}", board::steps_done(&at), run.settings.run.steps);
+        let line = format!(
+            "{:>5}  {state:<11}  {:<10}  {steps:>15}  {}  {why}",
+            run.index,
+            task.unwrap_or("-"),
+            run.folder
+        );
+        say!("{}", line.trim_end())?;
+        *counts.entry(state.to_string()).or_insert(0) += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
+    say!("\n{}; {} tasks in the queue", counts.join(", "), queue.len())?;
     Ok(())
 }
 
@@ -202,14 +311,19 @@ fn locked(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-fn write_list(folder: &Path, runs: &[Planned], hstep: String) -> Result<()> {
+fn write_list(
+    folder: &Path,
+    runs: &[Planned],
+    hstep: String,
+    slurm: Option<slurm::Submitted>,
+) -> Result<()> {
     let listed = |run: &Planned| Listed {
         index: run.index,
         folder: run.folder.clone(),
         steps: run.settings.run.steps,
         set: run.set.clone(),
     };
-    let list = List { hstep, commit: commit(), runs: runs.iter().map(listed).collect() };
+    let list = List { hstep, commit: commit(), slurm, runs: runs.iter().map(listed).collect() };
     let path: PathBuf = folder.join(LIST);
     write(&path, (serde_json::to_string_pretty(&list)? + "\n").as_bytes())?;
     Ok(())

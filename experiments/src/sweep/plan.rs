@@ -9,6 +9,7 @@ use hstep::{Error, Result, config};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::slurm::Slurm;
 use crate::presets::section;
 use crate::registry::Registry;
 use crate::run_folder::Identity;
@@ -53,6 +54,8 @@ pub struct Plan {
     base: Table,
     /// How the weak ones are left behind, if they are.
     pub halving: Option<Halving>,
+    /// What a task of a cluster asks for.
+    pub slurm: Slurm,
     /// What each sets on top.
     points: Vec<Point>,
 }
@@ -82,6 +85,8 @@ impl Plan {
             let problem = "missing: a sweep has a section `[sweep]` with algos, envs and seeds";
             return Err(Error::config("sweep", problem));
         }
+        let slurm: Slurm = config::parse(&section(&mut base, "slurm")?).map_err(below("slurm"))?;
+        slurm.validate()?;
         let grid = config::flat(&section(&mut sweep, "grid")?, &[]);
         let list = sweep.remove("list");
         let random = section(&mut sweep, "random")?;
@@ -121,7 +126,7 @@ impl Plan {
             let problem = format!("expected the name of a folder, got `{name}`");
             return Err(Error::config("sweep.name", problem));
         }
-        Ok(Self { registry: Arc::clone(registry), name, base, halving, points })
+        Ok(Self { registry: Arc::clone(registry), name, base, halving, slurm, points })
     }
 
     /// How many runs there are.
