@@ -23,7 +23,9 @@ use crate::settings::NOT_IDENTITY;
 
 /// Points of a curve at most.
 const POINTS: usize = 200;
-/// Points of all curves but those of the returns.
+/// Points of all curves of returns.
+const RETURN_POINTS: usize = 210_000;
+/// Points of all other curves.
 const OTHER_POINTS: usize = 60_000;
 /// Points of a run's core-hours, which rise nearly evenly.
 const HOURS: usize = 16;
@@ -126,7 +128,7 @@ impl Page {
         let (of_returns, mut left) = folders::read(&found, "eval_return");
         let groups = groups::group(of_returns, &mut left);
         label(&mut runs, &groups);
-        thin_the_others(&mut runs);
+        let thinned = thin_all(&mut runs);
         differences(&mut runs);
         let mut films = FILMS.0;
         for (run, folder) in runs.iter_mut().zip(&found) {
@@ -144,7 +146,7 @@ impl Page {
             made: now,
             live,
             stamp: stamp(&runs),
-            thinned: POINTS,
+            thinned,
             phases: Phase::ALL.map(|phase| phase.column().trim_end_matches("_s")).to_vec(),
             intervals,
             runs,
@@ -295,17 +297,29 @@ fn evenly(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     (0..n).map(|i| points[i * (points.len() - 1) / (n - 1).max(1)]).collect()
 }
 
-/// Every curve but that of the return gets its share of [`OTHER_POINTS`].
-fn thin_the_others(runs: &mut [Run]) {
-    let others = |run: &Run| run.curves.keys().filter(|name| **name != "eval_return").count();
-    let share = OTHER_POINTS / runs.iter().map(others).sum::<usize>().max(1);
-    for (name, curve) in runs.iter_mut().flat_map(|run| &mut run.curves) {
-        if *name != "eval_return" {
+/// Curves get equal shares of [`RETURN_POINTS`], those of the return, and of [`OTHER_POINTS`]; the most points of a
+/// return.
+fn thin_all(runs: &mut [Run]) -> usize {
+    let returns = |name: &str| name == "eval_return";
+    let mut most = POINTS;
+    for (which, all) in [(true, RETURN_POINTS), (false, OTHER_POINTS)] {
+        let mut curves: Vec<&mut Curve> = runs
+            .iter_mut()
+            .flat_map(|run| &mut run.curves)
+            .filter(|(name, _)| returns(name) == which)
+            .map(|(_, curve)| curve)
+            .collect();
+        let share = (all / curves.len().max(1)).clamp(4, POINTS);
+        if which {
+            most = share;
+        }
+        for curve in &mut curves {
             let points: Vec<(f64, f64)> =
                 curve.0.iter().zip(&curve.1).map(|(x, y)| (x.0, y.0)).collect();
-            *curve = unzip(&thin(&points, share.clamp(4, POINTS)));
+            **curve = unzip(&thin(&points, share));
         }
     }
+    most
 }
 
 /// Settings by dotted keys, without those that are a run's own.
