@@ -51,6 +51,8 @@ pub enum Command {
     Eval(Eval),
     /// Draw evaluation episodes of a run: a strip of pictures and a film.
     Render(Render),
+    /// Write what a run has learned for other programs: safetensors, npz or ONNX.
+    Export(Export),
     /// Tabulate what runs reached, and where their time went.
     Report(Report),
     /// Serve the page of `report --html` to this machine's browser; it follows runs while they go.
@@ -225,6 +227,30 @@ pub struct Render {
     /// needs the library OSMesa).
     #[arg(long)]
     pub offscreen: bool,
+}
+
+/// `hstep export RUN`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Tensors by name, with an example to check a reader against; or graphs, for networks of stock kinds.
+    #[arg(long, value_enum, default_value = "safetensors")]
+    pub format: ExportFormat,
+    /// The file, or for ONNX the folder; RUN/export when left out.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// A file format of `hstep export`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Tensors, with words as JSON in the header.
+    Safetensors,
+    /// Tensors for numpy, with words as bytes of JSON in `about`.
+    Npz,
+    /// policy.onnx, critic.onnx and model.onnx.
+    Onnx,
 }
 
 /// A file format of `hstep render`.

@@ -14,6 +14,7 @@ mod commands;
 mod compare;
 mod counting;
 mod exit;
+mod export;
 mod memory;
 mod output;
 mod page;

@@ -39,6 +39,7 @@ pub fn run(cli: &Cli, registry: &Arc<Registry>, stop: &AtomicBool) -> Result<()>
         Some(Command::Repair(args)) => saved::repair(args, registry),
         Some(Command::Eval(args)) => eval::run(args, registry),
         Some(Command::Render(args)) => render::run(args, registry),
+        Some(Command::Export(args)) => crate::export::run(args, registry),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Watch(args)) => crate::page::watch(&args.runs, args.port),
         Some(Command::Compare(args)) => crate::compare::run(args),
