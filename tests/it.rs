@@ -8,6 +8,7 @@ mod gymnasium;
 mod heard;
 mod house;
 mod learning;
+mod links;
 mod model_bias;
 #[cfg(feature = "mujoco")]
 mod mujoco;
