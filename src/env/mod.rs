@@ -164,6 +164,14 @@ pub trait Env: Send {
         None
     }
 
+    /// What it looks like now, by its own renderer, where it makes such pictures as it goes.
+    ///
+    /// # Errors
+    /// [`Error::Env`] where the renderer fails.
+    fn picture(&self) -> Result<Option<scene::Image>> {
+        Ok(None)
+    }
+
     /// What makes pictures of so many pixels (width, height) with the environment's own renderer.
     ///
     /// # Errors

@@ -1,12 +1,15 @@
-//! TensorBoard event files: scalars only.
+//! TensorBoard event files: scalars, a text and hyper-parameters.
 //!
 //! An event file is a sequence of records (length `u64`, masked CRC-32C of the length, data, masked
 //! CRC-32C of the data, all little-endian), each record a protocol buffer `Event`. The few fields
-//! that scalars need are encoded by hand.
+//! that these need are encoded by hand.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use toml::Value;
 
 use super::Row;
 use crate::error::{Error, Result};
@@ -78,6 +81,57 @@ impl EventWriter {
         self.record(&event.0)
     }
 
+    /// Says with which settings the run is made: `text` under the name `config` (Markdown), and each of `settings` as a
+    /// hyper-parameter.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk is full.
+    pub fn describe(
+        &mut self,
+        wall_time: f64,
+        text: &str,
+        settings: &BTreeMap<String, Value>,
+    ) -> Result<()> {
+        // TensorProto { dtype: STRING, tensor_shape: {}, string_val }.
+        let mut words = Message::default();
+        words.varint(1, 7);
+        words.bytes(2, &[]);
+        words.bytes(8, text.as_bytes());
+        let mut config = Message::default();
+        config.bytes(1, b"config/text_summary");
+        config.bytes(8, &words.0);
+        config.bytes(9, &plugin("text", &[]));
+
+        // HParamsPluginData { session_start_info: { hparams: map<string, google.protobuf.Value> } }.
+        let mut info = Message::default();
+        for (key, setting) in settings {
+            let mut value = Message::default();
+            match setting {
+                Value::Integer(x) => value.fixed64(2, *x as f64),
+                Value::Float(x) => value.fixed64(2, *x),
+                Value::Boolean(x) => value.varint(4, u64::from(*x)),
+                Value::String(text) => value.bytes(3, text.as_bytes()),
+                other => value.bytes(3, other.to_string().as_bytes()),
+            }
+            let mut entry = Message::default();
+            entry.bytes(1, key.as_bytes());
+            entry.bytes(2, &value.0);
+            info.bytes(1, &entry.0);
+        }
+        let mut data = Message::default();
+        data.bytes(3, &info.0);
+        let mut session = Message::default();
+        session.bytes(1, b"_hparams_/session_start_info");
+        session.bytes(9, &plugin("hparams", &data.0));
+
+        let mut summary = Message::default();
+        summary.bytes(1, &config.0);
+        summary.bytes(1, &session.0);
+        let mut event = Message::event(wall_time, 0);
+        event.bytes(5, &summary.0);
+        self.record(&event.0)
+    }
+
     fn record(&mut self, data: &[u8]) -> Result<()> {
         let length = (data.len() as u64).to_le_bytes();
         let mut record = Vec::with_capacity(data.len() + 16);
@@ -89,6 +143,15 @@ impl EventWriter {
     }
 }
 
+/// `SummaryMetadata { plugin_data: { plugin_name, content } }`.
+fn plugin(name: &str, content: &[u8]) -> Vec<u8> {
+    let (mut data, mut metadata) = (Message::default(), Message::default());
+    data.bytes(1, name.as_bytes());
+    data.bytes(2, content);
+    metadata.bytes(1, &data.0);
+    metadata.0
+}
+
 /// A protocol buffer that is being encoded.
 #[derive(Default)]
 struct Message(Vec<u8>);
@@ -97,8 +160,7 @@ impl Message {
     /// `Event { wall_time, step }`.
     fn event(wall_time: f64, step: u64) -> Self {
         let mut event = Self::default();
-        event.tag(1, 1);
-        event.0.extend_from_slice(&wall_time.to_le_bytes());
+        event.fixed64(1, wall_time);
         event.varint(2, step);
         event
     }
@@ -125,6 +187,11 @@ impl Message {
         self.tag(field, 2);
         self.raw_varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
+    }
+
+    fn fixed64(&mut self, field: u8, number: f64) {
+        self.tag(field, 1);
+        self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     fn fixed32(&mut self, field: u8, number: f32) {

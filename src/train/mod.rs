@@ -4,6 +4,7 @@
 //! stopped between two steps by a flag and resumed bit for bit.
 
 mod bias;
+mod board;
 mod columns;
 mod episodes;
 mod evaluate;
@@ -415,7 +416,7 @@ impl Trainer {
         self.metrics.write(&row)?;
         let booked = |phase| self.watch.seconds(phase);
         self.metrics.write_timing(&timing_row(c.env_steps, booked, self.watch.total()))?;
-        self.board.write(c.env_steps, seconds_since_1970(), &row)?;
+        self.board.write(c.env_steps, seconds_since_1970(), &board::grouped(&row))?;
         observer.row(&row);
         Ok(())
     }

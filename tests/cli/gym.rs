@@ -25,7 +25,7 @@ const SETTINGS: [&str; 9] = [
 ];
 
 /// The command with the stand-in for Gymnasium in Python's search path.
-fn with_fakes(mut command: Command) -> Command {
+pub fn with_fakes(mut command: Command) -> Command {
     let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/fake_gymnasium");
     command.env("PYTHONPATH", fakes).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::gym::with_fakes;
 use crate::hstep;
 use crate::small::{Small, ended, fails, list};
 
@@ -167,4 +168,24 @@ fn a_mujoco_task_is_drawn_and_painted() {
         // A machine without the library.
         code => assert!(code == Some(3) && text.contains("libosmesa6"), "{text}"),
     }
+}
+
+/// By the environment's own renderer, which runs as the episode does.
+#[test]
+fn a_python_environment_is_shown_by_its_own_renderer() {
+    let root = tempfile::tempdir().unwrap();
+    let mut train =
+        hstep(&["train", "sac", "--env", "gym:falls:Seen-v0", "--steps", "60", "--out"]);
+    train.arg(root.path()).args(["loop.random_steps=40", "actor.hidden=[8]", "critic.hidden=[8]"]);
+    ended(&mut with_fakes(train));
+    let run = list(&root.path().join("train")).pop().unwrap();
+    let mut plain = hstep(&["render"]);
+    plain.arg(&run);
+    fails(&mut with_fakes(plain), 2, &["does not say what it looks like", "--offscreen"]);
+    let mut painted = hstep(&["render", "--offscreen", "--frames", "4"]);
+    painted.arg(&run);
+    ended(&mut with_fakes(painted));
+    let name = run.file_name().unwrap().to_str().unwrap().to_owned();
+    let file = |ending: &str| std::fs::read(run.join(format!("render/{name}.{ending}"))).unwrap();
+    assert!(file("png").starts_with(b"\x89PNG") && file("gif").starts_with(b"GIF89a"));
 }

@@ -105,3 +105,22 @@ fn answers_of_functions_are_checked() {
         "{text}"
     );
 }
+
+#[test]
+fn pictures_are_those_of_pythons_renderer() {
+    let mut env = falls("Seen-v0?render_mode=rgb_array");
+    let obs = env.reset(&mut Rng::new(3)).unwrap();
+    let image = env.picture().unwrap().unwrap();
+    assert_eq!((image.width, image.height, image.rgb.len()), (40, 20, 40 * 20 * 3));
+    let at = (20.0 + 10.0 * obs[0]) as usize;
+    let dark: Vec<usize> = (0..40).filter(|x| image.rgb[3 * x..][..3] == [20, 30, 60]).collect();
+    assert_eq!(dark, [at]);
+    // Without being asked for when it is made there is none.
+    let mut blind = falls("Seen-v0");
+    blind.reset(&mut Rng::new(3)).unwrap();
+    assert!(blind.picture().unwrap().is_none());
+    let mut wrong = falls("Seen-v0?render_mode=rgb_array&wrong=none");
+    wrong.reset(&mut Rng::new(3)).unwrap();
+    let error = wrong.picture().unwrap_err().to_string();
+    assert!(error.contains("render returned") && error.contains("[height, width, 3]"), "{error}");
+}

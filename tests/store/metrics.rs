@@ -321,3 +321,52 @@ fn tensorboard_reads_the_events() {
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines, expected, "{errors}");
 }
+
+/// Prints the text and the hyper-parameters of a folder.
+const DESCRIBED: &str = r#"
+import os, sys
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.plugins.hparams import plugin_data_pb2
+folder = sys.argv[1]
+for e in LegacyEventFileLoader(os.path.join(folder, os.listdir(folder)[0])).Load():
+    for v in e.summary.value:
+        name = v.metadata.plugin_data.plugin_name
+        if name == "text":
+            print(v.tag, v.tensor.string_val[0].decode())
+        else:
+            info = plugin_data_pb2.HParamsPluginData.FromString(v.metadata.plugin_data.content).session_start_info
+            for key in sorted(info.hparams):
+                kind = info.hparams[key].WhichOneof("kind")
+                print(v.tag, key, kind, getattr(info.hparams[key], kind))
+"#;
+
+#[test]
+fn tensorboard_reads_the_settings() {
+    let dir = TempDir::new().unwrap();
+    let mut writer = EventWriter::create(dir.path(), 1_700_000_000.0, None).unwrap();
+    let settings: toml::Table =
+        "[run]\nalgo = 'sac'\nsteps = 700\n[actor]\nlr = 3e-4\nhidden = [64, 64]\nzero = true"
+            .parse()
+            .unwrap();
+    let flat = hstep::config::flat(&settings, &[]);
+    writer.describe(1_700_000_001.0, "# été", &flat).unwrap();
+    let read = Command::new("python3")
+        .args(["-c", DESCRIBED])
+        .arg(dir.path())
+        .env("PYTHONPATH", tensorboard())
+        .env("PYTHONIOENCODING", "utf-8")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&read.stderr).into_owned();
+    let output = String::from_utf8(read.stdout).unwrap();
+    let session = "_hparams_/session_start_info";
+    let expected = [
+        "config/text_summary # été".to_owned(),
+        format!("{session} actor.hidden string_value [64, 64]"),
+        format!("{session} actor.lr number_value 0.0003"),
+        format!("{session} actor.zero bool_value True"),
+        format!("{session} run.algo string_value sac"),
+        format!("{session} run.steps number_value 700.0"),
+    ];
+    assert_eq!(output.lines().collect::<Vec<_>>(), expected, "{errors}");
+}

@@ -151,7 +151,8 @@ pub fn start(
     // Before the folder: settings that do not fit the environment leave none.
     let prepared = settings.prepare()?;
     let folder = RunFolder::create(root, &identity, &prepared.versions())?;
-    let trainer = prepared.open(folder.path(), &settings.identity()?)?;
+    let mut trainer = prepared.open(folder.path(), &settings.identity()?)?;
+    trainer.describe(&settings.table()?)?;
     to_the_end(settings, &folder, trainer, stop, quiet)?;
     Ok(folder)
 }

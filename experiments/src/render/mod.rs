@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use hstep::config::check;
-use hstep::train::EvalConfig;
+use hstep::train::{EnvFactory, EvalConfig};
 use hstep::{Error, limits};
 
 use crate::cli::{Format, Render};
@@ -67,7 +67,7 @@ pub fn run(args: &Render, registry: &Arc<Registry>) -> Result<()> {
         return Err(Error::checkpoint(folder.path(), problem).into());
     };
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
-    let (mut episodes, result) = record(&agent, &settings.factory(), &config)?;
+    let (mut episodes, result) = record(&agent, &shown_by(&settings, registry, args), &config)?;
     let part = Part { from: args.from, to: args.to.unwrap_or(usize::MAX), step: args.step };
     let longest = result.lengths.iter().copied().max().unwrap_or(0);
     if args.from > longest {
@@ -131,6 +131,16 @@ pub fn run(args: &Render, registry: &Arc<Registry>) -> Result<()> {
         say!("{}", path.display())?;
     }
     Ok(())
+}
+
+/// The environments that are shown: those of Gymnasium make pictures only where they are made to.
+fn shown_by(settings: &Settings, registry: &Arc<Registry>, args: &Render) -> EnvFactory {
+    let name = &settings.run.env;
+    if !args.offscreen || !name.starts_with("gym:") || name.contains("render_mode=") {
+        return settings.factory();
+    }
+    let joined = if name.contains('?') { '&' } else { '?' };
+    registry.factory(&format!("{name}{joined}render_mode=rgb_array"))
 }
 
 /// Has the environment's own renderer make the pictures that will be shown.

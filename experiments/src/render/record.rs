@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use hstep::env::native;
-use hstep::env::scene::{Image, Point, Scene, Shape};
+use hstep::env::scene::{Camera, Image, Point, Scene, Shape};
 use hstep::learner::Agent;
 use hstep::rng::Rng;
 use hstep::train::{EnvFactory, EvalConfig, Evaluation, evaluate_watched};
@@ -26,7 +26,11 @@ pub struct Frame {
 /// An episode from its start to its end.
 pub type Episode = Vec<Frame>;
 
-/// Runs the evaluation episodes and keeps every state.
+/// Pictures of an episode that are asked for while it goes, at most: a thousand would not fit into the memory.
+const TAKEN: usize = 400;
+
+/// Runs the evaluation episodes and keeps every state; where an environment has pictures of its own alone,
+/// those.
 ///
 /// # Errors
 /// As [`evaluate_watched`]; [`Error::Config`] for an environment that has no looks.
@@ -37,9 +41,13 @@ pub fn record(
 ) -> Result<(Vec<Episode>, Evaluation)> {
     let mut env = make()?;
     env.reset(&mut Rng::new(config.seed))?;
-    if env.scene().is_none() {
+    let drawn = env.scene().is_some();
+    if !drawn && env.picture()?.is_none() {
         return Err(no_scene(&env.info().name));
     }
+    let apart = env.info().max_steps.div_ceil(TAKEN).max(1);
+    drop(env);
+    let mut failed = None;
     let mut episodes: Vec<Episode> = vec![Vec::new(); config.episodes];
     let result = evaluate_watched(agent, make, config, &mut |moment| {
         if let Some(scene) = moment.env.scene() {
@@ -47,9 +55,37 @@ pub fn record(
             let state = moment.env.as_simulator().map(|simulator| simulator.save());
             let frame = Frame { scene, state, image: None, action, total: moment.total };
             episodes[moment.episode].push(frame);
+            return;
+        }
+        let episode = &mut episodes[moment.episode];
+        let taken = match episode.last().and_then(|frame| frame.image.clone()) {
+            Some(before) if !episode.len().is_multiple_of(apart) => Ok(Some(before)),
+            _ => moment.env.picture().map(|image| image.map(Rc::new)),
+        };
+        match taken {
+            Ok(Some(image)) => episode.push(shown(image, moment.action, moment.total)),
+            Ok(None) => {}
+            Err(error) => drop(failed.get_or_insert(error)),
         }
     })?;
-    Ok((episodes, result))
+    match failed {
+        Some(error) => Err(error),
+        None => Ok((episodes, result)),
+    }
+}
+
+/// A state that nothing but its picture is known of.
+fn shown(image: Rc<Image>, action: Option<&[f64]>, total: f64) -> Frame {
+    let size = [image.width as f64, image.height as f64];
+    let scene = Scene {
+        parts: Vec::new(),
+        ground: None,
+        traced: Vec::new(),
+        camera: Camera { centre: [0.0, 0.0], size },
+        time_step: None,
+    };
+    let action = action.map(<[f64]>::to_vec).unwrap_or_default();
+    Frame { scene, state: None, image: Some(image), action, total }
 }
 
 /// Pictures of the steps `shown` by the environment's own renderer, `width` pixels wide.
@@ -62,7 +98,7 @@ pub fn paint(
     make: &EnvFactory,
     width: usize,
 ) -> Result<()> {
-    let Some(first) = episode.first() else { return Ok(()) };
+    let Some(first) = episode.first().filter(|first| first.image.is_none()) else { return Ok(()) };
     let [w, h] = first.scene.camera.size;
     let height = (width as f64 * h / w).round() as usize;
     let mut painter = make()?.painter([width, height])?;
@@ -84,7 +120,8 @@ fn no_scene(name: &str) -> Error {
     let all: Vec<&str> =
         native::names().iter().filter(|name| shown(name).is_some()).copied().collect();
     let problem = format!(
-        "`{name}` does not say what it looks like; {} and the MuJoCo tasks do",
+        "`{name}` does not say what it looks like; {} and the MuJoCo tasks do, and `gym:` environments are \
+         shown by --offscreen, if they can be made with render_mode=rgb_array",
         all.join(", ")
     );
     Error::config("run.env", problem)

@@ -261,7 +261,7 @@ mod tests {
         ] {
             assert!(script.lines().any(|own| own == line), "`{line}` is not in\n{script}");
         }
-        assert!(!script.contains("--mem") && !script.contains('@'), "{script}");
+        assert!(!script.contains("--mem") && !script.contains("@PACK@"), "{script}");
         let wrong = Slurm { options: vec!["--x\n#SBATCH".into()], ..Slurm::default() };
         assert!(wrong.validate().unwrap_err().to_string().contains("slurm.options"));
     }

@@ -20,6 +20,7 @@ pub enum Operation {
     /// This and the next: a function of a batch.
     Terminated = 5,
     Reward = 6,
+    Render = 7,
 }
 
 impl Operation {
@@ -33,6 +34,7 @@ impl Operation {
             Self::Quit => "quit",
             Self::Terminated => "`terminated(obs, action, next_obs)`",
             Self::Reward => "`reward(obs, action, next_obs)`",
+            Self::Render => "render",
         }
     }
 }

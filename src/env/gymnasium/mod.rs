@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::scene::Image;
 use super::{Env, EnvInfo, Known, Step};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -157,6 +158,9 @@ struct Told {
     versions: BTreeMap<String, String>,
     /// The names of the functions that it has.
     functions: Vec<String>,
+    /// Whether it was made with `render_mode=rgb_array`.
+    #[serde(default)]
+    renders: bool,
 }
 
 /// The answer to `make`: sizes, time limit, bounds and, if Python tells, versions and functions.
@@ -343,6 +347,25 @@ impl Env for Gymnasium {
     /// They are of many packages, and the episode of a resumed run starts anew anyhow.
     fn versions_bind(&self) -> bool {
         false
+    }
+
+    fn picture(&self) -> Result<Option<Image>> {
+        if !self.told.renders {
+            return Ok(None);
+        }
+        let mut process = locked(&self.host);
+        process.send(Operation::Render, self.slot, &[])?;
+        let answer = process.receive(Operation::Render)?;
+        let mut parts = Parts(&answer);
+        let size = (parts.u32(), parts.u32());
+        let (Some(width), Some(height)) = size else {
+            return Err(process.garbled(Operation::Render, OTHER_LENGTH));
+        };
+        let (width, height) = (width as usize, height as usize);
+        if 3 * width as u128 * height as u128 != parts.0.len() as u128 {
+            return Err(process.garbled(Operation::Render, OTHER_LENGTH));
+        }
+        Ok(Some(Image { width, height, rgb: parts.0.to_vec() }))
     }
 
     fn is_dear(&self) -> bool {

@@ -28,7 +28,7 @@ import threading
 import traceback
 
 MAGIC, VERSION = b"HSTEPGYM", 2
-MAKE, RESET, STEP, CLOSE, QUIT, TERMINATED, REWARD = range(7)
+MAKE, RESET, STEP, CLOSE, QUIT, TERMINATED, REWARD, RENDER = range(8)
 # The functions of a batch, and what they return a row.
 FUNCTIONS = {TERMINATED: ("terminated", "bool"), REWARD: ("reward", "float")}
 MAX_FRAME = 1 << 24
@@ -256,6 +256,7 @@ class Slot:
         head = struct.pack("<IIQ", self.obs_size, len(low), limit)
         bounds = struct.pack(f"<{2 * len(low)}d", *low, *high)
         told = {"versions": versions(self.env), "functions": self.functions.names()}
+        told["renders"] = getattr(self.env, "render_mode", None) == "rgb_array"
         return head + bounds + json.dumps(told).encode()
 
     def observation(self, by, obs):
@@ -283,6 +284,15 @@ class Slot:
         truncated = bool(single("step returned `truncated` as", truncated))
         ends = terminated | truncated << 1
         return self.observation("step", obs) + struct.pack("<dB", reward, ends)
+
+    def picture(self):
+        image = self.env.render()
+        shape = getattr(image, "shape", ())
+        if len(shape) != 3 or shape[2] != 3 or str(image.dtype) != "uint8":
+            raise Refused(f"render returned {short(image)}; expected an array [height, width, 3] of uint8")
+        if 16 + math.prod(shape) > MAX_FRAME:
+            raise Refused(f"render returned a picture of {shape[1]} by {shape[0]}, too large for a frame")
+        return struct.pack("<II", shape[1], shape[0]) + image.tobytes()
 
     def typed(self, action):
         """The action in the number type and shape of its space."""
@@ -315,6 +325,8 @@ class Server:
         if operation == CLOSE:
             self.slots.pop(slot).close()
             return b""
+        if operation == RENDER:
+            return self.slots[slot].picture()
         if operation == RESET:
             return self.slots[slot].reset(*struct.unpack("<Q", rest))
         return self.slots[slot].step(struct.unpack(f"<{len(rest) // 8}d", rest))

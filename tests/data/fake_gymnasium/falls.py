@@ -34,6 +34,32 @@ class Falls(gymnasium.Env):
         raise RuntimeError("not to be called")
 
 
+class Pixels:
+    """As much of an array of numpy as the bridge asks of a picture."""
+
+    dtype = "uint8"
+
+    def __init__(self, rows):
+        self.shape = (len(rows), len(rows[0]), 3)
+        self.rows = rows
+
+    def tobytes(self):
+        return bytes(part for row in self.rows for pixel in row for part in pixel)
+
+
+class Seen(Falls):
+    """Shows where it leans: a dark column in a picture of 40 by 20, where pictures are asked for."""
+
+    def __init__(self, render_mode=None, wrong=""):
+        self.render_mode, self.wrong = render_mode, wrong
+
+    def render(self):
+        if self.wrong == "none":
+            return None
+        at = min(max(int(20 + 10 * self.lean), 0), 39)
+        return Pixels([[(20, 30, 60) if x == at else (230, 230, 230) for x in range(40)] for _ in range(20)])
+
+
 class Told(Falls):
     """Says of a batch where it ends and what it earns."""
 
@@ -68,5 +94,6 @@ class Mistold(Falls):
 
 
 gymnasium.register("Falls-v0", Falls, max_episode_steps=50)
+gymnasium.register("Seen-v0", Seen, max_episode_steps=50)
 gymnasium.register("Told-v0", Told, max_episode_steps=50)
 gymnasium.register("Mistold-v0", Mistold, max_episode_steps=50)

@@ -34,6 +34,13 @@ class TimeLimit(Env):
         self.env, self.spec, self.steps = env, spec, 0
         self.observation_space, self.action_space = env.observation_space, env.action_space
 
+    @property
+    def render_mode(self):
+        return getattr(self.env, "render_mode", None)
+
+    def render(self):
+        return self.env.render()
+
     def reset(self, seed=None):
         self.steps = 0
         return self.env.reset(seed=seed)
