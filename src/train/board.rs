@@ -2,24 +2,15 @@
 
 use toml::Table;
 
-use super::{Trainer, seconds_since_1970};
 use crate::config;
 use crate::error::Result;
-use crate::metrics::Row;
+use crate::log::seconds_since_1970;
+use crate::metrics::{EventWriter, Row};
 
-impl Trainer {
-    /// Writes the settings that the run is made with into its TensorBoard events, as a text and as
-    /// hyper-parameters; for a fresh run, once.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`] when the disk is full.
-    pub fn describe(&mut self, settings: &Table) -> Result<()> {
-        if self.agent.counters.env_steps > 0 {
-            return Ok(());
-        }
-        let text = format!("```toml\n{settings}```");
-        self.board.describe(seconds_since_1970(), &text, &config::flat(settings, &[]))
-    }
+/// Writes `settings` as a text and as hyper-parameters.
+pub(super) fn describe(board: &mut EventWriter, settings: &Table) -> Result<()> {
+    let text = format!("```toml\n{settings}```");
+    board.describe(seconds_since_1970(), &text, &config::flat(settings, &[]))
 }
 
 /// The same numbers by the names of their groups: `eval/return`, `model/open_loop_rmse_1`, `steps/env`.

@@ -1,7 +1,7 @@
 //! The columns of a run's files.
 
 use crate::env::Env;
-use crate::learner::Agent;
+use crate::learner::{Agent, Counters};
 use crate::log::Phase;
 use crate::metrics::Row as Numbers;
 
@@ -35,6 +35,17 @@ pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
     all.extend(env.failure_kinds().iter().map(|kind| eval_failure_column(kind)));
     all.extend(agent.metrics());
     all
+}
+
+/// How much was done, a column each.
+pub(super) fn counted(c: &Counters) -> Numbers {
+    let mut row = Numbers::new();
+    row.set("env_steps", c.env_steps as f64)
+        .set("model_steps", c.model_steps as f64)
+        .set("grad_steps", c.grad_steps as f64)
+        .set("fit_steps", c.fit_steps as f64)
+        .set("episodes", c.episodes as f64);
+    row
 }
 
 /// The column of `timing.csv` with the seconds since the process opened the run: what no phase has

@@ -42,7 +42,7 @@ use crate::json::{from_json, json};
 use crate::learner::{Agent, WAYS_OUT};
 use crate::limits;
 use crate::log::{Log, Phase, Stopwatch, seconds_since_1970};
-use crate::metrics::{EventWriter, MetricsWriter, Row as Numbers};
+use crate::metrics::{EventWriter, MetricsWriter};
 use crate::nn::check_finite;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
@@ -250,6 +250,15 @@ impl Trainer {
         &self.watch
     }
 
+    /// Writes a fresh run's settings into its TensorBoard events, as a text and as hyper-parameters.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk is full.
+    pub fn describe(&mut self, settings: &toml::Table) -> Result<()> {
+        let fresh = self.agent.counters.env_steps == 0;
+        if fresh { board::describe(&mut self.board, settings) } else { Ok(()) }
+    }
+
     /// Fresh environments of this run's kind.
     #[must_use]
     pub fn factory(&self) -> &EnvFactory {
@@ -399,12 +408,7 @@ impl Trainer {
     /// Writes a row of the metrics, with what an evaluation has found where there was one.
     fn write_row(&mut self, eval: Option<&Evaluation>, observer: &mut dyn Observer) -> Result<()> {
         let c = self.agent.counters;
-        let mut row = Numbers::new();
-        row.set("env_steps", c.env_steps as f64)
-            .set("model_steps", c.model_steps as f64)
-            .set("grad_steps", c.grad_steps as f64)
-            .set("fit_steps", c.fit_steps as f64)
-            .set("episodes", c.episodes as f64);
+        let mut row = columns::counted(&c);
         if let Some(eval) = eval {
             row.set("eval_return", eval.mean())
                 .set("eval_std", eval.std())
@@ -452,11 +456,8 @@ impl Trainer {
             let tensors = agent.tensors()?;
             // The next update would notice, but by then the last good checkpoint might be gone.
             for (name, tensor) in &tensors {
-                check_finite(
-                    tensor,
-                    format!("`{name}`"),
-                    format!("the checkpoint of env step {at}"),
-                )?;
+                let place = format!("the checkpoint of env step {at}");
+                check_finite(tensor, format!("`{name}`"), place)?;
             }
             let (parts, foreign) = (by_part(tensors), agent.foreign.clone());
             let snapshot = Snapshot { parts, states: strings, buffers, foreign };
