@@ -49,7 +49,7 @@ class Browser:
 
     def __init__(self, driver):
         self.root = driver
-        options = {"args": ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1400,1000"]}
+        options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1400,1000"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 

@@ -7,6 +7,7 @@ Needs `tmux`; Python's standard library otherwise.
 """
 
 import argparse
+import os
 import pathlib
 import re
 import shlex
@@ -20,7 +21,10 @@ SETTINGS = f"run.eval.every={EVERY} run.eval.episodes=2 loop.random_steps=300 ac
 
 
 def tmux(*words, check=True):
-    return subprocess.run(["tmux", "-L", "hstep-test", *words], capture_output=True, text=True, check=check).stdout
+    # Bars are drawn in characters beyond ASCII.
+    environment = dict(os.environ, LC_ALL="C.UTF-8", TERM="screen-256color")
+    command = ["tmux", "-u", "-L", "hstep-test", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=check, env=environment).stdout
 
 
 def screen():

@@ -64,7 +64,7 @@ pack = {pack}
 """
 
 
-def until(what, said, seconds=90):
+def until(what, said, seconds=240):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         answer = what()
