@@ -152,7 +152,14 @@ class Sweep:
         return results(self.root / "alone" / self.folder.name)
 
     def wait(self):
-        until(lambda: "0 tasks in the queue" in self.command("--status"), f"the queue of {self.file.name} is empty")
+        looks = []
+
+        # A task on its way from one state to the next is in no list for a moment.
+        def is_empty():
+            looks.append("; 0 tasks in the queue" in self.command("--status"))
+            return len(looks) >= 15 and all(looks[-15:])
+
+        until(is_empty, f"the queue of {self.file.name} is empty")
         return self.command("--status")
 
     def steps(self, seed):
@@ -185,7 +192,7 @@ def main():
             expect("all 4 runs are done" in plain.command("--slurm"), "and there is nothing left to submit")
 
             # Put back by hand, as preemption does; two runs a task.
-            again = Sweep(hstep, root, "again", steps=3000, last=1, pack=2)
+            again = Sweep(hstep, root, "again", steps=6000, last=1, pack=2)
             job = again.submit()
             until(lambda: again.steps(0) >= 200 and again.steps(1) >= 200, "the task trains")
             expect("has 1 tasks in the queue" in again.command("--slurm", code=2), "it is not submitted twice")
@@ -195,11 +202,11 @@ def main():
             # Slurm has it wait for two minutes.
             said("scontrol", "update", f"job={job}_0", "starttime=now")
             status = again.wait()
-            expect("2 done" in status and stopped < 3000, f"a task put back at step {stopped} is done")
+            expect("2 done" in status and stopped < 6000, f"a task put back at step {stopped} is done")
             expect(results(again.folder) == again.undisturbed(), "and its rows are those of undisturbed runs")
 
             # Two minutes of time: the warning comes at once, and the task puts itself back.
-            late = Sweep(hstep, root, "late", steps=2500, last=0, time="2:00")
+            late = Sweep(hstep, root, "late", steps=1_000_000, last=0, time="2:00")
             job = late.submit()
             log = late.folder / f"logs/slurm-{job}_0.log"
             until(lambda: log.exists() and "interrupted" in log.read_text(), "the warning has come")
@@ -208,7 +215,7 @@ def main():
             late.wait()
             expect("interrupted" in late.command("--list"), "a task whose time is nearly over puts itself back into the queue")
 
-            cut = Sweep(hstep, root, "cut", steps=3000, last=1)
+            cut = Sweep(hstep, root, "cut", steps=6000, last=1)
             job = cut.submit()
             until(lambda: cut.steps(1) >= 200, "the second task trains")
             said("scancel", f"{job}_1")

@@ -9,6 +9,7 @@ use hstep::checkpoint::CheckpointDir;
 use hstep::files;
 use hstep::metrics::read_csv;
 use hstep::train::{self, Keep, checkpoint_folder};
+use toml::Table;
 
 use crate::cli::{Repair, Verify};
 use crate::output::say;
@@ -132,17 +133,22 @@ pub fn repair(args: &Repair, registry: &Arc<Registry>) -> Result<()> {
     Ok(())
 }
 
-/// Writes `config.toml` anew by `meta.json`, if the checkpoints were written under those settings.
+/// Writes `config.toml` anew by `meta.json`, if the checkpoints were written under those settings, and not under those
+/// of `config.toml`: then it is `meta.json` that is damaged.
 fn restore_settings(run: &Path, registry: &Arc<Registry>) -> hstep::Result<bool> {
     let Some(started) = RunFolder::started_with(run) else { return Ok(false) };
-    // What is damaged may be `meta.json`.
-    let Ok(settings) = Settings::resolved(registry, started.clone()) else { return Ok(false) };
-    let identity = settings.identity()?;
     let checkpoints = CheckpointDir::new(checkpoint_folder(run)).verify()?;
-    let theirs = checkpoints.iter().find_map(|found| found.of.as_ref());
-    let own = theirs.is_some_and(|(of, _)| *of == identity);
-    if own {
+    let Some((theirs, _)) = checkpoints.iter().find_map(|found| found.of.as_ref()) else {
+        return Ok(false);
+    };
+    let fit = |table: Table| {
+        let identity = Settings::resolved(registry, table).and_then(|settings| settings.identity());
+        identity.is_ok_and(|identity| identity == *theirs)
+    };
+    let now = RunFolder::open(run).and_then(|folder| folder.config());
+    let damaged = fit(started.clone()) && !now.is_ok_and(fit);
+    if damaged {
         RunFolder::rewrite_config(run, &started)?;
     }
-    Ok(own)
+    Ok(damaged)
 }
