@@ -20,7 +20,12 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 
 static THREADS: OnceLock<usize> = OnceLock::new();
-static WORKERS: OnceLock<Option<&'static Workers>> = OnceLock::new();
+/// Null until work is shared for the first time, and in a fork of the process.
+static WORKERS: AtomicPtr<Workers> = AtomicPtr::new(std::ptr::null_mut());
+/// Held while helpers are started. The one to be held in a fork is another one, so that none is inherited
+/// in a locked state.
+static STARTING: [Mutex<bool>; 2] = [Mutex::new(false), Mutex::new(false)];
+static FORKED: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a helper waits awake for more work before it sleeps.
 const AWAKE: Duration = Duration::from_micros(200);
@@ -222,10 +227,39 @@ impl Workers {
 
 /// `None` with one thread, or when the system refuses to start any.
 fn workers() -> Option<&'static Workers> {
-    *WORKERS.get_or_init(|| match threads() {
-        1 => None,
-        n => Workers::start(n - 1, AWAKE),
-    })
+    let known = || {
+        let known = WORKERS.load(Ordering::SeqCst);
+        // SAFETY: null, or leaked by `Workers::start`.
+        unsafe { known.as_ref() }
+    };
+    if let Some(workers) = known() {
+        return Some(workers);
+    }
+    let n = threads();
+    if n == 1 {
+        return None;
+    }
+    let starting = &STARTING[FORKED.load(Ordering::SeqCst) % 2];
+    let mut refused = starting.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(workers) = known() {
+        return Some(workers);
+    }
+    if *refused {
+        return None;
+    }
+    let started = Workers::start(n - 1, AWAKE);
+    *refused = started.is_none();
+    if let Some(workers) = started {
+        WORKERS.store(std::ptr::from_ref(workers).cast_mut(), Ordering::SeqCst);
+    }
+    started
+}
+
+/// Says that this process is a fork of the one that started the helpers: only the thread that forked is in
+/// it. Helpers are started anew where work is shared next. To be called in the child, before anything else.
+pub fn after_fork() {
+    FORKED.fetch_add(1, Ordering::SeqCst);
+    WORKERS.store(std::ptr::null_mut(), Ordering::SeqCst);
 }
 
 /// Calls `f(0)`, ..., `f(n - 1)`, on all threads. The calls must not depend on each other.

@@ -5,11 +5,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hstep::algo::{self, Entry};
+use hstep::dynamics::Dynamics;
 #[cfg(unix)]
 use hstep::env::gymnasium;
 use hstep::env::{self, Env, EnvFactory, EnvInfo};
 use hstep::kinds::{Kind, Kinds, Slotted};
 use hstep::{Error, Result, config};
+
+/// How the names of environments begin that a Python program has made.
+pub const IN_PYTHON: &str = "py:";
+
+/// Makes the dynamics that a program gives.
+type MakeDynamics = Arc<dyn Fn() -> Result<Box<dyn Dynamics>> + Send + Sync>;
 
 /// The environments, algorithms and kinds of a command line. Nothing is global: what is added here is
 /// known to the commands of [`Registry::main`] and to nothing else.
@@ -23,6 +30,7 @@ use hstep::{Error, Result, config};
 /// ```
 pub struct Registry {
     envs: BTreeMap<String, EnvFactory>,
+    dynamics: BTreeMap<String, MakeDynamics>,
     rows: Vec<Entry>,
     kinds: Kinds,
 }
@@ -37,7 +45,7 @@ impl Registry {
     /// The stock environments, algorithms and kinds.
     #[must_use]
     pub fn new() -> Self {
-        Self { envs: BTreeMap::new(), rows: Vec::new(), kinds: Kinds::stock() }
+        Self { envs: BTreeMap::new(), dynamics: BTreeMap::new(), rows: Vec::new(), kinds: Kinds::stock() }
     }
 
     /// Adds an environment; a stock one of the same name is replaced. Every call of `make` gives a fresh
@@ -49,6 +57,18 @@ impl Registry {
         make: impl Fn() -> Result<Box<dyn Env>> + Send + Sync + 'static,
     ) -> Self {
         self.envs.insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Gives an environment dynamics of one's own, which `run.model = "given"` uses in the place of a
+    /// learned model. Actions are normalised there, as in every [`Dynamics`].
+    #[must_use]
+    pub fn dynamics(
+        mut self,
+        env: &str,
+        make: impl Fn() -> Result<Box<dyn Dynamics>> + Send + Sync + 'static,
+    ) -> Self {
+        self.dynamics.insert(env.to_owned(), Arc::new(make));
         self
     }
 
@@ -71,6 +91,12 @@ impl Registry {
     /// `main`, before there are other threads: it sets `RAYON_NUM_THREADS` to 1 where that is unset.
     pub fn main(self) -> ExitCode {
         crate::start::main(self)
+    }
+
+    /// [`Registry::main`] with arguments of one's own, the program's name first: for a program that is
+    /// started by another language's interpreter.
+    pub fn main_with(self, arguments: Vec<std::ffi::OsString>) -> u8 {
+        crate::start::main_with(self, arguments)
     }
 
     pub(crate) fn kinds(&self) -> &Kinds {
@@ -101,6 +127,12 @@ impl Registry {
         if self.envs.contains_key(name) {
             return Ok(());
         }
+        if name.starts_with(IN_PYTHON) {
+            let problem = format!(
+                "`{name}` lives in a Python program: open the run there, with `hstep.Run(path, env=...)`"
+            );
+            return Err(Error::config("env", problem));
+        }
         env::check(name).map_err(|error| nearer(error, name, self.envs.keys().map(String::as_str)))
     }
 
@@ -111,8 +143,20 @@ impl Registry {
         }
     }
 
+    /// The dynamics that the program gives an environment.
+    pub(crate) fn dynamics_of(&self, env: &str) -> Result<Box<dyn Dynamics>> {
+        let none = || {
+            let problem = format!(
+                "`given` needs a program that gives `{env}` its dynamics: `Registry::dynamics`, or \
+                 `dynamics_fn` in Python"
+            );
+            Error::config("model", problem)
+        };
+        self.dynamics.get(env).ok_or_else(none)?()
+    }
+
     /// Fresh environments of a name that [`Registry::check_env`] lets pass.
-    pub(crate) fn factory(&self, name: &str) -> EnvFactory {
+    pub fn factory(&self, name: &str) -> EnvFactory {
         if let Some(make) = self.envs.get(name) {
             return Arc::clone(make);
         }

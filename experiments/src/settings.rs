@@ -193,6 +193,11 @@ impl Settings {
                 let model = native_model(name, &Spec::f32()).map_err(|e| in_run("model", e))?;
                 hybrid.with_given_model(format!("true {name}"), model)
             }
+            ModelChoice::Given => {
+                let name = &self.run.env;
+                let model = self.registry.dynamics_of(name).map_err(|e| in_run("model", e))?;
+                hybrid.with_given_model(format!("given {name}"), model)
+            }
         }
     }
 }

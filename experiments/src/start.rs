@@ -1,5 +1,6 @@
 //! From the arguments of a process to its exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,32 +13,36 @@ use crate::{cli, commands, exit, output, progress, signals};
 /// Runs the command of this process's arguments.
 pub fn main(registry: Registry) -> ExitCode {
     one_thread_for_candle();
-    let cli = match cli::Cli::try_parse() {
+    ExitCode::from(main_with(registry, std::env::args_os().collect()))
+}
+
+/// Runs the command of these arguments, the program's name first; its exit code.
+pub fn main_with(registry: Registry, arguments: Vec<OsString>) -> u8 {
+    let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
             // Not by clap itself: it writes the arguments as they came.
             output::complain(format_args!("{}", e.render().to_string().trim_end()));
-            return ExitCode::from(exit::USAGE);
+            return exit::USAGE;
         }
         Err(e) => {
             // `--help` and `--version`; who left early has read enough of them.
             let _ = e.print();
-            return ExitCode::from(exit::OK);
+            return exit::OK;
         }
     };
     log_to_stderr(&cli);
     let registry = Arc::new(registry);
     // A panic is a fault of ours: it must not leave with a code that means something else.
     let run = std::panic::AssertUnwindSafe(|| run(&cli, &registry));
-    let code = match std::panic::catch_unwind(run) {
+    match std::panic::catch_unwind(run) {
         Ok(Ok(())) => exit::OK,
         Ok(Err(e)) => {
             output::complain(format_args!("error: {e:#}"));
             exit::code_of(&e)
         }
         Err(_) => exit::INTERNAL,
-    };
-    ExitCode::from(code)
+    }
 }
 
 fn run(cli: &cli::Cli, registry: &Arc<Registry>) -> anyhow::Result<()> {

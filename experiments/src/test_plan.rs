@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use hstep::learner::Agent;
 use hstep::planner::{
     Cem, CemConfig, Gradient, GradientConfig, MirrorDescent, MirrorDescentConfig, Mppi, MppiConfig,
-    SamplesConfig, TemperatureKind,
+    Planner, SamplesConfig, TemperatureKind,
 };
 use hstep::schedule::Schedule;
 use hstep::uses::{Behave, Needs, PlanConfig, PlanFirst, PlanStart, PlanTerminal};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-/// Which planner.
+/// Which planner; by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// The cross-entropy method.
@@ -42,31 +42,12 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
         start: if have.policy { PlanStart::Sample } else { PlanStart::Previous },
         ..PlanConfig::default()
     };
-    let samples = SamplesConfig::default();
     if let Some(key) = layers.keys().find(|key| !["behave", "planner"].contains(&key.as_str())) {
         let problem = "unknown section; a plan has `behave` and `planner`";
         return Err(Error::config(key.clone(), problem));
     }
     let acts: PlanConfig = layered("behave", &acts, layers)?;
-    let behave = match kind {
-        Kind::Cem => {
-            let c = CemConfig { samples, ..CemConfig::default() };
-            PlanFirst::new(acts, Cem::new(layered("planner", &c, layers)?))
-        }
-        Kind::Mppi => {
-            let (temperature, temperature_kind) = (0.5, TemperatureKind::Spread);
-            let c = MppiConfig { samples, temperature, temperature_kind, ..MppiConfig::default() };
-            PlanFirst::new(acts, Mppi::new(layered("planner", &c, layers)?))
-        }
-        Kind::Mirror => {
-            let c = MirrorDescentConfig { samples, ..MirrorDescentConfig::default() };
-            PlanFirst::new(acts, MirrorDescent::new(layered("planner", &c, layers)?))
-        }
-        Kind::Gradient => {
-            let c = GradientConfig::default();
-            PlanFirst::new(acts, Gradient::new(layered("planner", &c, layers)?))
-        }
-    };
+    let behave = PlanFirst { config: acts, planner: planner(kind, layers)? };
     behave.validate()?;
     let needs = behave.needs();
     if let [part, ..] = needs.lacking(have)[..] {
@@ -80,6 +61,32 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
     let label = behave.describe();
     agent.hybrid.behave = Box::new(behave);
     Ok(label)
+}
+
+/// A planner with the settings of the section `planner`; what it leaves out is: 100 candidates of one
+/// particle, and what suits a planner that acts alone.
+///
+/// # Errors
+/// [`Error::Config`] naming the key.
+pub fn planner(kind: Kind, layers: &Table) -> Result<Box<dyn Planner>> {
+    Ok(match kind {
+        Kind::Cem => {
+            let c = CemConfig { samples: SamplesConfig::default(), ..CemConfig::default() };
+            Box::new(Cem::new(layered("planner", &c, layers)?))
+        }
+        Kind::Mppi => {
+            let (temperature, temperature_kind) = (0.5, TemperatureKind::Spread);
+            let c = MppiConfig { temperature, temperature_kind, ..MppiConfig::default() };
+            Box::new(Mppi::new(layered("planner", &c, layers)?))
+        }
+        Kind::Mirror => {
+            let c = MirrorDescentConfig::default();
+            Box::new(MirrorDescent::new(layered("planner", &c, layers)?))
+        }
+        Kind::Gradient => {
+            Box::new(Gradient::new(layered("planner", &GradientConfig::default(), layers)?))
+        }
+    })
 }
 
 /// A section laid over its defaults, keys in errors with its name in front.

@@ -1,5 +1,6 @@
 //! The columns of a run's files.
 
+use super::evaluate::Evaluation;
 use crate::env::Env;
 use crate::learner::{Agent, Counters};
 use crate::log::Phase;
@@ -37,14 +38,19 @@ pub(super) fn columns(agent: &Agent, env: &dyn Env) -> Vec<String> {
     all
 }
 
-/// How much was done, a column each.
-pub(super) fn counted(c: &Counters) -> Numbers {
+/// How much was done, a column each, and what an evaluation has found where there was one.
+pub(super) fn counted(c: &Counters, eval: Option<&Evaluation>) -> Numbers {
     let mut row = Numbers::new();
     row.set("env_steps", c.env_steps as f64)
         .set("model_steps", c.model_steps as f64)
         .set("grad_steps", c.grad_steps as f64)
         .set("fit_steps", c.fit_steps as f64)
         .set("episodes", c.episodes as f64);
+    if let Some(eval) = eval {
+        row.set("eval_return", eval.mean())
+            .set("eval_std", eval.std())
+            .set("eval_length", eval.length());
+    }
     row
 }
 

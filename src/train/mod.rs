@@ -408,12 +408,7 @@ impl Trainer {
     /// Writes a row of the metrics, with what an evaluation has found where there was one.
     fn write_row(&mut self, eval: Option<&Evaluation>, observer: &mut dyn Observer) -> Result<()> {
         let c = self.agent.counters;
-        let mut row = columns::counted(&c);
-        if let Some(eval) = eval {
-            row.set("eval_return", eval.mean())
-                .set("eval_std", eval.std())
-                .set("eval_length", eval.length());
-        }
+        let mut row = columns::counted(&c, eval);
         for (name, value) in self.log.take() {
             row.set(name, value);
         }
@@ -426,7 +421,10 @@ impl Trainer {
     }
 
     /// Saves everything, unless this very step is saved already.
-    fn save(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Io`] when nothing can be written, [`Error::NonFinite`] for a number that is not finite.
+    pub fn save(&mut self) -> Result<()> {
         let at = self.agent.counters.env_steps;
         if self.saved_at == Some(at) {
             return Ok(());

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::EvalConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::learner::Counters;
 use crate::limits;
 use crate::log::Log;
@@ -53,6 +53,8 @@ pub enum ModelChoice {
     Learned,
     /// The environment's own equations, where they are known and differentiable: the oracle.
     Oracle,
+    /// A function that the program gives: a library's or Python's own.
+    Given,
 }
 
 impl Default for RunConfig {
@@ -99,12 +101,24 @@ pub struct Progress<'a> {
 
 /// Watches a run: a progress bar, a logger, a test.
 pub trait Observer {
+    /// Before the first step of this process; so many are done already.
+    fn begin(&mut self, done: u64) {
+        let _ = done;
+    }
+
     /// After every environment step.
     fn step(&mut self, progress: &Progress);
 
     /// After every row of the metrics.
     fn row(&mut self, row: &Row) {
         let _ = row;
+    }
+
+    /// Whether the state is still good after an error that ended the run, and is to be saved where it
+    /// stands; else the last checkpoint stays the newest.
+    fn saves(&self, error: &Error) -> bool {
+        let _ = error;
+        false
     }
 }
 

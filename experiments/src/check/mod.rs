@@ -79,33 +79,10 @@ fn command(args: &Check) -> String {
 /// Measures one's own problem: one statement, or all that are about finite processes and need nothing
 /// that the problem does not have.
 fn given(args: &Check, options: &Options, path: &Path) -> Result<()> {
-    let all = args.result == "all";
     let text = files::text(path, MAX_BYTES)?;
+    let all = args.result == "all";
     let given = file::read(&text, args.round, args.intervals)?;
-    let names = match (&given, find(&args.result)) {
-        (_, Ok(one)) if !all => vec![one.name],
-        (_, Err(error)) if !all => return Err(error.into()),
-        (Decidable::Exact(_), _) => FINITE.to_vec(),
-        (Decidable::Wide(..), _) => WIDE.to_vec(),
-    };
-    let mut measured = Vec::new();
-    for name in names {
-        // The greedy policy looks one step ahead, whatever the others do.
-        let horizon = options.horizon.filter(|_| !all || name != "polo-lemma-1");
-        let options = Options { horizon, ..options.clone() };
-        measured.push(match &given {
-            Decidable::Exact(given)
-                if all
-                    && name == "maac-theorem-4.1"
-                    && (given.policy.is_none() || given.data_policy.is_none()) =>
-            {
-                tracing::info!("{name} is left out: it compares `policy` and `data_policy`");
-                continue;
-            }
-            Decidable::Exact(given) => measure(name, given, &options)?,
-            Decidable::Wide(problem, rounded) => measure_wide(name, problem, *rounded, &options)?,
-        });
-    }
+    let measured = measure_given(&args.result, &given, options)?;
     match (args.json, measured.as_slice()) {
         (true, _) if all => say!("{:#}", Value::from(measured))?,
         (true, one) => say!("{:#}", one.first().unwrap_or(&Value::Null))?,
@@ -119,4 +96,42 @@ fn given(args: &Check, options: &Options, path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Measures a problem of one's own: the statement of this name, or `all` that need nothing that the problem
+/// does not have. One JSON object each.
+///
+/// # Errors
+/// For a name that there is not, and as [`measure`].
+pub fn measure_given(
+    result: &str,
+    given: &Decidable,
+    options: &Options,
+) -> hstep::Result<Vec<Value>> {
+    let all = result == "all";
+    let names = match (given, find(result)) {
+        (_, Ok(one)) if !all => vec![one.name],
+        (_, Err(error)) if !all => return Err(error),
+        (Decidable::Exact(_), _) => FINITE.to_vec(),
+        (Decidable::Wide(..), _) => WIDE.to_vec(),
+    };
+    let mut measured = Vec::new();
+    for name in names {
+        // The greedy policy looks one step ahead, whatever the others do.
+        let horizon = options.horizon.filter(|_| !all || name != "polo-lemma-1");
+        let options = Options { horizon, ..options.clone() };
+        measured.push(match given {
+            Decidable::Exact(given)
+                if all
+                    && name == "maac-theorem-4.1"
+                    && (given.policy.is_none() || given.data_policy.is_none()) =>
+            {
+                tracing::info!("{name} is left out: it compares `policy` and `data_policy`");
+                continue;
+            }
+            Decidable::Exact(given) => measure(name, given, &options)?,
+            Decidable::Wide(problem, rounded) => measure_wide(name, problem, *rounded, &options)?,
+        });
+    }
+    Ok(measured)
 }

@@ -156,12 +156,16 @@ pub fn csv(path: &Path, groups: &[Group]) -> Result<()> {
 }
 
 /// Everything that the tables say, and the scores of every seed.
+pub fn as_json(rows: &[Row], overall: &[Overall], beats: &[Beats]) -> serde_json::Value {
+    serde_json::json!({ "groups": rows, "overall": overall, "improvement": beats })
+}
+
+/// Writes [`as_json`] into a file.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn json(path: &Path, rows: &[Row], overall: &[Overall], beats: &[Beats]) -> Result<()> {
-    let all = serde_json::json!({ "groups": rows, "overall": overall, "improvement": beats });
-    let text = serde_json::to_string_pretty(&all)
+    let text = serde_json::to_string_pretty(&as_json(rows, overall, beats))
         .map_err(|e| Error::io("cannot write", path)(std::io::Error::other(e)))?;
     write(path, format!("{text}\n").as_bytes())
 }

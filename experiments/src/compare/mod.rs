@@ -10,6 +10,8 @@ mod markdown;
 mod names;
 pub mod summary;
 
+use std::path::PathBuf;
+
 use hstep::config::check;
 use hstep::stats::mean;
 use hstep::{Error, Result};
@@ -36,29 +38,78 @@ pub fn last_mean(points: &[(f64, f64)], k: usize) -> f64 {
     mean(&last)
 }
 
-/// `hstep compare`.
+/// What is compared, and how.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Run folders, or folders of them.
+    pub runs: Vec<PathBuf>,
+    /// The column of the metrics.
+    pub column: String,
+    /// How many of its last values are averaged.
+    pub last: usize,
+    /// Runs that end before this step are left out, and the others cut there.
+    pub steps: Option<u64>,
+    /// A file with the scales that scores are normalised by.
+    pub normalise: Option<PathBuf>,
+    /// Whether runs are compared with those of the same seed alone.
+    pub paired: bool,
+}
+
+/// What runs reached, in groups of equal settings over seeds.
+pub struct Answer {
+    groups: Vec<groups::Group>,
+    rows: Vec<summary::Row>,
+    overall: Vec<summary::Overall>,
+    beats: Vec<summary::Beats>,
+}
+
+impl Answer {
+    /// Everything as JSON: `groups`, `overall`, `improvement`.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        export::as_json(&self.rows, &self.overall, &self.beats)
+    }
+}
+
+/// Compares runs; those left out are warned of.
 ///
 /// # Errors
-/// For paths without runs, runs that cannot be compared, files that cannot be written.
-pub fn run(args: &Compare) -> anyhow::Result<()> {
-    check::at_least("--last", args.last, 1)?;
-    let (runs, mut left) = folders::read(&folders::find(&args.runs)?, &args.column);
-    let runs = long_enough(runs, args.steps, &mut left);
+/// For paths without runs, and runs that cannot be compared.
+pub fn compare(asked: &Question) -> Result<Answer> {
+    check::at_least("--last", asked.last, 1)?;
+    let (runs, mut left) = folders::read(&folders::find(&asked.runs)?, &asked.column);
+    let runs = long_enough(runs, asked.steps, &mut left);
     let groups = groups::group(runs, &mut left);
     for Left(folder, why) in &left {
         tracing::warn!("left out: {}: {why}", folder.display());
     }
     if groups.is_empty() {
         let problem = "no run is left to compare; the warnings say why";
-        return Err(Error::config("RUN", problem).into());
+        return Err(Error::config("RUN", problem));
     }
-    let rows = summary::rows(&groups, args.last)?;
-    let scales = args.normalise.as_deref().map(|file| summary::Scales::read(file, &groups));
+    let rows = summary::rows(&groups, asked.last)?;
+    let scales = asked.normalise.as_deref().map(|file| summary::Scales::read(file, &groups));
     let overall = match scales.transpose()? {
         Some(scales) => summary::overall(&rows, &scales)?,
         None => Vec::new(),
     };
-    let beats = summary::improvements(&rows, args.paired)?;
+    let beats = summary::improvements(&rows, asked.paired)?;
+    Ok(Answer { groups, rows, overall, beats })
+}
+
+/// `hstep compare`.
+///
+/// # Errors
+/// As [`compare`]; for files that cannot be written.
+pub fn run(args: &Compare) -> anyhow::Result<()> {
+    let Answer { groups, rows, overall, beats } = compare(&Question {
+        runs: args.runs.clone(),
+        column: args.column.clone(),
+        last: args.last,
+        steps: args.steps,
+        normalise: args.normalise.clone(),
+        paired: args.paired,
+    })?;
     let labels = summary::labels(&rows);
 
     let mut grids = export::by_environment(&rows, &args.column, args.last);

@@ -177,7 +177,7 @@ fn one(
         );
         return Err(Error::config("--index", problem).into());
     }
-    let at = train::place(&planned.settings, root, &plan.name)?;
+    let at = crate::runs::place(&planned.settings, root, &plan.name)?;
     if state(&at, planned.settings.run.steps) != State::Done {
         train::start(&planned.settings, root, &plan.name, stop, quiet)?;
     }

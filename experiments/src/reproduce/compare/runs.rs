@@ -119,7 +119,7 @@ pub fn train_all(plan: &Plan, job: &Job) -> anyhow::Result<Results> {
     }
     train_each(&distinct(all.iter().map(|(_, _, s)| s))?, plan, &root, job)?;
     let read = |(contender, seed, settings): (&Contender, u64, Settings)| {
-        let folder = train::place(&settings, &root, plan.figure)?;
+        let folder = crate::runs::place(&settings, &root, plan.figure)?;
         Ok(Run::read(contender.clone(), seed, folder)?)
     };
     all.into_iter().map(read).collect::<anyhow::Result<_>>().map(Results)
@@ -174,7 +174,7 @@ fn train_each(queue: &[Settings], plan: &Plan, root: &Path, job: &Job) -> anyhow
 }
 
 fn one(settings: &Settings, figure: &str, root: &Path, job: &Job) -> anyhow::Result<()> {
-    let path = train::place(settings, root, figure)?;
+    let path = crate::runs::place(settings, root, figure)?;
     if path.join("metrics.csv").exists() {
         let folder = RunFolder::open(&path)?;
         let (done, wanted) = (steps_done(&folder)?, settings.run.steps);
