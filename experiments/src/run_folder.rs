@@ -108,7 +108,7 @@ pub struct RunFolder {
 impl RunFolder {
     /// The folder of a run, where it is there already: the same configuration goes on. One whose
     /// configuration was edited is refused, naming the key.
-    pub fn find(root: &Path, identity: &Identity) -> Result<Option<Self>> {
+    pub(crate) fn find(root: &Path, identity: &Identity) -> Result<Option<Self>> {
         let path = root.join(identity.folder());
         if !path.join(CONFIG).exists() {
             return Ok(None);
@@ -119,7 +119,11 @@ impl RunFolder {
     }
 
     /// Makes the folder of a run.
-    pub fn create(root: &Path, identity: &Identity, simulated_by: &Versions) -> Result<Self> {
+    pub(crate) fn create(
+        root: &Path,
+        identity: &Identity,
+        simulated_by: &Versions,
+    ) -> Result<Self> {
         let path = root.join(identity.folder());
         std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
         files::check_folder(&path)?;
@@ -131,6 +135,9 @@ impl RunFolder {
     }
 
     /// Opens the folder of an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a folder that is none.
     pub fn open(path: &Path) -> Result<Self> {
         files::check_folder(path)?;
         if !path.join(CONFIG).is_file() {
@@ -146,19 +153,22 @@ impl RunFolder {
     }
 
     /// The resolved configuration that the run was started with.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`] for a file that cannot be read or is no TOML.
     pub fn config(&self) -> Result<Table> {
         let file = self.path.join(CONFIG);
         config::parse_text(&file, &files::text_of_run(&file, files::TEXT)?)
     }
 
     /// Refuses a configuration that would compute something else, naming the first key.
-    pub fn expect_config(&self, now: &Table) -> Result<()> {
+    pub(crate) fn expect_config(&self, now: &Table) -> Result<()> {
         self.expect_same(&self.config()?, now)
     }
 
     /// Refuses a `config.toml` that was edited since the start: `meta.json` has what it was. Without
     /// one there is still the checkpoint's hash.
-    pub fn expect_unedited(&self) -> Result<()> {
+    pub(crate) fn expect_unedited(&self) -> Result<()> {
         match Self::started_with(&self.path) {
             Some(config) => {
                 match config::first_difference(&config, &self.config()?, NOT_IDENTITY) {
@@ -184,13 +194,13 @@ impl RunFolder {
     }
 
     /// Writes `config.toml` anew in `path`, which may lack one.
-    pub fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
+    pub(crate) fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
         write(&path.join(CONFIG), config.to_string().as_bytes())
     }
 
     /// Writes what may change in a run, such as its number of steps, into `config.toml`, so that a
     /// later resume goes on to the same end.
-    pub fn update_config(&self, now: &Table) -> Result<()> {
+    pub(crate) fn update_config(&self, now: &Table) -> Result<()> {
         if self.config()? == *now {
             return Ok(());
         }
@@ -212,14 +222,14 @@ impl RunFolder {
     }
 
     /// Leaves `marker` as the only one; `text` goes into the file.
-    pub fn mark(&self, marker: Marker, text: &str) -> Result<()> {
+    pub(crate) fn mark(&self, marker: Marker, text: &str) -> Result<()> {
         // Written before the old ones go, so that no moment is without a marker.
         write(&self.path.join(marker.file()), format!("{text}\n").as_bytes())?;
         self.unmark(|m| m != marker)
     }
 
     /// Removes all markers: the run goes on.
-    pub fn clear_marker(&self) -> Result<()> {
+    pub(crate) fn clear_marker(&self) -> Result<()> {
         self.unmark(|_| true)
     }
 

@@ -217,9 +217,10 @@ impl Prepared {
             config,
         };
         let sourced = sources::any(&run.config, &run.agent);
-        match found.filter(|loaded| loaded.step > 0 || sourced) {
+        // At step 0 nothing was done that could be gone on with, but for the evaluation there.
+        let done = |loaded: &Loaded| loaded.step > 0 || !loaded.states.contains_key(DUE);
+        match found.filter(|loaded| done(loaded) || sourced) {
             Some(loaded) => run.restore(loaded)?,
-            // At step 0 nothing was done that could be gone on with.
             None => {
                 run.start_episode()?;
                 // Before the first row: rows without a checkpoint are those of a run that lost it.
