@@ -1,6 +1,7 @@
 """An environment of one's own, with ends: trained, interrupted, gone on with, drawn."""
 
 import gymnasium
+import matplotlib.pyplot as plt
 import numpy as np
 
 import hstep
@@ -29,15 +30,8 @@ small |= {"model.hidden": [64, 64], "model.members": 3, "model.elites": 2, "mode
 small |= {"loop.random_steps": 200, "loop.fit_every": 200, "run.eval.every": 200, "run.eval.episodes": 5}
 small["model.learn_termination"] = True  # the model learns where episodes end, too
 run = hstep.train("mbpo", Ball, max_steps=100, steps=1000, callback=lambda row: row["env_steps"] < 400, **small)
-print("ended by its callback after", run.about["env_steps"], "steps")
-
-run = hstep.resume(run)
+run = hstep.resume(run)  # ended by its callback
 print("returns", run.metrics["eval_return"].round(1))
 
-try:
-    import matplotlib.pyplot as plt
-
-    plt.plot(run.metrics["env_steps"], run.metrics["eval_return"])
-    plt.savefig("ball.png")
-except ImportError:
-    print("`pip install matplotlib` draws it")
+plt.plot(run.metrics["env_steps"], run.metrics["eval_return"])
+plt.savefig("ball.png")

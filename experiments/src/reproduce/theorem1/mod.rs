@@ -18,7 +18,7 @@ use self::worlds::{Learner, World};
 use super::compare::{Markdown, seed_words};
 use super::shared::{finish, layered, never_redrawn, provenance};
 use super::{Effort, Job, Outcome};
-use crate::plot::{Axis, Figure, Panel, Series};
+use crate::plot::{Axis, Figure, Panel, Series, grouped};
 
 const NAME: &str = "mopac-theorem-1";
 const WORLDS: [World; 2] = [World::Grid, World::Pendulum];
@@ -184,11 +184,19 @@ fn figure(config: &Config, moments: &[Moment]) -> Figure {
             notes: Vec::new(),
         });
     }
+    let last = config.horizons.len() - 1;
+    let ratios = moments.iter().filter(|m| m.gap[last] > 0.0).map(|m| m.bound[last] / m.gap[last]);
+    let ends = ratios.fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(r), h.max(r)));
     Figure {
         name: NAME.into(),
-        title: "MoPAC, Theorem 1 along a training run: loss, corrected bound, errors".into(),
+        title: format!(
+            "MoPAC, Theorem 1: the corrected bound is {} to {} times the loss, H = {}",
+            grouped(ends.0 as u64),
+            grouped(ends.1 as u64),
+            config.horizons[last]
+        ),
         caption: format!(
-            "Mean of {}, bands from the lowest to the highest; values below {FLOOR} are drawn there",
+            "Along a training run: loss, corrected bound, errors. Mean of {}, bands from the lowest to the highest; values below {FLOOR} are drawn there",
             seed_words(&config.seeds)
         ),
         size: (1200, 1040),
