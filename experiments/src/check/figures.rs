@@ -116,8 +116,9 @@ fn one(report: &Report) -> Figure {
 fn verdict(form: &str, ratio: f64) -> String {
     match ratio {
         r if r.is_infinite() => format!("{form} false without limit"),
-        r if r > 1.0 => format!("{form} false by {r:.3} times"),
-        r => format!("{form} attained to {:.1} %", 100.0 * r),
+        r if r > 100.0 => format!("{form} false, up to {} times", words::grouped(r as u64)),
+        r if r > 1.0 => format!("{form} false, up to {r:.2} times"),
+        r => format!("{form} holds, attained to {:.1} %", 100.0 * r),
     }
 }
 

@@ -185,8 +185,13 @@ fn figure(config: &Config, moments: &[Moment]) -> Figure {
         });
     }
     let last = config.horizons.len() - 1;
-    let ratios = moments.iter().filter(|m| m.gap[last] > 0.0).map(|m| m.bound[last] / m.gap[last]);
-    let ends = ratios.fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(r), h.max(r)));
+    let mut ends = (f64::INFINITY, 0.0_f64);
+    for (world, &steps) in WORLDS.iter().flat_map(|w| config.steps.iter().map(move |s| (*w, s))) {
+        let at = of(moments, world, steps);
+        let mean = |number: fn(&Moment) -> &Vec<f64>| averaged(&at, |m| number(m)[last]).0;
+        let ratio = mean(|m| &m.bound) / mean(|m| &m.gap).max(FLOOR);
+        ends = (ends.0.min(ratio), ends.1.max(ratio));
+    }
     Figure {
         name: NAME.into(),
         title: format!(
