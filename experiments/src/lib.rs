@@ -33,10 +33,10 @@ mod start;
 mod sweep;
 mod test_plan;
 
-pub use counting::Counting;
 pub use check::measure_given;
 pub use commands::train::Bar;
 pub use compare::{Answer, Question, compare};
+pub use counting::Counting;
 pub use registry::{IN_PYTHON, Registry};
 pub use run_folder::{Identity, Marker, RunFolder, root};
 pub use settings::Settings;

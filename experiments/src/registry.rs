@@ -45,7 +45,12 @@ impl Registry {
     /// The stock environments, algorithms and kinds.
     #[must_use]
     pub fn new() -> Self {
-        Self { envs: BTreeMap::new(), dynamics: BTreeMap::new(), rows: Vec::new(), kinds: Kinds::stock() }
+        Self {
+            envs: BTreeMap::new(),
+            dynamics: BTreeMap::new(),
+            rows: Vec::new(),
+            kinds: Kinds::stock(),
+        }
     }
 
     /// Adds an environment; a stock one of the same name is replaced. Every call of `make` gives a fresh

@@ -199,11 +199,7 @@ fn to_the_end(
     }
     folder.update_config(&settings.table()?)?;
     folder.clear_marker()?;
-    tracing::info!(
-        "{}: {done} of {steps} steps done, in {}",
-        label(settings),
-        path.display()
-    );
+    tracing::info!("{}: {done} of {steps} steps done, in {}", label(settings), path.display());
     watch.begin(done);
     match trainer.run(stop, watch) {
         Ok(Outcome::Done) => {
