@@ -5,6 +5,7 @@ mod golden;
 mod lqr;
 mod lqr_gradient;
 mod models;
+mod parameters;
 mod scenes;
 mod simulated;
 mod two_link;

@@ -2,6 +2,7 @@
 
 mod beliefs;
 mod double_horizon;
+mod identities;
 mod learner;
 mod planned;
 mod shared;

@@ -14,12 +14,14 @@ const COMMON: &str = include_str!("../configs/native/common.toml");
 /// Presets of the native environments, small enough for two cores.
 const NATIVE: &[(&str, &str)] = &[
     ("pendulum", include_str!("../configs/native/pendulum.toml")),
+    ("pendulum-mpq", include_str!("../configs/native/pendulum-mpq.toml")),
     ("cartpole-swingup", include_str!("../configs/native/cartpole-swingup.toml")),
     ("mountain-car", include_str!("../configs/native/mountain-car.toml")),
     ("double-integrator", include_str!("../configs/native/double-integrator.toml")),
     ("acrobot", include_str!("../configs/native/acrobot.toml")),
     ("reacher-2", include_str!("../configs/native/reacher-2.toml")),
     ("leg-2r", include_str!("../configs/native/leg-2r.toml")),
+    ("maze", include_str!("../configs/native/maze.toml")),
 ];
 
 /// Presets of the MuJoCo tasks (of every version of a task): the papers' settings, and what differs
@@ -131,7 +133,8 @@ fn texts(env: &str, two_cores: bool) -> Option<Vec<&'static str>> {
     if let Some((_, own, fewer)) = MUJOCO.iter().find(|(name, ..)| *name == task) {
         return Some(if two_cores { vec![*own, *fewer] } else { vec![*own] });
     }
-    let own = NATIVE.iter().find(|(name, _)| *name == env).filter(|_| !two_cores)?;
+    let base = env.split_once('?').map_or(env, |(base, _)| base);
+    let own = NATIVE.iter().find(|(name, _)| *name == base).filter(|_| !two_cores)?;
     Some(vec![COMMON, own.1])
 }
 

@@ -40,6 +40,10 @@ pub struct LoopConfig {
     /// without: code (MBPO).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<BlockConfig>,
+    /// Whether it learns in simulation only: where the parameters of its simulator are drawn anew every
+    /// step, in the place of the environment's own. It is evaluated in the environment. `None` is no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<bool>,
     /// A file of recorded transitions, `.csv` or `.npz`, that are in the replay before the first step:
     /// obs, action (in the environment's own units), reward, next_obs and terminated or cont.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +92,7 @@ impl Default for LoopConfig {
             imagine_every: None,
             standardise: None,
             block: None,
+            simulated: None,
             data: None,
             data_hash: None,
         }

@@ -30,7 +30,7 @@ macro_rules! text {
     ($($file:literal),*) => { concat!($(include_str!(concat!("presets/", $file, ".toml"))),*) };
 }
 
-const ROWS: [Entry; 13] = [
+const ROWS: [Entry; 16] = [
     row!("sac", ("code", "")),
     row!("reinforce",),
     row!("mbpo", ("code", text!("mbpo-code")), ("cured", text!("branched-cured", "cured"))),
@@ -46,7 +46,10 @@ const ROWS: [Entry; 13] = [
     row!("dhmbpo",),
     row!("pets", ("code", "model.max_epochs = 5")),
     row!("mppi-mbrl", ("code", text!("mppi-mbrl-code"))),
+    row!("mppi",),
+    row!("soft-q-dr",),
     row!("soft-q",),
+    row!("mpq-dr",),
     row!("mpq",),
     row!("polo",),
 ];

@@ -39,7 +39,7 @@ pub fn native_model(name: &str, spec: &Spec) -> Result<Box<dyn Dynamics>> {
         }
     }
     crate::env::check(name)?;
-    if names().contains(&name) {
+    if names().contains(&name.split_once('?').map_or(name, |(base, _)| base)) {
         return for_physics(name, Boxed(spec));
     }
     let problem = format!(

@@ -22,7 +22,7 @@ pub use equations::native_model;
 pub use fit::{FitData, FitReport, MIN_FIT_ROWS};
 pub(crate) use model::begun;
 pub use model::{Fitted, Given, Model, States};
-pub use simulated::{FnDynamics, SimulatedDynamics, SimulatorConfig};
+pub use simulated::{Draw, FnDynamics, SimulatedDynamics, SimulatorConfig};
 
 use candle_core::Tensor;
 
@@ -74,6 +74,12 @@ pub trait Dynamics: Send + Sync {
 
     /// Whether a step heeds [`StepNoise::member`].
     fn has_members(&self) -> bool {
+        false
+    }
+
+    /// Whether a row keeps the member of its first step to the end of its rollout, even where a fresh
+    /// one is drawn every step.
+    fn keeps_members(&self) -> bool {
         false
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::{Dynamics, Ensemble, FitData};
+use crate::env::Spread;
 use crate::error::Result;
 use crate::nn::{NamedParams, Optimiser, joined};
 use crate::replay::{Replay, Start};
@@ -60,6 +61,16 @@ pub trait Model: Send + Sync {
     /// ([`crate::env::Env::known`]): whoever says no is warned when an episode has ended.
     fn foresees_ends(&self) -> bool {
         false
+    }
+
+    /// Says that this episode of training begins, counted from 0: what is drawn an episode is drawn anew.
+    fn begin_episode(&self, episode: u64) {
+        let _ = episode;
+    }
+
+    /// The physical parameters that it simulates with, where it is a simulator.
+    fn parameters(&self) -> Option<&Spread> {
+        None
     }
 
     /// What is trained, by name.

@@ -10,10 +10,12 @@ pub mod gymnasium;
 #[cfg(feature = "mujoco")]
 pub mod mujoco;
 pub mod native;
+pub mod parameters;
 mod registry;
 pub mod scene;
 
 pub use crate::known::{ContinuationFn, Known, RewardFn};
+pub use parameters::{Parameter, Spread};
 pub use registry::{check, info, make, names, simulator};
 
 use std::collections::BTreeMap;
@@ -217,6 +219,30 @@ pub trait Simulator: Env {
 
     /// The observation of the present state, length `O`.
     fn observe(&self) -> Vec<f64>;
+
+    /// Its physical parameters, as they are; none by default.
+    fn parameters(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// Makes some of [`Simulator::parameters`] those that [`Simulator::set_varied`] sets.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown name, naming the nearest known one.
+    fn vary(&mut self, names: &[&str]) -> Result<()> {
+        let place = |name: &&str| parameters::place(&self.info().name, &[], name, "parameter");
+        names.iter().try_for_each(|name| place(name).map(|_| ()))
+    }
+
+    /// Sets the parameters of [`Simulator::vary`], in its order, for the steps to come. What follows
+    /// depends on these values alone, not on those before; the saved state does not have them.
+    ///
+    /// # Errors
+    /// [`Error::Env`] where the simulator refuses them.
+    fn set_varied(&mut self, values: &[f64]) -> Result<()> {
+        let _ = values;
+        Ok(())
+    }
 
     /// One step as a model takes it: the time limit does not end the episode, and a terminated
     /// state stays where it is with reward 0.

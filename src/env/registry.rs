@@ -29,13 +29,17 @@ pub fn check(name: &str) -> Result<()> {
     if let Some(why) = mujoco::not_here(name) {
         return Err(Error::config("env", format!("there is no environment `{name}`: {why}")));
     }
-    if let Some((base, _)) = name.split_once('?')
-        && names.contains(&base)
-    {
-        let problem = format!(
-            "`gym:{name}` takes arguments (Python's Gymnasium), `{base}` has none: write one of the two"
-        );
-        return Err(Error::config("env", problem));
+    if let Some((base, _)) = name.split_once('?') {
+        if native::names().contains(&base) {
+            return native::check(name);
+        }
+        if names.contains(&base) {
+            let problem = format!(
+                "`gym:{name}` takes arguments (Python's Gymnasium), `{base}` has none: write one of \
+                 the two; parameters of its model are set by `model.parameters`"
+            );
+            return Err(Error::config("env", problem));
+        }
     }
     let hint = if is_like_python(name) {
         format!("; Python's Gymnasium environments are written `gym:{name}`")

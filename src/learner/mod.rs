@@ -246,6 +246,11 @@ impl Agent {
     /// Forgets what belongs to the episode that has ended.
     pub fn begin_episode(&mut self) {
         self.memory = Memory::default();
+        self.tell_of_episode();
+    }
+
+    fn tell_of_episode(&self) {
+        self.parts.models.values().for_each(|model| model.begin_episode(self.counters.episodes));
     }
 
     /// The actions of evaluation, `[B,A]`, where the episodes stand that `memory` belongs to.
@@ -397,6 +402,7 @@ impl Agent {
             return Err(Error::checkpoint("composition", problem));
         }
         self.counters = from_json("counters", all)?;
+        self.tell_of_episode();
         self.sizes = match all.contains_key(SIZES) {
             true => from_json(SIZES, all)?,
             false => runaway::Sizes::default(),

@@ -368,15 +368,16 @@ impl Noise {
 
     /// What step `t` of these rows is given.
     pub(super) fn step(&self, t: usize, rows: Rows, dynamics: &dyn Dynamics) -> Result<StepNoise> {
+        let of_member = if dynamics.keeps_members() { 0 } else { t };
         let member = match &self.member {
             _ if !dynamics.has_members() => Member::Best,
             Members::Best => Member::Best,
             Members::Mean => Member::Mean,
-            Members::Tensor(u) => Member::Rows(shape::to_f64(&rows.of(&u.get(t)?)?)?),
+            Members::Tensor(u) => Member::Rows(shape::to_f64(&rows.of(&u.get(of_member)?)?)?),
             Members::Pinned(u) => Member::Rows(rows.indices().map(|row| u[row]).collect()),
             Members::Key(key) => {
                 let mut u = vec![0.0; rows.len()];
-                key.fill_uniforms(rows.indices(), t, &mut u);
+                key.fill_uniforms(rows.indices(), of_member, &mut u);
                 Member::Rows(u)
             }
         };

@@ -58,6 +58,10 @@ impl Dynamics for DynamicsForm<'_> {
         self.part.has_members()
     }
 
+    fn keeps_members(&self) -> bool {
+        self.part.keeps_members()
+    }
+
     fn spec(&self) -> &Spec {
         self.part.spec()
     }

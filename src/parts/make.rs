@@ -246,12 +246,13 @@ impl Make<Box<dyn Model>> for SimulatorConfig {
         json(self)
     }
 
-    fn make(self: Box<Self>, place: &Place, _: &mut Rng) -> Result<Box<dyn Model>> {
+    fn make(self: Box<Self>, place: &Place, rng: &mut Rng) -> Result<Box<dyn Model>> {
         let Some(make) = place.env else {
             let problem = "its environment cannot be made again, so nothing can simulate it";
             return Err(Error::Composition { agent: "simulator".into(), problem: problem.into() });
         };
-        Ok(Box::new(SimulatedDynamics::many(make.clone(), place.spec.clone())?))
+        let simulators = SimulatedDynamics::many(make.clone(), place.spec.clone())?;
+        Ok(Box::new(simulators.with(&self, rng.fork("episodes"))?))
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! x_k = m + sigma F eps_k,   R_k = mean_p J_H(s_0; clip(x_k)),   k = 1..K
 //! w_k ~ exp(R_k / lambda) p(x_k) / q(x_k)      (the ratio of prior and proposal on or off)
-//! m  <- (1 - alpha) m + alpha sum_k w_k clip(x_k)
+//! m  <- (1 - alpha) m + alpha sum_k w_k clip(x_k)     (with the ratio: x_k as it was drawn)
 //! ```
 //!
 //! Williams et al. 2017; with the ratio off it is MoPAC's Algorithm 2, where `x` is what is added to
@@ -117,8 +117,10 @@ impl Mppi {
             let rollouts = key.fork("rollouts").fork(&i.to_string());
             let found =
                 problem.population(&sizes, &c.samples, &x, around, rollouts, &mut model_steps)?;
-            // What is averaged: the actions after clipping, or the offsets as they were drawn.
-            let drawn = if matches!(around, Around::Nothing) { &found.taken } else { &x };
+            // What is averaged: the actions after clipping; with the ratio, which is that of the samples
+            // as they were drawn, and around a policy, these samples.
+            let clipped = matches!(around, Around::Nothing) && !c.prior_ratio;
+            let drawn = if clipped { &found.taken } else { &x };
             let mut weighted = Vec::with_capacity(sizes.b);
             for (start, m) in mean.chunks_mut(width).enumerate() {
                 let returns = of_start(&found.returns, start, sizes.b);

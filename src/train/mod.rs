@@ -10,6 +10,7 @@ mod episodes;
 mod evaluate;
 mod folder;
 mod model_bias;
+mod prepared;
 mod repair;
 mod run;
 mod sources;
@@ -17,12 +18,14 @@ mod sources;
 pub use crate::env::EnvFactory;
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
-use columns::{columns, eval_failure_column, failure_column, timing_columns, timing_row};
+use columns::{eval_failure_column, failure_column, timing_row};
 use episodes::saved;
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
-use folder::{LOST, VERSIONS, check_versions, load, take};
+use folder::{LOST, VERSIONS, load, take};
 pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
+pub use prepared::Prepared;
+use prepared::drawn;
 pub use repair::{Keep, Repaired, repair};
 pub use run::{ModelChoice, Observer, Outcome, Progress, RunConfig};
 pub use sources::{hash_of_data, hash_of_run};
@@ -36,7 +39,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
-use crate::env::{Env, EnvInfo};
+use crate::dynamics::simulated::randomise;
+use crate::env::{Env, EnvInfo, Spread};
 use crate::error::{Error, Result};
 use crate::json::{from_json, json};
 use crate::learner::{Agent, WAYS_OUT};
@@ -70,6 +74,8 @@ pub struct Trainer {
     agent: Agent,
     make: EnvFactory,
     env: Box<dyn Env>,
+    /// What the environment's parameters are drawn from before every step, if they are.
+    drawn: Option<Spread>,
     info: EnvInfo,
     env_rng: Rng,
     episode: Episode,
@@ -132,7 +138,7 @@ impl Trainer {
         fresh: bool,
     ) -> Result<Prepared> {
         config.validate()?;
-        let env = make()?;
+        let mut env = make()?;
         let real = (hybrid.schedule.replay as f64).min(config.steps as f64);
         let imagined = match hybrid.models.is_empty() {
             true => 0.0,
@@ -144,91 +150,8 @@ impl Trainer {
         if fresh {
             sources::begin_with(&mut agent, &config)?;
         }
-        Ok(Prepared { config, make, env, agent })
-    }
-}
-
-/// An environment and a fresh agent, without a folder yet.
-pub struct Prepared {
-    config: RunConfig,
-    make: EnvFactory,
-    env: Box<dyn Env>,
-    agent: Agent,
-}
-
-impl Prepared {
-    /// What simulates the environment, and the versions ([`Env::versions`]).
-    #[must_use]
-    pub fn versions(&self) -> BTreeMap<String, String> {
-        self.env.versions()
-    }
-
-    /// Opens the run in `folder`, as [`Trainer::open`].
-    ///
-    /// # Errors
-    /// As [`Trainer::open`].
-    pub fn open(self, folder: &Path, identity: &str) -> Result<Trainer> {
-        let (lock, found) = take(folder, identity)?;
-        self.begin(folder, identity, lock, found)
-    }
-
-    fn begin(
-        self,
-        folder: &Path,
-        identity: &str,
-        lock: File,
-        found: Option<Loaded>,
-    ) -> Result<Trainer> {
-        let Self { config, make, env, agent } = self;
-        let info = env.info().clone();
-        let root = Rng::new(config.seed);
-        let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
-        if let Some(loaded) = &found {
-            check_versions(loaded, env.as_ref(), folder)?;
-        }
-        let columns = columns(&agent, env.as_ref());
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let timing = timing_columns();
-        let metrics = match &found {
-            Some(loaded) => MetricsWriter::resume(folder, &columns, &timing, &loaded.metrics)?,
-            None => MetricsWriter::create(folder, &columns, &timing)?,
-        };
-        let resumed = found.as_ref().map(|loaded| loaded.step);
-        let board = EventWriter::create(folder, seconds_since_1970(), resumed)?;
-        let mut run = Trainer {
-            identity: identity.to_string(),
-            agent,
-            make,
-            env,
-            info,
-            env_rng: root.fork("env"),
-            episode: Episode::default(),
-            log: Log::default(),
-            watch: Stopwatch::default(),
-            eval_return: None,
-            due: true,
-            metrics,
-            board,
-            checkpoints,
-            saved_at: None,
-            warned: false,
-            lost: Vec::new(),
-            _lock: lock,
-            config,
-        };
-        let sourced = sources::any(&run.config, &run.agent);
-        // At step 0 nothing was done that could be gone on with, but for the evaluation there.
-        let done = |loaded: &Loaded| loaded.step > 0 || !loaded.states.contains_key(DUE);
-        match found.filter(|loaded| done(loaded) || sourced) {
-            Some(loaded) => run.restore(loaded)?,
-            None => {
-                run.start_episode()?;
-                // Before the first row: rows without a checkpoint are those of a run that lost it.
-                run.save()?;
-                run.watch = Stopwatch::default();
-            }
-        }
-        Ok(run)
+        let drawn = drawn(&agent, env.as_mut())?;
+        Ok(Prepared { config, make, env, drawn, agent })
     }
 }
 
@@ -318,10 +241,13 @@ impl Trainer {
 
     /// One step of the environment, stored unless its simulation failed.
     fn step(&mut self) -> Result<()> {
-        let Self { agent, env, info, episode, watch, .. } = self;
+        let Self { agent, env, info, episode, watch, drawn, .. } = self;
         let state = agent.simulates().then(|| saved(env.as_mut())).transpose()?;
         let action =
             watch.time(Phase::Planning, || agent.explore(&episode.obs, state.as_deref()))?;
+        if let Some(spread) = drawn {
+            randomise(env.as_mut(), spread)?;
+        }
         let step = watch.time(Phase::Environment, || env.step(&info.denormalise(&action)?))?;
         let failure = env.failure_kind();
         if failure.is_none() {

@@ -226,7 +226,7 @@ fn rewards_keep_their_ranges() {
 
 #[test]
 fn the_pole_upright_at_rest_in_the_centre_is_the_best_and_hanging_the_worst() {
-    let reward = |state: [f64; 4], u: f64| CartpoleSwingup.advance(&state, &[u], 0).1;
+    let reward = |state: [f64; 4], u: f64| CartpoleSwingup::default().advance(&state, &[u], 0).1;
     assert!((reward([0.0; 4], 0.0) - 1.0).abs() < 1e-12);
     assert!(reward([0.0, 0.0, std::f64::consts::PI, 0.0], 0.0) < 1e-12);
     for worse in [[0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.4, 0.0], [0.0, 0.0, 0.0, 2.0]] {
@@ -240,14 +240,14 @@ fn the_cartpole_conserves_energy_without_force() {
     let (mut rng, mut touched) = (Rng::new(1), 0);
     for _ in 0..40 {
         let mut state = [1.9, 1.0, 3.0, 8.0].map(|most| most * (2.0 * rng.uniform() - 1.0));
-        let before = CartpoleSwingup::energy(&state);
+        let before = CartpoleSwingup::default().energy(&state);
         let mut free = true;
         for t in 0..250 {
-            state = CartpoleSwingup.advance(&state, &[0.0], t).0;
+            state = CartpoleSwingup::default().advance(&state, &[0.0], t).0;
             free &= state[0].abs() < 2.0;
             // Round and round at 8 rad/s, the integrator errs by 1 % in 10 s; once the damped
             // springs at the track's ends are touched, energy only goes.
-            let gain = CartpoleSwingup::energy(&state) - before;
+            let gain = CartpoleSwingup::default().energy(&state) - before;
             let bound = 0.01 * (1.0 + before.abs());
             assert!(gain < bound, "{gain} J more than {before} J, from {state:?}");
             assert!(!free || gain > -bound, "{gain} J of {before} J, from {state:?}");
@@ -261,7 +261,7 @@ fn the_cartpole_conserves_energy_without_force() {
     let steps = 10.0 * period / 0.04;
     let mut state = [0.0, 0.0, std::f64::consts::PI + 1e-3, 0.0];
     for t in 0..steps.floor() as usize {
-        state = CartpoleSwingup.advance(&state, &[0.0], t).0;
+        state = CartpoleSwingup::default().advance(&state, &[0.0], t).0;
     }
     let ahead = steps.fract() * 0.04 * state[3];
     let angle = state[2] + ahead - std::f64::consts::PI;
@@ -289,7 +289,7 @@ fn a_step_of_the_cartpole_solves_lagranges_equations() {
             let middle = ahead(state, slope(state, 10.0 * action), h / 2.0);
             state = ahead(state, slope(middle, 10.0 * action), h);
         }
-        let got = CartpoleSwingup.advance(&start, &[action], 0).0;
+        let got = CartpoleSwingup::default().advance(&start, &[action], 0).0;
         for (got, want) in got.iter().zip(state) {
             assert!((got - want).abs() < 1e-5, "{got} against {want} from {start:?}");
         }
@@ -298,7 +298,7 @@ fn a_step_of_the_cartpole_solves_lagranges_equations() {
 
 #[test]
 fn the_cart_stays_near_its_track_whatever_pushes_it() {
-    let mut env = Native::new(CartpoleSwingup);
+    let mut env = Native::new(CartpoleSwingup::default());
     let mut rng = Rng::new(0);
     for policy in 0..6 {
         env.reset(&mut rng).unwrap();

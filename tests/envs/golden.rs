@@ -67,7 +67,7 @@ fn replay<P: Physics>(name: &str, physics: P) -> (f64, f64) {
 #[test]
 fn pendulum_equals_gymnasium_over_whole_episodes() {
     // Gymnasium's observations are rounded to f32: at velocities near 8 by 2.4e-7.
-    let (obs, reward) = replay("pendulum", Pendulum);
+    let (obs, reward) = replay("pendulum", Pendulum::default());
     assert!(obs < 1e-6 && reward < 1e-6, "observations differ by {obs:e}, rewards by {reward:e}");
 }
 
@@ -134,9 +134,9 @@ fn replay_links<P: Physics>(name: &str, physics: &P, body: TwoLink, dt: f64) -> 
 
 #[test]
 fn two_links_move_as_rods_held_together_by_constraint_forces() {
-    let leg = replay_links("leg-2r", &Leg2R, Leg2R::body(), 0.02);
-    let reacher = replay_links("reacher-2", &Reacher2, Reacher2::body(), 0.04);
-    let acrobot = replay_links("acrobot", &Acrobot, Acrobot::body(), 0.04);
+    let leg = replay_links("leg-2r", &Leg2R::default(), Leg2R::body(), 0.02);
+    let reacher = replay_links("reacher-2", &Reacher2::default(), Reacher2::body(), 0.04);
+    let acrobot = replay_links("acrobot", &Acrobot::default(), Acrobot::body(), 0.04);
     // In a task's few Runge-Kutta steps the rates of a flailing body err by 3e-4 of their up to 40
     // rad/s. The acrobot swung over is chaotic: a whole episode of it is no measure.
     let bounds = [(leg, 3e-3, 3e-3), (reacher, 3e-3, 3e-3), (acrobot, f64::INFINITY, 1.2e-2)];

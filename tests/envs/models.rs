@@ -4,8 +4,8 @@ use candle_core::{Tensor, Var};
 use hstep::dynamics::{Dynamics, StepNoise, native_model};
 use hstep::env::Env;
 use hstep::env::native::{
-    self, Acrobot, CartpoleSwingup, DoubleIntegrator, Leg2R, Model, MountainCar, Native, Pendulum,
-    Physics, Reacher2, StandIn,
+    self, Acrobot, CartpoleSwingup, DoubleIntegrator, Leg2R, Maze, Model, MountainCar, Native,
+    Pendulum, Physics, Reacher2, StandIn,
 };
 use hstep::rng::Rng;
 use hstep::shape::{Spec, scalar, to_f64};
@@ -67,26 +67,26 @@ fn agrees<P: Physics>(physics: &P, spec: &Spec, tolerance: f64) {
 #[test]
 fn models_equal_their_environments_in_double_precision() {
     let spec = Spec::f64();
-    agrees(&Pendulum, &spec, 1e-9);
+    agrees(&Pendulum::default(), &spec, 1e-9);
     agrees(&MountainCar::double(), &spec, 1e-9);
-    agrees(&CartpoleSwingup, &spec, 1e-9);
+    agrees(&CartpoleSwingup::default(), &spec, 1e-9);
     agrees(&DoubleIntegrator::default(), &spec, 1e-9);
-    agrees(&Acrobot, &spec, 1e-9);
-    agrees(&Reacher2, &spec, 1e-9);
-    agrees(&Leg2R, &spec, 1e-9);
+    agrees(&Acrobot::default(), &spec, 1e-9);
+    agrees(&Reacher2::default(), &spec, 1e-9);
+    agrees(&Leg2R::default(), &spec, 1e-9);
     agrees(&StandIn::default(), &spec, 1e-9);
 }
 
 #[test]
 fn models_equal_their_environments_in_single_precision() {
     let spec = Spec::f32();
-    agrees(&Pendulum, &spec, 1e-5);
+    agrees(&Pendulum::default(), &spec, 1e-5);
     agrees(&MountainCar::double(), &spec, 1e-5);
-    agrees(&CartpoleSwingup, &spec, 1e-5);
+    agrees(&CartpoleSwingup::default(), &spec, 1e-5);
     agrees(&DoubleIntegrator::default(), &spec, 1e-5);
-    agrees(&Acrobot, &spec, 1e-5);
-    agrees(&Reacher2, &spec, 1e-5);
-    agrees(&Leg2R, &spec, 1e-5);
+    agrees(&Acrobot::default(), &spec, 1e-5);
+    agrees(&Reacher2::default(), &spec, 1e-5);
+    agrees(&Leg2R::default(), &spec, 1e-5);
     agrees(&StandIn::default(), &spec, 1e-5);
 }
 
@@ -193,7 +193,7 @@ fn points(name: &str, rng: &mut Rng) -> Vec<f64> {
     let mut normal = |scale: f64| scale * rng.normal();
     match name {
         // Also off the unit circle, where learned models put their observations.
-        "pendulum" => {
+        "pendulum" | "pendulum-mpq" => {
             let (angle, length) = (normal(2.0), 1.0 + normal(0.05));
             vec![length * angle.cos(), length * angle.sin(), normal(2.0)]
         }
@@ -215,6 +215,12 @@ fn points(name: &str, rng: &mut Rng) -> Vec<f64> {
             }
             obs
         }
+        "maze" => loop {
+            let place = [normal(0.5), normal(0.5)].map(|x: f64| x.clamp(-0.9, 0.9));
+            if !Maze::default().is_wall(place) {
+                return place.to_vec();
+            }
+        },
         "stand-in" => (0..17).map(|_| normal(0.5)).collect(),
         _ => vec![normal(1.0), normal(1.0)],
     }

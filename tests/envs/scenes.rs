@@ -65,7 +65,7 @@ fn every_native_task_with_a_body_shows_it_and_stays_in_the_picture() {
 
 #[test]
 fn a_pendulum_is_upright_at_zero_and_turns_to_the_left() {
-    let mut env = Native::new(Pendulum);
+    let mut env = Native::new(Pendulum::default());
     let mut rod = |angle: f64| {
         env.reset_to(&[angle, 0.0]).unwrap();
         capsules(&env.scene().unwrap(), Role::Body)[0][1]
@@ -78,9 +78,13 @@ fn a_pendulum_is_upright_at_zero_and_turns_to_the_left() {
 fn two_links_have_their_lengths_and_end_at_the_tip() {
     let state = [0.7, -0.4, 0.1, 0.2];
     let scenes = [
-        (Native::new(Acrobot).with(&state), Acrobot::body(), true),
-        (Native::new(Leg2R).with(&[0.7, -0.4, 0.1, 0.2, 1.0]), Leg2R::body(), true),
-        (Native::new(Reacher2).with(&[0.7, -0.4, 0.1, 0.2, 0.3, 0.4]), Reacher2::body(), false),
+        (Native::new(Acrobot::default()).with(&state), Acrobot::body(), true),
+        (Native::new(Leg2R::default()).with(&[0.7, -0.4, 0.1, 0.2, 1.0]), Leg2R::body(), true),
+        (
+            Native::new(Reacher2::default()).with(&[0.7, -0.4, 0.1, 0.2, 0.3, 0.4]),
+            Reacher2::body(),
+            false,
+        ),
     ];
     for (scene, body, hangs) in scenes {
         let (first, second) = (capsules(&scene, Role::Body)[0], capsules(&scene, Role::Limb)[0]);
@@ -100,10 +104,10 @@ fn two_links_have_their_lengths_and_end_at_the_tip() {
         };
         scene.parts.iter().filter_map(of).collect()
     };
-    let scene = Native::new(Reacher2).with(&[0.0, 0.0, 0.0, 0.0, 0.3, 0.4]);
+    let scene = Native::new(Reacher2::default()).with(&[0.0, 0.0, 0.0, 0.0, 0.3, 0.4]);
     assert_eq!(targets(&scene), [[0.3, 0.4]]);
     let ([down, forward], _) = Leg2R::desired(1.0);
-    let scene = Native::new(Leg2R).with(&[0.0, 0.0, 0.0, 0.0, 1.0]);
+    let scene = Native::new(Leg2R::default()).with(&[0.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(targets(&scene), [[forward, -down]]);
 }
 

@@ -63,7 +63,7 @@ fn the_oracle_is_its_simulator_and_agrees_with_the_model() {
 
 #[test]
 fn the_clock_does_not_end_a_rollout() {
-    let mut env = Native::new(Pendulum);
+    let mut env = Native::new(Pendulum::default());
     env.reset(&mut Rng::new(0)).unwrap();
     for _ in 0..200 {
         env.step(&[0.5]).unwrap();

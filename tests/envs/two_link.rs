@@ -200,13 +200,13 @@ fn the_legs_reward_tells_following_from_hanging_flailing_and_standing() {
         let a = [-pace * pace * (place[0] - 0.36), -pace * pace * place[1]];
         towards(s, t, place, v, a)
     };
-    let (following, last) = returns(&Leg2R, 10, &mut follow);
+    let (following, last) = returns(&Leg2R::default(), 10, &mut follow);
     let greatest = greatest.get();
     assert!(greatest[0] < 1.5 && greatest[1] < 0.5, "{greatest:?} N m");
     let mut stay = |s: &[f64], t: usize| towards(s, t, [0.36, 0.0], [0.0; 2], [0.0; 2]);
-    let (standing, _) = returns(&Leg2R, 10, &mut stay);
-    let (hanging, _) = returns(&Leg2R, 10, &mut |_, _| vec![0.0; 2]);
-    let (flailing, _) = returns(&Leg2R, 10, &mut random([3.0, 1.0]));
+    let (standing, _) = returns(&Leg2R::default(), 10, &mut stay);
+    let (hanging, _) = returns(&Leg2R::default(), 10, &mut |_, _| vec![0.0; 2]);
+    let (flailing, _) = returns(&Leg2R::default(), 10, &mut random([3.0, 1.0]));
     assert!(following > 190.0 && last.iter().all(|r| *r > 0.98), "{following}, {last:?}");
     assert!(standing > 40.0 && standing < 65.0, "{standing}");
     assert!(hanging < 30.0 && flailing < 30.0, "{hanging}, {flailing}");
@@ -223,7 +223,7 @@ fn the_wanted_foot_goes_round_the_ellipse_in_the_period() {
         assert!(same(Leg2R::desired(phase).0, place));
     }
     // A step goes on by 0.02 s of the 1.5; on the ellipse and along it the reward is 1.
-    let (next, _, _) = Leg2R.advance(&[0.0, 0.0, 0.0, 0.0, 0.5], &[0.0, 0.0], 0);
+    let (next, _, _) = Leg2R::default().advance(&[0.0, 0.0, 0.0, 0.0, 0.5], &[0.0, 0.0], 0);
     assert!((next[4] - 0.5 - std::f64::consts::TAU / 75.0).abs() < 1e-12);
 }
 
@@ -246,9 +246,9 @@ fn the_reacher_reaches_every_target_and_pays_for_its_torques() {
         let ([[m11, m12], [m21, m22]], bias) = (body.mass_matrix(&s), body.bias(&s));
         vec![m11 * a[0] + m12 * a[1] + bias[0], m21 * a[0] + m22 * a[1] + bias[1]]
     };
-    let (reaching, last) = returns(&Reacher2, 20, &mut reach);
-    let (resting, _) = returns(&Reacher2, 20, &mut |_, _| vec![0.0; 2]);
-    let (flailing, _) = returns(&Reacher2, 20, &mut random([2.0, 1.0]));
+    let (reaching, last) = returns(&Reacher2::default(), 20, &mut reach);
+    let (resting, _) = returns(&Reacher2::default(), 20, &mut |_, _| vec![0.0; 2]);
+    let (flailing, _) = returns(&Reacher2::default(), 20, &mut random([2.0, 1.0]));
     assert!(reaching > -20.0 && last.iter().all(|r| *r > -0.05), "{reaching}, {last:?}");
     assert!(resting < -35.0 && flailing < -35.0, "{resting}, {flailing}");
 
@@ -256,11 +256,11 @@ fn the_reacher_reaches_every_target_and_pays_for_its_torques() {
     let there = [0.3, 0.9, 0.0, 0.0];
     let ([x, y], _) = body.tip(&there);
     let state = [0.3, 0.9, 0.0, 0.0, x, y];
-    assert!(Reacher2.advance(&state, &[0.0, 0.0], 0).1.abs() < 1e-12);
+    assert!(Reacher2::default().advance(&state, &[0.0, 0.0], 0).1.abs() < 1e-12);
     let far = [0.3, 0.9, 0.0, 0.0, x + 0.3, y + 0.4];
-    assert!((Reacher2.advance(&far, &[0.0, 0.0], 0).1 + 0.499).abs() < 1e-5);
+    assert!((Reacher2::default().advance(&far, &[0.0, 0.0], 0).1 + 0.499).abs() < 1e-5);
     let pays = |a: [f64; 2]| {
-        let (next, reward, _) = Reacher2.advance(&far, &a, 0);
+        let (next, reward, _) = Reacher2::default().advance(&far, &a, 0);
         let ([x, y], _) = body.tip(&[next[0], next[1], next[2], next[3]]);
         -reward - (x - far[4]).hypot(y - far[5])
     };
@@ -270,7 +270,7 @@ fn the_reacher_reaches_every_target_and_pays_for_its_torques() {
     // Targets are uniform over the ring: half the area lies outside sqrt((0.2^2 + 0.9^2) / 2).
     let (mut rng, middle) = (Rng::new(8), (0.425f64).sqrt());
     let radius = |s: [f64; 6]| s[4].hypot(s[5]);
-    let radii: Vec<f64> = (0..4000).map(|_| radius(Reacher2.start(&mut rng))).collect();
+    let radii: Vec<f64> = (0..4000).map(|_| radius(Reacher2::default().start(&mut rng))).collect();
     assert!(radii.iter().all(|r| (0.2..=0.9).contains(r)));
     let outside = radii.iter().filter(|r| **r > middle).count();
     assert!(outside.abs_diff(2000) < 130, "{outside}");
@@ -288,7 +288,7 @@ fn nothing_turns_the_acrobots_shoulder() {
     let start = [0.3, 0.5, 1.0, -2.0];
     let end = free.advance(start, [0.0, 1.0], 0.3, 300);
     assert!((momentum(&end) - momentum(&start)).abs() < 1e-7);
-    let (next, _, _) = Acrobot.advance(&[0.0; 4], &[2.0], 0);
+    let (next, _, _) = Acrobot::default().advance(&[0.0; 4], &[2.0], 0);
     let (want, other) = (
         Acrobot::body().advance([0.0; 4], [0.0, 2.0], 0.04, 4),
         Acrobot::body().advance([0.0; 4], [2.0, 0.0], 0.04, 4),
@@ -299,7 +299,7 @@ fn nothing_turns_the_acrobots_shoulder() {
 #[test]
 fn the_acrobot_upright_is_the_best_hanging_the_worst_and_folding_earns_nothing() {
     let pi = std::f64::consts::PI;
-    let reward = |state: [f64; 4], u: f64| Acrobot.advance(&state, &[u], 0).1;
+    let reward = |state: [f64; 4], u: f64| Acrobot::default().advance(&state, &[u], 0).1;
     assert!((reward([pi, 0.0, 0.0, 0.0], 0.0) - 1.0).abs() < 1e-12);
     assert!(reward([0.0; 4], 0.0) < 1e-12);
     assert!(reward([0.0, pi, 0.0, 0.0], 0.0) < 1e-12);

@@ -12,7 +12,7 @@ use super::{random_action, task};
 #[test]
 fn both_legs_go_the_same_way_and_earn_the_same() {
     for seed in 0..4 {
-        let (mut ours, mut native) = (task("leg-2r-mujoco"), Native::new(Leg2R));
+        let (mut ours, mut native) = (task("leg-2r-mujoco"), Native::new(Leg2R::default()));
         assert_eq!(
             (ours.info().obs_dim, &ours.info().action_high, ours.info().max_steps),
             (native.info().obs_dim, &native.info().action_high, native.info().max_steps)
@@ -35,7 +35,7 @@ fn both_legs_go_the_same_way_and_earn_the_same() {
 #[test]
 fn differences_of_the_simulator_are_the_gradients_of_the_model() {
     let spec = Spec::f64();
-    let model = Model::new(Leg2R, spec.clone());
+    let model = Model::new(Leg2R::default(), spec.clone());
     let (mut env, mut rng) = (task("leg-2r-mujoco"), Rng::new(4));
     env.reset(&mut rng).unwrap();
     for _ in 0..20 {

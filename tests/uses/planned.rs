@@ -280,8 +280,19 @@ fn row(name: &str, more: &[&str]) -> Hybrid {
 #[test]
 fn rows_without_a_policy_resume_byte_for_byte() {
     let soft = || row("soft-q", &["loop.random_steps=40", "loop.batch=8"]);
-    let small = ["loop.random_steps=40", "loop.batch=4", "behave.horizon=2", "target.horizon=2"];
+    let small = [
+        "loop.random_steps=40",
+        "loop.update_every=5",
+        "loop.updates_per_step=2",
+        "loop.batch=4",
+        "behave.horizon=2",
+        "target.horizon=2",
+    ];
     let mpq = || row("mpq", &small);
+    let biased = ["model.bias.mass=0.2", "model.spread.mass=0.3"];
+    // A draw an episode and a draw a step are the same ones after an interruption.
+    let episodic = || row("mpq", &[&small[..], &biased[..], &["model.draw=episode"]].concat());
+    let randomised = || row("mpq-dr", &[&small[..], &biased[..]].concat());
     let polo = || {
         row(
             "polo",
@@ -294,7 +305,7 @@ fn rows_without_a_policy_resume_byte_for_byte() {
             ],
         )
     };
-    let hybrids: [&dyn Fn() -> Hybrid; 3] = [&soft, &mpq, &polo];
+    let hybrids: [&dyn Fn() -> Hybrid; 5] = [&soft, &mpq, &episodic, &randomised, &polo];
     for hybrid in hybrids {
         let whole = run(hybrid, 90, &[]);
         assert!(whole == run(hybrid, 90, &[30, 61]), "{}", hybrid().name);
@@ -307,7 +318,13 @@ fn rows_without_a_policy_resume_byte_for_byte() {
 #[test]
 fn mpq_over_one_action_is_soft_q() {
     let same = ["loop.random_steps=30", "loop.batch=8"];
-    let one = ["behave.horizon=0", "target.horizon=0", "critic.tau=0.005"];
+    let one = [
+        "behave.horizon=0",
+        "target.horizon=0",
+        "critic.tau=0.005",
+        "loop.update_every=1",
+        "loop.updates_per_step=1",
+    ];
     let (soft, mpq) = (|| row("soft-q", &same), || row("mpq", &[&same[..], &one[..]].concat()));
     let (soft, mpq) = (run(&soft, 80, &[]), run(&mpq, 80, &[]));
     let column = |csv: &str, name: &str| -> Vec<String> {

@@ -22,7 +22,7 @@ use crate::shape::{Spec, exact, rows};
 /// Reward and continuation of a task, in the number type of what they are given.
 pub(super) fn known(task: &'static Task) -> Known {
     if task.reward == Reward::Leg {
-        return Model::new(Leg2R, Spec::f64()).known();
+        return Model::new(Leg2R::default(), Spec::f64()).known();
     }
     let reward: RewardFn = Arc::new(move |obs, action, next| {
         let b = rows(obs, task.obs_dim, "observation of a known reward")?;

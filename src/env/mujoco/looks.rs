@@ -238,7 +238,7 @@ pub(super) fn scene(env: &Mujoco, state: &[f64]) -> Result<Option<Scene>> {
         File::Asset(file) => file,
         File::Own(..) => {
             let (&[q1, q2], &[w1, w2]) = (env.qpos(), env.qvel()) else { return Ok(None) };
-            return Ok(Leg2R.scene(&[q1, q2, w1, w2, env.phase()]));
+            return Ok(Leg2R::default().scene(&[q1, q2, w1, w2, env.phase()]));
         }
     };
     let Some(looks) = Looks::of(file) else { return Ok(None) };

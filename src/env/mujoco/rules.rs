@@ -223,7 +223,7 @@ impl Task {
                 set_last(&mut qvel, &[0.0; 4]);
             }
             Start::Leg => {
-                let [q1, q2, w1, w2, phase] = Leg2R.start(rng);
+                let [q1, q2, w1, w2, phase] = Leg2R::default().start(rng);
                 time = phase / Leg2R::PACE;
                 set_last(&mut qpos, &[q1, q2]);
                 set_last(&mut qvel, &[w1, w2]);

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink};
 use crate::env::EnvInfo;
+use crate::env::parameters::Possible;
 use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
@@ -45,8 +46,16 @@ const SPIN_WIDTH: f64 = 4.0;
 /// nearly flat until the tip is near the top; this one has the factors of our cart-pole, and counts
 /// the elbow's height before the tip's: the tip's alone would pay half for folding the elbow, which
 /// needs no swing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Acrobot;
+#[derive(Debug, Clone, Copy)]
+pub struct Acrobot {
+    body: TwoLink,
+}
+
+impl Default for Acrobot {
+    fn default() -> Self {
+        Self { body: BODY }
+    }
+}
 
 impl Acrobot {
     /// The acrobot's body.
@@ -58,6 +67,16 @@ impl Acrobot {
 
 impl Physics for Acrobot {
     type State = [f64; 4];
+
+    const PARAMETERS: &'static [(&'static str, Possible)] = TwoLink::PARAMETERS;
+
+    fn parameter(&self, place: usize) -> f64 {
+        self.body.parameter(place)
+    }
+
+    fn set_parameter(&mut self, place: usize, value: f64) {
+        self.body.set_parameter(place, value);
+    }
 
     fn info(&self) -> EnvInfo {
         EnvInfo {
@@ -79,7 +98,7 @@ impl Physics for Acrobot {
 
     fn advance(&self, state: &[f64; 4], action: &[f64], _step: usize) -> ([f64; 4], f64, bool) {
         let torque = action[0].clamp(-MAX_TORQUE, MAX_TORQUE);
-        let next = BODY.advance(*state, [0.0, torque], DT, SUBSTEPS);
+        let next = self.body.advance(*state, [0.0, torque], DT, SUBSTEPS);
 
         let [q1, q2, w1, w2] = next;
         let up = |direction: f64| 0.5 * (1.0 - direction.cos());
@@ -91,7 +110,7 @@ impl Physics for Acrobot {
 
     fn next(&self, obs: &Tensor, torque: &Tensor) -> Result<Tensor> {
         let torque = [torque.zeros_like()?, torque.clone()];
-        let joints = BODY.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
+        let joints = self.body.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
         Ok(Tensor::cat(&joints.columns(), 1)?)
     }
 
@@ -110,7 +129,7 @@ impl Physics for Acrobot {
     fn scene(&self, state: &[f64; 4]) -> Option<Scene> {
         let shoulder = [0.0, 0.0];
         // The body's `x` points down.
-        let [elbow, tip] = BODY.points(state).map(|[down, aside]| [aside, -down]);
+        let [elbow, tip] = self.body.points(state).map(|[down, aside]| [aside, -down]);
         Some(Scene {
             parts: vec![
                 Part::capsule(Role::Body, shoulder, elbow, 0.06),

@@ -6,18 +6,11 @@ use candle_core::Tensor;
 
 use super::{Physics, ops};
 use crate::env::EnvInfo;
+use crate::env::parameters::Possible;
 use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
 
-/// m/s^2.
-const GRAVITY: f64 = 9.81;
-/// kg.
-const CART_MASS: f64 = 1.0;
-/// kg; the pole is a uniform rod.
-const POLE_MASS: f64 = 0.1;
-/// Half the pole's length, m.
-const HALF_LENGTH: f64 = 0.5;
 /// Force of a full action, N.
 const MAX_FORCE: f64 = 10.0;
 /// Half the free track, m: beyond it damped springs push back.
@@ -31,9 +24,6 @@ const DT: f64 = 0.04;
 const MAX_STEPS: usize = 250;
 /// Half the width of the uniform start noise, in every coordinate.
 const START_NOISE: f64 = 0.1;
-
-const TOTAL_MASS: f64 = CART_MASS + POLE_MASS;
-const MASS_LENGTH: f64 = POLE_MASS * HALF_LENGTH;
 
 /// Widths (standard deviations) of the reward's bell curves.
 const CENTRE_WIDTH: f64 = 1.0;
@@ -54,22 +44,22 @@ const SPIN_WIDTH: f64 = 4.0;
 /// The factors are those of the DeepMind control suite's smooth cart-pole reward (Tassa et al.
 /// 2018, arXiv 1801.00690), with Gaussians of our own widths; physics and time step are ours,
 /// chosen such that a few thousand steps are enough to learn from.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CartpoleSwingup;
+#[derive(Debug, Clone, Copy)]
+pub struct CartpoleSwingup {
+    /// kg.
+    cart: f64,
+    /// kg; the pole is a uniform rod.
+    pole: f64,
+    /// Half the pole's length, m.
+    half: f64,
+    /// m/s^2.
+    gravity: f64,
+}
 
-/// Lagrange's equations of a cart with a uniform rod,
-///
-/// `(M + m) x'' + m l (w' cos - w^2 sin) = F`, `(4/3) l w' + x'' cos = g sin`.
-///
-/// Returns the time derivative of the state under `action`.
-fn slope(&[x, v, angle, w]: &[f64; 4], action: f64) -> [f64; 4] {
-    let (sin, cos) = angle.sin_cos();
-    let beyond = x - x.clamp(-TRACK, TRACK);
-    let bumper = -SPRING * beyond - DAMPING * beyond.abs() * v;
-    let push = (MAX_FORCE * action + bumper + MASS_LENGTH * w * w * sin) / TOTAL_MASS;
-    let inertia = HALF_LENGTH * (4.0 / 3.0) - MASS_LENGTH / TOTAL_MASS * cos * cos;
-    let spin = (GRAVITY * sin - cos * push) / inertia;
-    [v, push - MASS_LENGTH / TOTAL_MASS * spin * cos, w, spin]
+impl Default for CartpoleSwingup {
+    fn default() -> Self {
+        Self { cart: 1.0, pole: 0.1, half: 0.5, gravity: 9.81 }
+    }
 }
 
 /// Coordinates that start at the state, in tensors; the angle is carried as a turn from the
@@ -91,35 +81,81 @@ impl Point {
         })
     }
 
-    /// [`slope`] in tensors; `cos` and `sin` are those of the observation, `force` is in N.
-    fn slope(&self, cos: &Tensor, sin: &Tensor, force: &Tensor) -> Result<Self> {
+    /// [`CartpoleSwingup::slope`] in tensors; `cos` and `sin` are those of the observation, `force` is in N.
+    fn slope(
+        &self,
+        system: &CartpoleSwingup,
+        [cos, sin]: [&Tensor; 2],
+        force: &Tensor,
+    ) -> Result<Self> {
+        let (total, moment) = (system.total(), system.moment());
         let (cos, sin) = ops::rotate(cos, sin, &self.turn)?;
         let beyond = (&self.x - ops::clip(&self.x, -TRACK, TRACK)?)?;
-        let whirl = ((self.w.sqr()? * &sin)? * MASS_LENGTH)?;
+        let whirl = ((self.w.sqr()? * &sin)? * moment)?;
         let bumper = ((&beyond * SPRING)? + ((beyond.abs()? * DAMPING)? * &self.v)?)?;
-        let push = (((force - bumper)? + whirl)? / TOTAL_MASS)?;
-        let inertia = cos.sqr()?.affine(-MASS_LENGTH / TOTAL_MASS, HALF_LENGTH * (4.0 / 3.0))?;
-        let spin = (((sin * GRAVITY)? - (&cos * &push)?)? / inertia)?;
-        let cart = (push - ((&spin * &cos)? * (MASS_LENGTH / TOTAL_MASS))?)?;
+        let push = (((force - bumper)? + whirl)? / total)?;
+        let inertia = cos.sqr()?.affine(-moment / total, system.half * (4.0 / 3.0))?;
+        let spin = (((sin * system.gravity)? - (&cos * &push)?)? / inertia)?;
+        let cart = (push - ((&spin * &cos)? * (moment / total))?)?;
         Ok(Self { x: self.v.clone(), v: cart, turn: self.w.clone(), w: spin })
     }
 }
 
 impl CartpoleSwingup {
+    fn total(&self) -> f64 {
+        self.cart + self.pole
+    }
+
+    fn moment(&self) -> f64 {
+        self.pole * self.half
+    }
+
+    /// Lagrange's equations of a cart with a uniform rod,
+    ///
+    /// `(M + m) x'' + m l (w' cos - w^2 sin) = F`, `(4/3) l w' + x'' cos = g sin`.
+    ///
+    /// Returns the time derivative of the state under `action`.
+    fn slope(&self, &[x, v, angle, w]: &[f64; 4], action: f64) -> [f64; 4] {
+        let (total, moment) = (self.total(), self.moment());
+        let (sin, cos) = angle.sin_cos();
+        let beyond = x - x.clamp(-TRACK, TRACK);
+        let bumper = -SPRING * beyond - DAMPING * beyond.abs() * v;
+        let push = (MAX_FORCE * action + bumper + moment * w * w * sin) / total;
+        let inertia = self.half * (4.0 / 3.0) - moment / total * cos * cos;
+        let spin = (self.gravity * sin - cos * push) / inertia;
+        [v, push - moment / total * spin * cos, w, spin]
+    }
+
     /// Mechanical energy of a state in J, springs included: constant while no force acts and no
     /// spring is touched, and never rising without force.
     #[must_use]
-    pub fn energy(&[x, v, angle, w]: &[f64; 4]) -> f64 {
-        let kinetic = 0.5 * TOTAL_MASS * v * v
-            + MASS_LENGTH * v * w * angle.cos()
-            + 0.5 * (4.0 / 3.0) * MASS_LENGTH * HALF_LENGTH * w * w;
+    pub fn energy(&self, &[x, v, angle, w]: &[f64; 4]) -> f64 {
+        let (total, moment) = (self.total(), self.moment());
+        let kinetic = 0.5 * total * v * v
+            + moment * v * w * angle.cos()
+            + 0.5 * (4.0 / 3.0) * moment * self.half * w * w;
         let spring = 0.5 * SPRING * (x - x.clamp(-TRACK, TRACK)).powi(2);
-        kinetic + MASS_LENGTH * GRAVITY * angle.cos() + spring
+        kinetic + moment * self.gravity * angle.cos() + spring
     }
 }
 
 impl Physics for CartpoleSwingup {
     type State = [f64; 4];
+
+    const PARAMETERS: &'static [(&'static str, Possible)] = &[
+        ("cart-mass", Possible::Positive),
+        ("pole-mass", Possible::Positive),
+        ("half-length", Possible::Positive),
+        ("gravity", Possible::NotNegative),
+    ];
+
+    fn parameter(&self, place: usize) -> f64 {
+        [self.cart, self.pole, self.half, self.gravity][place]
+    }
+
+    fn set_parameter(&mut self, place: usize, value: f64) {
+        *[&mut self.cart, &mut self.pole, &mut self.half, &mut self.gravity][place] = value;
+    }
 
     fn info(&self) -> EnvInfo {
         EnvInfo {
@@ -141,7 +177,7 @@ impl Physics for CartpoleSwingup {
 
     fn advance(&self, state: &[f64; 4], action: &[f64], _step: usize) -> ([f64; 4], f64, bool) {
         let a = action[0].clamp(-1.0, 1.0);
-        let next = ops::runge_kutta(*state, DT, |s| slope(s, a));
+        let next = ops::runge_kutta(*state, DT, |s| self.slope(s, a));
 
         let [x, _, angle, w] = next;
         let upright = 0.5 * (1.0 + angle.cos());
@@ -157,10 +193,10 @@ impl Physics for CartpoleSwingup {
         let force = (action * MAX_FORCE)?;
         let (x, v, w) = (ops::column(obs, 0)?, ops::column(obs, 1)?, ops::column(obs, 4)?);
         let s = Point { turn: w.zeros_like()?, x, v, w };
-        let k1 = s.slope(&cos, &sin, &force)?;
-        let k2 = s.ahead(&k1, DT / 2.0)?.slope(&cos, &sin, &force)?;
-        let k3 = s.ahead(&k2, DT / 2.0)?.slope(&cos, &sin, &force)?;
-        let k4 = s.ahead(&k3, DT)?.slope(&cos, &sin, &force)?;
+        let k1 = s.slope(self, [&cos, &sin], &force)?;
+        let k2 = s.ahead(&k1, DT / 2.0)?.slope(self, [&cos, &sin], &force)?;
+        let k3 = s.ahead(&k2, DT / 2.0)?.slope(self, [&cos, &sin], &force)?;
+        let k4 = s.ahead(&k3, DT)?.slope(self, [&cos, &sin], &force)?;
         let next = s.ahead(&k1, DT / 6.0)?.ahead(&k2, DT / 3.0)?.ahead(&k3, DT / 3.0)?;
         let Point { x, v, turn, w } = next.ahead(&k4, DT / 6.0)?;
         let (cos, sin) = ops::rotate(&cos, &sin, &turn)?;
@@ -180,7 +216,7 @@ impl Physics for CartpoleSwingup {
 
     fn scene(&self, &[x, _, angle, _]: &[f64; 4]) -> Option<Scene> {
         let (sin, cos) = angle.sin_cos();
-        let tip = [x + 2.0 * HALF_LENGTH * sin, 2.0 * HALF_LENGTH * cos];
+        let tip = [x + 2.0 * self.half * sin, 2.0 * self.half * cos];
         let post = |x: f64| Part::path(Role::Fixed, vec![[x, -0.1], [x, 0.1]]);
         Some(Scene {
             parts: vec![

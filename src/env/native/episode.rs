@@ -2,6 +2,7 @@
 
 use super::{Model, Physics};
 use crate::env::clock::{Clock, Phase};
+use crate::env::parameters::{self, Parameter};
 use crate::env::scene::Scene;
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
@@ -17,6 +18,8 @@ pub struct Native<P: Physics> {
     info: EnvInfo,
     state: P::State,
     clock: Clock,
+    /// The places of the parameters that [`Simulator::set_varied`] sets.
+    varied: Vec<usize>,
 }
 
 impl<P: Physics> Native<P> {
@@ -24,7 +27,14 @@ impl<P: Physics> Native<P> {
     #[must_use]
     pub fn new(physics: P) -> Self {
         let info = physics.info();
-        Self { physics, info, state: P::State::default(), clock: Clock::new() }
+        Self { physics, info, state: P::State::default(), clock: Clock::new(), varied: Vec::new() }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.info.name = name.into();
+        self
     }
 
     /// The equations.
@@ -124,6 +134,24 @@ impl<P: Physics> Simulator for Native<P> {
 
     fn observe(&self) -> Vec<f64> {
         self.physics.observe(&self.state)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        super::parameters(&self.physics)
+    }
+
+    fn vary(&mut self, names: &[&str]) -> Result<()> {
+        let (all, env) = (self.parameters(), &self.info.name);
+        let places = names.iter().map(|name| parameters::place(env, &all, name, "parameter"));
+        self.varied = places.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    fn set_varied(&mut self, values: &[f64]) -> Result<()> {
+        for (place, value) in self.varied.iter().zip(values) {
+            self.physics.set_parameter(*place, *value);
+        }
+        Ok(())
     }
 
     fn simulate(&mut self, action: &[f64]) -> Result<Step> {

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink, ops};
 use crate::env::EnvInfo;
+use crate::env::parameters::Possible;
 use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
@@ -60,8 +61,16 @@ const PACE: f64 = Leg2R::PACE;
 /// hangs, swings at random, or stays at the ellipse's centre earns about 0.1, 0.1 and 0.27 a step,
 /// and one that follows 0.98. The torques are about two and a half times those that following
 /// needs. Starts: the foot near the centre and nearly at rest, the knee forward, any phase.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Leg2R;
+#[derive(Debug, Clone, Copy)]
+pub struct Leg2R {
+    body: TwoLink,
+}
+
+impl Default for Leg2R {
+    fn default() -> Self {
+        Self { body: LEG }
+    }
+}
 
 impl Leg2R {
     /// The leg's body: what to give another simulator to compare with.
@@ -77,7 +86,11 @@ impl Leg2R {
     /// phase (rad).
     #[must_use]
     pub fn earns(joints: &[f64; 4], phase: f64) -> f64 {
-        let (place, velocity) = LEG.tip(joints);
+        Self::default().reached(joints, phase)
+    }
+
+    fn reached(&self, joints: &[f64; 4], phase: f64) -> f64 {
+        let (place, velocity) = self.body.tip(joints);
         let (place_d, velocity_d) = Self::desired(phase);
         let near = (-UNIT * UNIT * square_distance(place, place_d)).exp();
         let along = (-UNIT * UNIT * square_distance(velocity, velocity_d)).exp();
@@ -106,6 +119,16 @@ fn bell(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 impl Physics for Leg2R {
     type State = [f64; 5];
 
+    const PARAMETERS: &'static [(&'static str, Possible)] = TwoLink::PARAMETERS;
+
+    fn parameter(&self, place: usize) -> f64 {
+        self.body.parameter(place)
+    }
+
+    fn set_parameter(&mut self, place: usize, value: f64) {
+        self.body.set_parameter(place, value);
+    }
+
     fn info(&self) -> EnvInfo {
         EnvInfo {
             name: "leg-2r".into(),
@@ -118,7 +141,7 @@ impl Physics for Leg2R {
 
     fn start(&self, rng: &mut Rng) -> [f64; 5] {
         // Equal links: the triangle of hip, knee and foot has two equal sides.
-        let bend = (CENTRE[0] / (2.0 * LEG.links[0].length)).acos();
+        let bend = (CENTRE[0] / (2.0 * self.body.links[0].length)).min(1.0).acos();
         let pose = [bend, -2.0 * bend, 0.0, 0.0];
         let [q1, q2, w1, w2] = pose.map(|rest| rest + START_NOISE * (2.0 * rng.uniform() - 1.0));
         [q1, q2, w1, w2, PI * (2.0 * rng.uniform() - 1.0)]
@@ -131,15 +154,15 @@ impl Physics for Leg2R {
     fn advance(&self, state: &[f64; 5], action: &[f64], _step: usize) -> ([f64; 5], f64, bool) {
         let &[q1, q2, w1, w2, phase] = state;
         let torque = [0, 1].map(|i| action[i].clamp(-MAX_TORQUE[i], MAX_TORQUE[i]));
-        let joints = LEG.advance([q1, q2, w1, w2], torque, DT, SUBSTEPS);
+        let joints = self.body.advance([q1, q2, w1, w2], torque, DT, SUBSTEPS);
         let phase = phase + PACE * DT;
         let [q1, q2, w1, w2] = joints;
-        ([q1, q2, w1, w2, phase], Self::earns(&joints, phase), false)
+        ([q1, q2, w1, w2, phase], self.reached(&joints, phase), false)
     }
 
     fn next(&self, obs: &Tensor, torque: &Tensor) -> Result<Tensor> {
         let torque = [ops::column(torque, 0)?, ops::column(torque, 1)?];
-        let joints = LEG.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
+        let joints = self.body.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
         let (cos, sin) = (ops::column(obs, 6)?, ops::column(obs, 7)?);
         let (s, c) = (PACE * DT).sin_cos();
         let phase = [((&cos * c)? - (&sin * s)?)?, ((sin * c)? + (cos * s)?)?];
@@ -148,7 +171,7 @@ impl Physics for Leg2R {
     }
 
     fn reward(&self, _obs: &Tensor, _torque: &Tensor, next: &Tensor) -> Result<Tensor> {
-        let tip = LEG.tip_of(&Joints::of(next)?)?;
+        let tip = self.body.tip_of(&Joints::of(next)?)?;
         let (cos, sin) = (ops::column(next, 6)?, ops::column(next, 7)?);
         let [x, y] = tip.position;
         let near = bell(
@@ -164,7 +187,7 @@ impl Physics for Leg2R {
     fn scene(&self, &[q1, q2, w1, w2, phase]: &[f64; 5]) -> Option<Scene> {
         let side = |[down, forward]: [f64; 2]| [forward, -down];
         let hip = [0.0, 0.0];
-        let [knee, foot] = LEG.points(&[q1, q2, w1, w2]).map(side);
+        let [knee, foot] = self.body.points(&[q1, q2, w1, w2]).map(side);
         let ellipse = (0..=64).map(|i| side(Self::desired(TAU * f64::from(i) / 64.0).0)).collect();
         Some(Scene {
             parts: vec![

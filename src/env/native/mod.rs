@@ -9,6 +9,7 @@ mod cartpole_swingup;
 mod double_integrator;
 mod episode;
 mod leg_2r;
+mod maze;
 mod model;
 mod mountain_car;
 mod ops;
@@ -19,6 +20,7 @@ mod two_link;
 
 use candle_core::Tensor;
 
+use super::parameters::{self, Parameter, Possible};
 use super::scene::Scene;
 use super::{Env, EnvInfo, Simulator};
 use crate::error::{Error, Result};
@@ -30,6 +32,7 @@ pub use cartpole_swingup::CartpoleSwingup;
 pub use double_integrator::DoubleIntegrator;
 pub use episode::Native;
 pub use leg_2r::Leg2R;
+pub use maze::Maze;
 pub use model::Model;
 pub use mountain_car::MountainCar;
 pub use pendulum::Pendulum;
@@ -87,16 +90,42 @@ pub trait Physics: Clone + Send + Sync + 'static {
 
     /// Whether [`Physics::continuation`] is ever 0.
     const TERMINATES: bool = false;
+
+    /// The physical parameters that may be set: their names and what they can be.
+    const PARAMETERS: &'static [(&'static str, Possible)] = &[];
+
+    /// The value of a parameter by its place in [`Physics::PARAMETERS`].
+    fn parameter(&self, _place: usize) -> f64 {
+        f64::NAN
+    }
+
+    /// Sets a parameter by its place in [`Physics::PARAMETERS`]. What follows depends on the values
+    /// alone, not on those before.
+    fn set_parameter(&mut self, _place: usize, _value: f64) {}
 }
 
-const NAMES: [&str; 8] = [
+/// The parameters of some equations, as they are.
+pub(crate) fn parameters<P: Physics>(physics: &P) -> Vec<Parameter> {
+    let named = P::PARAMETERS.iter().enumerate();
+    named
+        .map(|(place, &(name, possible))| Parameter {
+            name: name.into(),
+            value: physics.parameter(place),
+            possible,
+        })
+        .collect()
+}
+
+const NAMES: [&str; 10] = [
     "pendulum",
+    "pendulum-mpq",
     "mountain-car",
     "cartpole-swingup",
     "double-integrator",
     "acrobot",
     "reacher-2",
     "leg-2r",
+    "maze",
     "stand-in",
 ];
 
@@ -115,32 +144,66 @@ pub(crate) trait ForPhysics {
     fn make<P: Physics>(self, physics: P) -> Self::Made;
 }
 
-/// Makes something of the equations of a native environment by name.
+/// Makes something of the equations of a native environment by name, `name?parameter=value` included.
 pub(crate) fn for_physics<F: ForPhysics>(name: &str, maker: F) -> Result<F::Made> {
-    match name {
-        "pendulum" => Ok(maker.make(Pendulum)),
-        "mountain-car" => Ok(maker.make(MountainCar::default())),
-        "cartpole-swingup" => Ok(maker.make(CartpoleSwingup)),
-        "double-integrator" => Ok(maker.make(DoubleIntegrator::default())),
-        "acrobot" => Ok(maker.make(Acrobot)),
-        "reacher-2" => Ok(maker.make(Reacher2)),
-        "leg-2r" => Ok(maker.make(Leg2R)),
-        "stand-in" => Ok(maker.make(StandIn::default())),
+    let (base, settings) = parameters::split(name)?;
+    let set = Set { name, settings, maker };
+    match base {
+        "pendulum" => set.make(Pendulum::default()),
+        "pendulum-mpq" => set.make(Pendulum::mpq()),
+        "mountain-car" => set.make(MountainCar::default()),
+        "cartpole-swingup" => set.make(CartpoleSwingup::default()),
+        "double-integrator" => set.make(DoubleIntegrator::default()),
+        "acrobot" => set.make(Acrobot::default()),
+        "reacher-2" => set.make(Reacher2::default()),
+        "leg-2r" => set.make(Leg2R::default()),
+        "maze" => set.make(Maze::default()),
+        "stand-in" => set.make(StandIn::default()),
         _ => {
-            let hint = nearest(name, NAMES).unwrap_or_default();
+            let hint = nearest(base, NAMES).unwrap_or_default();
             let known = NAMES.join(", ");
             Err(Error::config(
                 "env",
-                format!("unknown environment `{name}`; did you mean `{hint}`? Known: {known}"),
+                format!("unknown environment `{base}`; did you mean `{hint}`? Known: {known}"),
             ))
         }
     }
 }
 
+/// Sets what a name says of parameters before anything is made.
+struct Set<'a, F> {
+    name: &'a str,
+    settings: Vec<(&'a str, f64)>,
+    maker: F,
+}
+
+impl<F: ForPhysics> Set<'_, F> {
+    fn make<P: Physics>(self, mut physics: P) -> Result<F::Made> {
+        let all = parameters(&physics);
+        for (name, value) in self.settings {
+            let place = parameters::place(self.name, &all, name, "env")?;
+            all[place].check(value, "env")?;
+            physics.set_parameter(place, value);
+        }
+        Ok(self.maker.make(physics))
+    }
+}
+
+/// Checks a name, parameters included.
+pub(crate) fn check(name: &str) -> Result<()> {
+    struct Nothing;
+    impl ForPhysics for Nothing {
+        type Made = ();
+        fn make<P: Physics>(self, _: P) {}
+    }
+    for_physics(name, Nothing)
+}
+
 /// A native environment by name.
 ///
 /// # Errors
-/// [`Error::Config`] for an unknown name, naming the nearest known one.
+/// [`Error::Config`] for an unknown name, naming the nearest known one, or a parameter that cannot be
+/// set so.
 pub fn make(name: &str) -> Result<Box<dyn Env>> {
     Ok(simulator(name)?)
 }
@@ -150,12 +213,12 @@ pub fn make(name: &str) -> Result<Box<dyn Env>> {
 /// # Errors
 /// As [`make`].
 pub fn simulator(name: &str) -> Result<Box<dyn Simulator>> {
-    struct Boxed;
-    impl ForPhysics for Boxed {
+    struct Boxed<'a>(&'a str);
+    impl ForPhysics for Boxed<'_> {
         type Made = Box<dyn Simulator>;
         fn make<P: Physics>(self, physics: P) -> Self::Made {
-            Box::new(Native::new(physics))
+            Box::new(Native::new(physics).named(self.0))
         }
     }
-    for_physics(name, Boxed)
+    for_physics(name, Boxed(name))
 }

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::two_link::Joints;
 use super::{Link, Physics, TwoLink, ops};
 use crate::env::EnvInfo;
+use crate::env::parameters::Possible;
 use crate::env::scene::{Camera, Part, Role, Scene};
 use crate::error::Result;
 use crate::rng::Rng;
@@ -47,8 +48,16 @@ const START_NOISE: f64 = 0.1;
 ///
 /// After Gymnasium's `Reacher-v5` in what is observed and rewarded; the physics, the size (there
 /// 0.2 m) and with it the weight of the effort against the distance are ours.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reacher2;
+#[derive(Debug, Clone, Copy)]
+pub struct Reacher2 {
+    body: TwoLink,
+}
+
+impl Default for Reacher2 {
+    fn default() -> Self {
+        Self { body: ARM }
+    }
+}
 
 impl Reacher2 {
     /// The arm's body.
@@ -60,6 +69,16 @@ impl Reacher2 {
 
 impl Physics for Reacher2 {
     type State = [f64; 6];
+
+    const PARAMETERS: &'static [(&'static str, Possible)] = TwoLink::PARAMETERS.split_at(6).0;
+
+    fn parameter(&self, place: usize) -> f64 {
+        self.body.parameter(place)
+    }
+
+    fn set_parameter(&mut self, place: usize, value: f64) {
+        self.body.set_parameter(place, value);
+    }
 
     fn info(&self) -> EnvInfo {
         EnvInfo {
@@ -80,16 +99,16 @@ impl Physics for Reacher2 {
     }
 
     fn observe(&self, &[q1, q2, w1, w2, x, y]: &[f64; 6]) -> Vec<f64> {
-        let ([tip_x, tip_y], _) = ARM.tip(&[q1, q2, w1, w2]);
+        let ([tip_x, tip_y], _) = self.body.tip(&[q1, q2, w1, w2]);
         vec![q1.cos(), q1.sin(), q2.cos(), q2.sin(), w1, w2, x, y, tip_x - x, tip_y - y]
     }
 
     fn advance(&self, state: &[f64; 6], action: &[f64], _step: usize) -> ([f64; 6], f64, bool) {
         let &[q1, q2, w1, w2, x, y] = state;
         let torque = [0, 1].map(|i| action[i].clamp(-MAX_TORQUE[i], MAX_TORQUE[i]));
-        let joints = ARM.advance([q1, q2, w1, w2], torque, DT, SUBSTEPS);
+        let joints = self.body.advance([q1, q2, w1, w2], torque, DT, SUBSTEPS);
 
-        let ([tip_x, tip_y], _) = ARM.tip(&joints);
+        let ([tip_x, tip_y], _) = self.body.tip(&joints);
         let square = (tip_x - x).powi(2) + (tip_y - y).powi(2);
         let distance = (square + ROUNDING * ROUNDING).sqrt() - ROUNDING;
         let effort = (torque[0] / MAX_TORQUE[0]).powi(2) + (torque[1] / MAX_TORQUE[1]).powi(2);
@@ -99,9 +118,9 @@ impl Physics for Reacher2 {
 
     fn next(&self, obs: &Tensor, torque: &Tensor) -> Result<Tensor> {
         let torque = [ops::column(torque, 0)?, ops::column(torque, 1)?];
-        let joints = ARM.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
+        let joints = self.body.advance_joints(Joints::of(obs)?, &torque, DT, SUBSTEPS)?;
         let target = obs.narrow(1, 6, 2)?;
-        let tip = Tensor::cat(&ARM.tip_of(&joints)?.position, 1)?;
+        let tip = Tensor::cat(&self.body.tip_of(&joints)?.position, 1)?;
         let away = (tip - &target)?;
         let [c1, s1, c2, s2, w1, w2] = joints.columns();
         Ok(Tensor::cat(&[c1, s1, c2, s2, w1, w2, &target, &away], 1)?)
@@ -118,7 +137,7 @@ impl Physics for Reacher2 {
 
     fn scene(&self, &[q1, q2, w1, w2, x, y]: &[f64; 6]) -> Option<Scene> {
         let shoulder = [0.0, 0.0];
-        let [elbow, tip] = ARM.points(&[q1, q2, w1, w2]);
+        let [elbow, tip] = self.body.points(&[q1, q2, w1, w2]);
         Some(Scene {
             parts: vec![
                 Part::circle(Role::Target, [x, y], 0.07),

@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 
 use super::ops;
+use crate::env::parameters::Possible;
 use crate::error::Result;
 
 /// A rigid link. Lengths along it are measured from the joint that carries it.
@@ -49,6 +50,37 @@ pub struct TwoLink {
     pub damping: [f64; 2],
     /// Acceleration of free fall along `x`, m/s^2.
     pub gravity: f64,
+}
+
+impl TwoLink {
+    /// The parameters of a body of uniform rods that may be set; gravity comes last.
+    pub const PARAMETERS: &'static [(&'static str, Possible)] = &[
+        ("mass-1", Possible::Positive),
+        ("mass-2", Possible::Positive),
+        ("length-1", Possible::Positive),
+        ("length-2", Possible::Positive),
+        ("damping-1", Possible::NotNegative),
+        ("damping-2", Possible::NotNegative),
+        ("gravity", Possible::NotNegative),
+    ];
+
+    /// The value of a parameter by its place.
+    #[must_use]
+    pub fn parameter(&self, place: usize) -> f64 {
+        let ([one, two], [d1, d2]) = (&self.links, self.damping);
+        [one.mass, two.mass, one.length, two.length, d1, d2, self.gravity][place]
+    }
+
+    /// Sets a parameter by its place; a link becomes a uniform rod.
+    pub fn set_parameter(&mut self, place: usize, value: f64) {
+        let link = &mut self.links[place % 2];
+        match place {
+            0 | 1 => *link = Link::rod(value, link.length),
+            2 | 3 => *link = Link::rod(link.mass, value),
+            4 | 5 => self.damping[place % 2] = value,
+            _ => self.gravity = value,
+        }
+    }
 }
 
 /// `x + by * d`, joint by joint.
