@@ -35,10 +35,12 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
 def test_the_examples_run_and_are_short(script, tmp_path):
-    if script.stem == "plan_mujoco":
-        pytest.importorskip("mujoco")
-    assert len(SCRIPTS) == 5 and len(script.read_text().splitlines()) <= 40
-    said = run(script.read_text(), tmp_path, *(["1000"] if script.stem == "compare_two" else []))
+    needs = {"plan_mujoco": "mujoco", "optuna_search": "optuna"}.get(script.stem)
+    if needs:
+        pytest.importorskip(needs)
+    assert len(SCRIPTS) == 6 and len(script.read_text().splitlines()) <= 40
+    shorter = {"compare_two": ["1000"], "optuna_search": ["6", "1500"]}
+    said = run(script.read_text(), tmp_path, *shorter.get(script.stem, []))
     if script.stem == "own_environment":
         returns = [float(x) for x in re.search(r"returns \[(.*)\]", said)[1].split()]
         assert returns[-1] > 80.0 > returns[0]
