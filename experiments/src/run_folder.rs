@@ -193,6 +193,34 @@ impl RunFolder {
         serde_json::from_str(&meta).ok().map(|Started { config }| config)
     }
 
+    /// Warns where another version of hstep, or of what decides its numbers, began the run.
+    pub(crate) fn warn_of_versions(&self) {
+        let Ok(meta) = files::text_of_run(&self.path.join(META), files::TEXT) else { return };
+        // Folders of older versions say less.
+        let Ok(began) = serde_json::from_str::<Began>(&meta) else { return };
+        let mut differ = Vec::new();
+        let mut compare = |name: &str, then: &str, now: &str| {
+            if then != now {
+                differ.push(format!("{name} {then}, now {now}"));
+            }
+        };
+        compare("hstep", &began.hstep, env!("CARGO_PKG_VERSION"));
+        if let (Some(then), Some(now)) = (&began.built_from, built_from()) {
+            compare("built from", then, now);
+        }
+        for (name, now) in dependencies() {
+            compare(&name, began.dependencies.get(&name).map_or("none", String::as_str), &now);
+        }
+        if !differ.is_empty() {
+            tracing::warn!(
+                "{} was begun with another program ({}): from here on its numbers may differ from \
+                 those of a run that goes through with one",
+                self.path.display(),
+                differ.join("; ")
+            );
+        }
+    }
+
     /// Writes `config.toml` anew in `path`, which may lack one.
     pub(crate) fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
         write(&path.join(CONFIG), config.to_string().as_bytes())
@@ -255,7 +283,10 @@ impl RunFolder {
 /// `meta.json`: what would be needed to do it again elsewhere. Not part of what is byte-equal.
 #[derive(Debug, Serialize)]
 struct Meta {
-    commit: Option<String>,
+    /// The commit that this program was built from, where it was built in a repository.
+    built_from: Option<&'static str>,
+    /// The commit of the folder that it was started in.
+    working_folder_commit: Option<String>,
     hstep: &'static str,
     dependencies: Versions,
     /// What simulates the environment beside hstep.
@@ -275,13 +306,27 @@ struct Started {
     config: Table,
 }
 
+/// What of `meta.json` says which program began the run.
+#[derive(Debug, Deserialize)]
+struct Began {
+    built_from: Option<String>,
+    hstep: String,
+    dependencies: Versions,
+}
+
+/// The commit that this program was built from.
+fn built_from() -> Option<&'static str> {
+    Some(env!("HSTEP_COMMIT")).filter(|commit| !commit.is_empty())
+}
+
 impl Meta {
     fn now(config: &Table, simulated_by: &Versions) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         // Without the program's own path, which says nothing about the run.
         let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
         Self {
-            commit: commit(),
+            built_from: built_from(),
+            working_folder_commit: commit(),
             hstep: env!("CARGO_PKG_VERSION"),
             dependencies: dependencies(),
             simulated_by: simulated_by.clone(),
@@ -305,7 +350,8 @@ impl Meta {
 
 /// The versions that decide the numbers, out of the lock file.
 fn dependencies() -> Versions {
-    let lock: Table = include_str!("../../Cargo.lock").parse().unwrap_or_default();
+    let lock: Table =
+        include_str!(concat!(env!("OUT_DIR"), "/Cargo.lock")).parse().unwrap_or_default();
     let field = |p: &toml::Value, name: &str| {
         p.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
     };
