@@ -176,6 +176,9 @@ pub struct Repair {
 pub struct Eval {
     /// The run folder.
     pub run: PathBuf,
+    /// The checkpoint of the best evaluation, which `run.best=true` keeps, in place of the newest.
+    #[arg(long)]
+    pub best: bool,
     /// Episodes to average over.
     #[arg(long, default_value_t = 20)]
     pub episodes: usize,
@@ -201,6 +204,9 @@ pub struct Eval {
 pub struct Render {
     /// The run folder.
     pub run: PathBuf,
+    /// The checkpoint of the best evaluation, which `run.best=true` keeps, in place of the newest.
+    #[arg(long)]
+    pub best: bool,
     /// Episodes to draw: the first of those that `hstep eval` averages over.
     #[arg(long, default_value_t = 1)]
     pub episodes: usize,
@@ -234,6 +240,9 @@ pub struct Render {
 pub struct Export {
     /// The run folder.
     pub run: PathBuf,
+    /// The checkpoint of the best evaluation, which `run.best=true` keeps, in place of the newest.
+    #[arg(long)]
+    pub best: bool,
     /// Tensors by name, with an example to check a reader against; or graphs, for networks of stock kinds.
     #[arg(long, value_enum, default_value = "safetensors")]
     pub format: ExportFormat,

@@ -11,7 +11,8 @@ use hstep::dynamics::native_model;
 use hstep::learner::Agent;
 use hstep::shape::{Precision, Spec};
 use hstep::train::{
-    EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, hash_of_data, hash_of_run, saved_agent,
+    EnvFactory, ModelChoice, Prepared, RunConfig, Trainer, Which, hash_of_data, hash_of_run,
+    saved_agent,
 };
 use hstep::{Error, Result, config};
 use toml::{Table, Value};
@@ -21,7 +22,8 @@ use crate::presets::{self, section};
 use crate::registry::Registry;
 
 /// Settings that do not change what a run computes step by step: raising `run.steps` extends it.
-pub const NOT_IDENTITY: &[&str] = &["run.steps", "run.checkpoint_every", "run.checkpoint_share"];
+pub const NOT_IDENTITY: &[&str] =
+    &["run.steps", "run.checkpoint_every", "run.checkpoint_share", "run.best"];
 
 /// A run with every setting resolved.
 #[derive(Clone)]
@@ -156,13 +158,13 @@ impl Settings {
         Trainer::prepare(self.run.clone(), self.hybrid()?, self.factory(), &self.spec())
     }
 
-    /// The agent of the newest checkpoint in `folder`; `None` before the first.
+    /// The agent of the newest checkpoint in `folder`, or of the best; `None` before the first.
     ///
     /// # Errors
     /// As [`hstep::train::saved_agent`].
-    pub fn agent(&self, folder: &Path) -> Result<Option<Agent>> {
+    pub fn agent(&self, folder: &Path, which: Which) -> Result<Option<Agent>> {
         let (hybrid, make, identity) = (self.hybrid()?, self.factory(), self.identity()?);
-        saved_agent(&self.run, hybrid, &make, folder, &identity, &self.spec())
+        saved_agent(&self.run, hybrid, &make, (folder, which), &identity, &self.spec())
     }
 
     /// Number type and device of the networks; says where bfloat16 is asked for in vain.
@@ -174,6 +176,21 @@ impl Settings {
             );
         }
         Spec { precision: self.run.precision, ..Spec::f32() }
+    }
+
+    /// [`Settings::agent`], which there must be.
+    ///
+    /// # Errors
+    /// As [`Settings::agent`]; [`Error::Checkpoint`] where it was not saved yet.
+    pub fn trained(&self, folder: &Path, best: bool) -> Result<Agent> {
+        let which = if best { Which::Best } else { Which::Newest };
+        self.agent(folder, which)?.ok_or_else(|| {
+            let problem = match which {
+                Which::Newest => "the run has no checkpoint yet: train it first",
+                Which::Best => "the run has no best checkpoint: train it with `run.best=true`",
+            };
+            Error::checkpoint(folder, problem)
+        })
     }
 
     /// Fresh environments of this run.

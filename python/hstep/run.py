@@ -258,7 +258,8 @@ class Model:
 
 
 class Run:
-    """A run folder: its numbers, and what was learned at its newest checkpoint.
+    """A run folder: its numbers, and what was learned at its newest checkpoint, or at that of its ``best`` evaluation
+    where ``run.best`` keeps it.
 
     The environment is to be given again where it was an object of a program. Actions are in the environment's units
     everywhere; observations are one row ``[O]`` or a batch ``[B,O]``, and so are the results.
@@ -273,6 +274,7 @@ class Run:
         reward_fn: Optional[Callable[..., Any]] = None,
         terminated_fn: Optional[Callable[..., Any]] = None,
         dynamics_fn: Optional[Callable[..., Any]] = None,
+        best: bool = False,
         source: Optional[Source] = None,
     ) -> None:
         self.path = pathlib.Path(path)
@@ -280,6 +282,7 @@ class Run:
         self.config: Dict[str, Any] = json.loads(_hstep.config(self.path))
         functions = {"reward_fn": reward_fn, "terminated_fn": terminated_fn, "dynamics_fn": dynamics_fn}
         self._given = (env, max_steps, functions)
+        self._best = best
         self._source: Optional[Source] = source
         self._agent: Optional[_hstep.Opened] = None
         self._described: Optional[Dict[str, Any]] = None
@@ -294,7 +297,7 @@ class Run:
             if self._source is None:
                 env, max_steps, functions = self._given
                 self._source = _source_of(self.path, env, max_steps, functions)
-            self._agent = _hstep.Opened(self.path, self._source)
+            self._agent = _hstep.Opened(self.path, self._source, self._best)
         return self._agent
 
     @property

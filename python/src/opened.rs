@@ -90,15 +90,12 @@ fn objective<'a>(agent: &'a Agent, rolled: &Rolled) -> Result<HStep<'a>> {
 #[pymethods]
 impl Opened {
     #[new]
-    fn new(py: Python<'_>, run: PathBuf, source: Source<'_>) -> PyResult<Self> {
+    fn new(py: Python<'_>, run: PathBuf, source: Source<'_>, best: bool) -> PyResult<Self> {
         let (registry, own) = registry(source);
         let opened = py.detach(|| -> Result<_> {
             let folder = RunFolder::open(&run)?;
             let settings = Settings::resolved(&registry, folder.config()?)?;
-            let Some(agent) = settings.agent(folder.path())? else {
-                let problem = "the run has no checkpoint yet: train it first";
-                return Err(Error::checkpoint(folder.path(), problem));
-            };
+            let agent = settings.trained(folder.path(), best)?;
             let info = settings.factory()()?.info().clone();
             Ok((agent, settings, info))
         });

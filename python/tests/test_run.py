@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import MODEL_BASED
+from conftest import ACTOR_CRITIC, MODEL_BASED
 
 import hstep
 
@@ -144,3 +144,20 @@ def test_metrics_are_columns(mbpo):
     assert list(frame.columns) == list(metrics) and len(frame) == 3
     assert mbpo.config["model"]["hidden"] == MODEL_BASED["model.hidden"]
     assert "mbpo on pendulum, seed 0" in repr(mbpo)
+
+
+def test_the_best_checkpoint_is_used_where_it_is_kept(tmp_path):
+    own = {**ACTOR_CRITIC, "run.best": True}
+    run = hstep.train("sac", "pendulum", steps=400, out=tmp_path, **own)
+    returns = run.metrics["eval_return"]
+    best = hstep.Run(run.path, best=True)
+    assert best.about["env_steps"] == run.metrics["env_steps"][returns.argmax()]
+    assert best.evaluate(2).mean == pytest.approx(returns.max())
+    line = [sys.executable, "-m", "hstep", "eval", str(run.path), "--best", "--episodes", "2", "--json"]
+    said = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    assert said["return"] == pytest.approx(returns.max())
+
+
+def test_without_a_best_checkpoint_it_is_said(sac):
+    with pytest.raises(hstep.CheckpointError, match="run.best=true"):
+        hstep.Run(sac.path, best=True).policy(OBS)

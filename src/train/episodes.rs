@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::dynamics::States;
 use crate::dynamics::simulated::simulator;
@@ -12,6 +13,15 @@ use crate::error::{Error, Result};
 use crate::replay::Start;
 use crate::rng::Rng;
 use crate::shape::Spec;
+
+/// The running episode, beside the simulator's own state.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Episode {
+    pub obs: Vec<f64>,
+    pub total: f64,
+    pub length: u64,
+    pub simulator: Option<Vec<f64>>,
+}
 
 /// The episodes of an evaluation that are still running.
 pub(super) struct Episodes {

@@ -18,7 +18,23 @@ use crate::metrics::read_csv;
 use crate::rng::Rng;
 use crate::shape::Spec;
 
-/// The agent of a run's newest checkpoint, without its buffers; `None` before the first. The run
+/// Where the best checkpoint of a run is.
+#[must_use]
+pub fn best_folder(folder: &Path) -> PathBuf {
+    folder.join("best")
+}
+
+/// Which checkpoint of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Which {
+    /// The newest.
+    #[default]
+    Newest,
+    /// That of the best evaluation, where `run.best` keeps it.
+    Best,
+}
+
+/// The agent of a run's checkpoint, without its buffers; `None` before the first. The run
 /// itself is left alone, so it may go on meanwhile. Another simulator than the run's is warned of.
 ///
 /// # Errors
@@ -27,12 +43,16 @@ pub fn saved_agent(
     config: &RunConfig,
     hybrid: Hybrid,
     make: &EnvFactory,
-    folder: &Path,
+    (folder, which): (&Path, Which),
     identity: &str,
     spec: &Spec,
 ) -> Result<Option<Agent>> {
     files::check_folder(folder)?;
-    let Some(loaded) = CheckpointDir::new(checkpoint_folder(folder)).load_parts()? else {
+    let place = match which {
+        Which::Newest => checkpoint_folder(folder),
+        Which::Best => best_folder(folder),
+    };
+    let Some(loaded) = CheckpointDir::new(place).load_parts()? else {
         return Ok(None);
     };
     check_identity(&loaded, identity, folder)?;

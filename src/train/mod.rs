@@ -3,6 +3,7 @@
 //! It knows no algorithm and no command line. Progress goes to an [`Observer`]; a run can be
 //! stopped between two steps by a flag and resumed bit for bit.
 
+mod best;
 mod bias;
 mod board;
 mod columns;
@@ -16,13 +17,14 @@ mod run;
 mod sources;
 
 pub use crate::env::EnvFactory;
+use best::{BEST, Best};
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
 use columns::{columns, eval_failure_column, failure_column, timing_columns, timing_row};
-use episodes::saved;
+use episodes::{Episode, saved};
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
 use folder::{LOST, VERSIONS, check_versions, load, take};
-pub use folder::{by_part, checkpoint_folder, saved_agent};
+pub use folder::{Which, best_folder, by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use prepared::Prepared;
 use prepared::drawn;
@@ -34,8 +36,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use serde::{Deserialize, Serialize};
 
 use crate::agent::Hybrid;
 use crate::checkpoint::{CheckpointDir, Loaded, Snapshot};
@@ -51,15 +51,6 @@ use crate::nn::check_finite;
 use crate::replay::TransitionRow;
 use crate::rng::{Rng, RngState};
 use crate::shape::Spec;
-
-/// The running episode, beside the simulator's own state.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Episode {
-    obs: Vec<f64>,
-    total: f64,
-    length: u64,
-    simulator: Option<Vec<f64>>,
-}
 
 /// Environment steps between rows of the metrics where nothing is evaluated.
 const ROWS_EVERY: u64 = 1_000;
@@ -84,6 +75,8 @@ pub struct Trainer {
     eval_return: Option<f64>,
     /// Whether the newest step is still to be evaluated.
     due: bool,
+    /// The best checkpoint, where it is kept.
+    best: Option<Best>,
     metrics: MetricsWriter,
     board: EventWriter,
     checkpoints: CheckpointDir,
@@ -201,6 +194,7 @@ impl Prepared {
             watch: Stopwatch::default(),
             eval_return: None,
             due: true,
+            best: config.best.then(|| Best::new(folder)),
             metrics,
             board,
             checkpoints,
@@ -400,6 +394,9 @@ impl Trainer {
             self.log.count(&eval_failure_column(kind));
         }
         self.write_row(Some(&eval), observer)?;
+        if let Some(best) = &mut self.best {
+            best.offer(eval.mean(), &self.agent, (at, &self.metrics.sync()?, &self.identity))?;
+        }
         Ok(true)
     }
 
@@ -432,6 +429,9 @@ impl Trainer {
         strings.insert("episode".into(), json(&self.episode)?);
         strings.insert("log".into(), json(&self.log)?);
         strings.insert("eval_return".into(), json(&self.eval_return)?);
+        if let Some(best) = &self.best {
+            strings.insert(BEST.into(), json(&best.value)?);
+        }
         if !self.lost.is_empty() {
             strings.insert(LOST.into(), json(&self.lost)?);
         }
@@ -475,6 +475,9 @@ impl Trainer {
         self.log = from_json("log", &loaded.states)?;
         self.eval_return = from_json("eval_return", &loaded.states)?;
         self.due = loaded.states.contains_key(DUE);
+        if let (Some(best), true) = (&mut self.best, loaded.states.contains_key(BEST)) {
+            best.value = from_json(BEST, &loaded.states)?;
+        }
         if loaded.states.contains_key(LOST) {
             self.lost = from_json(LOST, &loaded.states)?;
         }

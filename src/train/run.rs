@@ -28,6 +28,9 @@ pub struct RunConfig {
     /// Largest share of the run's time that checkpoints may take: one that is due earlier is left
     /// out. The last one is always written.
     pub checkpoint_share: f64,
+    /// Whether the checkpoint of the best evaluation is kept as well, in `best/`; false: ours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub best: bool,
     /// The dynamics of an algorithm that has a model.
     pub model: ModelChoice,
     /// What planned and imagined rollouts are computed in. `bf16` is faster where the processor
@@ -66,6 +69,7 @@ impl Default for RunConfig {
             steps: 100_000,
             checkpoint_every: 1_000,
             checkpoint_share: 0.02,
+            best: false,
             model: ModelChoice::default(),
             precision: Precision::F32,
             from: None,

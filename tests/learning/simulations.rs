@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hstep::train::saved_agent;
+use hstep::train::{Which, best_folder, evaluate, saved_agent};
 
 use super::*;
 use crate::heard::warnings;
@@ -169,7 +169,8 @@ fn a_run_goes_on_with_the_same_simulator_only() {
     // Its agent may be looked at on another one, which is said.
     let saved = |version| {
         let config = run_config("pendulum", 100);
-        saved_agent(&config, hybrid("sac"), &on(version), folder.path(), "1", &Spec::f32())
+        let place = (folder.path(), Which::Newest);
+        saved_agent(&config, hybrid("sac"), &on(version), place, "1", &Spec::f32())
     };
     for (version, said) in [
         ("3.17.0", &[][..]),
@@ -207,4 +208,42 @@ fn the_metrics_count_the_failures_of_a_simulation() {
     assert_eq!(metrics.column("failed_frequent").unwrap(), [None, None, Some(2.0), Some(1.0)]);
     // Episodes of 120, 30 and 130 steps; the last is running.
     assert_eq!(metrics.column("train_length").unwrap(), [None, None, Some(75.0), Some(130.0)]);
+}
+
+#[test]
+fn the_best_evaluation_is_kept_through_interruptions() {
+    let config = || RunConfig { best: true, ..run_config("pendulum", 600) };
+    let opened =
+        |folder: &TempDir| open_with(hybrid("sac"), factory("pendulum"), config(), folder.path());
+    let whole = TempDir::new().unwrap();
+    go(&mut opened(&whole)).unwrap();
+    let rows = metrics(whole.path());
+    let (steps, returns) = (numbers(&rows, "env_steps"), numbers(&rows, "eval_return"));
+    let highest = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let at = steps[returns.iter().position(|x| *x == highest).unwrap()];
+    assert!(at < 600.0, "the best is the last: {returns:?}");
+
+    let parts = TempDir::new().unwrap();
+    for at in [130, 260, 470] {
+        let (mut trainer, stop) = (opened(&parts), AtomicBool::new(false));
+        trainer.run(&stop, &mut StopAt(at, &stop)).unwrap();
+    }
+    go(&mut opened(&parts)).unwrap();
+    for folder in [&whole, &parts] {
+        let place = (folder.path(), Which::Best);
+        let make = factory("pendulum");
+        let best = saved_agent(&config(), hybrid("sac"), &make, place, "identity", &Spec::f32());
+        let best = best.unwrap().unwrap();
+        assert_eq!(best.counters.env_steps as f64, at);
+        let again = evaluate(&best, &make, &config().eval).unwrap();
+        assert_eq!(again.mean(), highest);
+    }
+    let manifest = |folder: &TempDir| {
+        let step = at as u64;
+        std::fs::read(CheckpointDir::new(best_folder(folder.path())).manifest_path(step)).unwrap()
+    };
+    assert_eq!(manifest(&whole), manifest(&parts));
+    let none = TempDir::new().unwrap();
+    go(&mut open("sac", "pendulum", 100, none.path())).unwrap();
+    assert!(!best_folder(none.path()).exists());
 }

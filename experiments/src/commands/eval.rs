@@ -24,10 +24,7 @@ pub fn run(args: &Eval, registry: &Arc<Registry>) -> Result<()> {
     check::count("episodes", args.episodes, limits::EPISODES)?;
     let folder = RunFolder::open(&args.run)?;
     let settings = Settings::resolved(registry, folder.config()?)?;
-    let Some(mut agent) = settings.agent(folder.path())? else {
-        let problem = "the run has no checkpoint yet: train it first";
-        return Err(Error::checkpoint(folder.path(), problem).into());
-    };
+    let mut agent = settings.trained(folder.path(), args.best)?;
     let mut acting = None;
     if let Some(kind) = args.plan {
         let mut layers = Table::new();

@@ -36,10 +36,7 @@ const ROWS: usize = 8;
 pub fn run(args: &Export, registry: &Arc<Registry>) -> Result<()> {
     let folder = RunFolder::open(&args.run)?;
     let settings = Settings::resolved(registry, folder.config()?)?;
-    let Some(agent) = settings.agent(folder.path())? else {
-        let problem = "the run has no checkpoint yet: train it first";
-        return Err(Error::checkpoint(folder.path(), problem).into());
-    };
+    let agent = settings.trained(folder.path(), args.best)?;
     let out = args.out.clone().unwrap_or_else(|| folder.path().join("export"));
     let env = (settings.factory())()?;
     let info = env.info();

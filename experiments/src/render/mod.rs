@@ -62,10 +62,7 @@ pub fn run(args: &Render, registry: &Arc<Registry>) -> Result<()> {
         return Err(Error::config("--format", problem).into());
     }
     let settings = Settings::resolved(registry, folder.config()?)?;
-    let Some(agent) = settings.agent(folder.path())? else {
-        let problem = "the run has no checkpoint yet: train it first";
-        return Err(Error::checkpoint(folder.path(), problem).into());
-    };
+    let agent = settings.trained(folder.path(), args.best)?;
     let config = EvalConfig { episodes: args.episodes, ..settings.run.eval.clone() };
     let (mut episodes, result) = record(&agent, &shown_by(&settings, registry, args), &config)?;
     let part = Part { from: args.from, to: args.to.unwrap_or(usize::MAX), step: args.step };

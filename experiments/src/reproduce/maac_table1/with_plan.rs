@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hstep::learner::Agent;
 use hstep::train::{EvalConfig, Evaluation, evaluate};
-use hstep::{Error, Result};
+use hstep::Result;
 use toml::Table;
 
 use crate::registry::Registry;
@@ -36,6 +36,6 @@ pub fn evaluate_with_plan(run: &Path, planner: &Table, config: &EvalConfig) -> R
 
 fn agent(run: &Path) -> Result<(Settings, Agent)> {
     let settings = Settings::resolved(&Arc::new(Registry::new()), RunFolder::open(run)?.config()?)?;
-    let agent = settings.agent(run)?.ok_or_else(|| Error::checkpoint(run, "has no checkpoint"))?;
+    let agent = settings.trained(run, false)?;
     Ok((settings, agent))
 }
