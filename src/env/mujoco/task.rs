@@ -384,10 +384,9 @@ impl Simulator for Mujoco {
 
     fn set_varied(&mut self, values: &[f64]) -> Result<()> {
         self.data.get(Parts::INTEGRATION, &mut self.integration)?;
-        if self.varied.set(&mut self.data, values)? {
-            self.data.set(Parts::INTEGRATION, &self.integration)?;
-        }
-        Ok(())
+        let lost = self.varied.set(&mut self.data, values)?;
+        let before = &self.integration;
+        if lost { self.data.set(Parts::INTEGRATION, before) } else { Ok(()) }
     }
 
     fn simulate(&mut self, action: &[f64]) -> Result<Step> {
