@@ -60,4 +60,8 @@ fn tidy(schema: &mut Value) {
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         properties.values_mut().for_each(tidy);
     }
+    // Of a table whose keys are names.
+    if let Some(own) = map.get_mut("additionalProperties") {
+        tidy(own);
+    }
 }

@@ -26,7 +26,7 @@ const INSIDE: [(&str, &str); 2] = [
         "activation init scratch kernel params slices store layout tile fused plain stack \
          adam optimiser nll normaliser squashed module",
     ),
-    ("train", "board episodes evaluate columns run folder sources repair bias model_bias"),
+    ("train", "board episodes evaluate columns run folder sources prepared repair bias model_bias"),
 ];
 
 /// What the crate's root has from a room.

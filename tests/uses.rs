@@ -7,6 +7,7 @@ mod learner;
 mod planned;
 mod shared;
 mod steve;
+mod value_iteration;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

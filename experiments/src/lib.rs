@@ -38,6 +38,6 @@ pub use commands::train::Bar;
 pub use compare::{Answer, Question, compare};
 pub use counting::Counting;
 pub use registry::{IN_PYTHON, Registry};
-pub use run_folder::{Identity, Marker, RunFolder, root};
+pub use run_folder::{RunFolder, root};
 pub use settings::Settings;
-pub use test_plan::{Kind as PlannerKind, planner};
+pub use test_plan::planner_named;

@@ -108,7 +108,7 @@ pub struct RunFolder {
 impl RunFolder {
     /// The folder of a run, where it is there already: the same configuration goes on. One whose
     /// configuration was edited is refused, naming the key.
-    pub fn find(root: &Path, identity: &Identity) -> Result<Option<Self>> {
+    pub(crate) fn find(root: &Path, identity: &Identity) -> Result<Option<Self>> {
         let path = root.join(identity.folder());
         if !path.join(CONFIG).exists() {
             return Ok(None);
@@ -119,7 +119,11 @@ impl RunFolder {
     }
 
     /// Makes the folder of a run.
-    pub fn create(root: &Path, identity: &Identity, simulated_by: &Versions) -> Result<Self> {
+    pub(crate) fn create(
+        root: &Path,
+        identity: &Identity,
+        simulated_by: &Versions,
+    ) -> Result<Self> {
         let path = root.join(identity.folder());
         std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
         files::check_folder(&path)?;
@@ -131,6 +135,9 @@ impl RunFolder {
     }
 
     /// Opens the folder of an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a folder that is none.
     pub fn open(path: &Path) -> Result<Self> {
         files::check_folder(path)?;
         if !path.join(CONFIG).is_file() {
@@ -146,19 +153,22 @@ impl RunFolder {
     }
 
     /// The resolved configuration that the run was started with.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`] for a file that cannot be read or is no TOML.
     pub fn config(&self) -> Result<Table> {
         let file = self.path.join(CONFIG);
         config::parse_text(&file, &files::text_of_run(&file, files::TEXT)?)
     }
 
     /// Refuses a configuration that would compute something else, naming the first key.
-    pub fn expect_config(&self, now: &Table) -> Result<()> {
+    pub(crate) fn expect_config(&self, now: &Table) -> Result<()> {
         self.expect_same(&self.config()?, now)
     }
 
     /// Refuses a `config.toml` that was edited since the start: `meta.json` has what it was. Without
     /// one there is still the checkpoint's hash.
-    pub fn expect_unedited(&self) -> Result<()> {
+    pub(crate) fn expect_unedited(&self) -> Result<()> {
         match Self::started_with(&self.path) {
             Some(config) => {
                 match config::first_difference(&config, &self.config()?, NOT_IDENTITY) {
@@ -183,14 +193,42 @@ impl RunFolder {
         serde_json::from_str(&meta).ok().map(|Started { config }| config)
     }
 
+    /// Warns where another version of hstep, or of what decides its numbers, began the run.
+    pub(crate) fn warn_of_versions(&self) {
+        let Ok(meta) = files::text_of_run(&self.path.join(META), files::TEXT) else { return };
+        // Folders of older versions say less.
+        let Ok(began) = serde_json::from_str::<Began>(&meta) else { return };
+        let mut differ = Vec::new();
+        let mut compare = |name: &str, then: &str, now: &str| {
+            if then != now {
+                differ.push(format!("{name} {then}, now {now}"));
+            }
+        };
+        compare("hstep", &began.hstep, env!("CARGO_PKG_VERSION"));
+        if let (Some(then), Some(now)) = (&began.built_from, built_from()) {
+            compare("built from", then, now);
+        }
+        for (name, now) in dependencies() {
+            compare(&name, began.dependencies.get(&name).map_or("none", String::as_str), &now);
+        }
+        if !differ.is_empty() {
+            tracing::warn!(
+                "{} was begun with another program ({}): from here on its numbers may differ from \
+                 those of a run that goes through with one",
+                self.path.display(),
+                differ.join("; ")
+            );
+        }
+    }
+
     /// Writes `config.toml` anew in `path`, which may lack one.
-    pub fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
+    pub(crate) fn rewrite_config(path: &Path, config: &Table) -> Result<()> {
         write(&path.join(CONFIG), config.to_string().as_bytes())
     }
 
     /// Writes what may change in a run, such as its number of steps, into `config.toml`, so that a
     /// later resume goes on to the same end.
-    pub fn update_config(&self, now: &Table) -> Result<()> {
+    pub(crate) fn update_config(&self, now: &Table) -> Result<()> {
         if self.config()? == *now {
             return Ok(());
         }
@@ -212,14 +250,14 @@ impl RunFolder {
     }
 
     /// Leaves `marker` as the only one; `text` goes into the file.
-    pub fn mark(&self, marker: Marker, text: &str) -> Result<()> {
+    pub(crate) fn mark(&self, marker: Marker, text: &str) -> Result<()> {
         // Written before the old ones go, so that no moment is without a marker.
         write(&self.path.join(marker.file()), format!("{text}\n").as_bytes())?;
         self.unmark(|m| m != marker)
     }
 
     /// Removes all markers: the run goes on.
-    pub fn clear_marker(&self) -> Result<()> {
+    pub(crate) fn clear_marker(&self) -> Result<()> {
         self.unmark(|_| true)
     }
 
@@ -245,7 +283,10 @@ impl RunFolder {
 /// `meta.json`: what would be needed to do it again elsewhere. Not part of what is byte-equal.
 #[derive(Debug, Serialize)]
 struct Meta {
-    commit: Option<String>,
+    /// The commit that this program was built from, where it was built in a repository.
+    built_from: Option<&'static str>,
+    /// The commit of the folder that it was started in.
+    working_folder_commit: Option<String>,
     hstep: &'static str,
     dependencies: Versions,
     /// What simulates the environment beside hstep.
@@ -265,13 +306,27 @@ struct Started {
     config: Table,
 }
 
+/// What of `meta.json` says which program began the run.
+#[derive(Debug, Deserialize)]
+struct Began {
+    built_from: Option<String>,
+    hstep: String,
+    dependencies: Versions,
+}
+
+/// The commit that this program was built from.
+fn built_from() -> Option<&'static str> {
+    Some(env!("HSTEP_COMMIT")).filter(|commit| !commit.is_empty())
+}
+
 impl Meta {
     fn now(config: &Table, simulated_by: &Versions) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         // Without the program's own path, which says nothing about the run.
         let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
         Self {
-            commit: commit(),
+            built_from: built_from(),
+            working_folder_commit: commit(),
             hstep: env!("CARGO_PKG_VERSION"),
             dependencies: dependencies(),
             simulated_by: simulated_by.clone(),
@@ -295,7 +350,8 @@ impl Meta {
 
 /// The versions that decide the numbers, out of the lock file.
 fn dependencies() -> Versions {
-    let lock: Table = include_str!("../../Cargo.lock").parse().unwrap_or_default();
+    let lock: Table =
+        include_str!(concat!(env!("OUT_DIR"), "/Cargo.lock")).parse().unwrap_or_default();
     let field = |p: &toml::Value, name: &str| {
         p.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
     };

@@ -197,6 +197,9 @@ fn to_the_end(
         let problem = format!("{done} steps are done already; expected at least that, got {steps}");
         return Err(Error::config("run.steps", problem).into());
     }
+    if done > 0 {
+        folder.warn_of_versions();
+    }
     folder.update_config(&settings.table()?)?;
     folder.clear_marker()?;
     tracing::info!("{}: {done} of {steps} steps done, in {}", label(settings), path.display());

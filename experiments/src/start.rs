@@ -86,10 +86,12 @@ fn log_to_stderr(cli: &cli::Cli) {
         (_, 1) => "debug",
         _ => "trace",
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("warn,hstep={level}")))
         .with_writer(progress::Log::default)
         .without_time()
         .with_target(false)
-        .init();
+        .finish();
+    // A program that has a log of its own, Python's for one, keeps it.
+    let _ = tracing::subscriber::set_global_default(log);
 }

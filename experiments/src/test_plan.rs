@@ -68,7 +68,7 @@ pub fn plan(agent: &mut Agent, kind: Kind, layers: &Table) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Config`] naming the key.
-pub fn planner(kind: Kind, layers: &Table) -> Result<Box<dyn Planner>> {
+fn planner(kind: Kind, layers: &Table) -> Result<Box<dyn Planner>> {
     Ok(match kind {
         Kind::Cem => {
             let c = CemConfig { samples: SamplesConfig::default(), ..CemConfig::default() };
@@ -87,6 +87,18 @@ pub fn planner(kind: Kind, layers: &Table) -> Result<Box<dyn Planner>> {
             Box::new(Gradient::new(layered("planner", &GradientConfig::default(), layers)?))
         }
     })
+}
+
+/// [`planner`] by its name.
+///
+/// # Errors
+/// [`Error::Config`] for another name, and as [`planner`].
+pub fn planner_named(name: &str, layers: &Table) -> Result<Box<dyn Planner>> {
+    let kind = Kind::from_str(name, false).map_err(|_| {
+        let problem = format!("expected `cem`, `mppi`, `mirror` or `gradient`, got `{name}`");
+        Error::config("planner", problem)
+    })?;
+    planner(kind, layers)
 }
 
 /// A section laid over its defaults, keys in errors with its name in front.

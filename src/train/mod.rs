@@ -18,10 +18,10 @@ mod sources;
 pub use crate::env::EnvFactory;
 pub use bias::{CriticBias, Judged, critic_bias};
 pub use columns::TOTAL_COLUMN;
-use columns::{eval_failure_column, failure_column, timing_row};
+use columns::{columns, eval_failure_column, failure_column, timing_columns, timing_row};
 use episodes::saved;
 pub use evaluate::{EvalConfig, Evaluation, Moment, evaluate, evaluate_until, evaluate_watched};
-use folder::{LOST, VERSIONS, load, take};
+use folder::{LOST, VERSIONS, check_versions, load, take};
 pub use folder::{by_part, checkpoint_folder, saved_agent};
 pub use model_bias::{ModelBias, Standing, model_bias};
 pub use prepared::Prepared;
@@ -152,6 +152,77 @@ impl Trainer {
         }
         let drawn = drawn(&agent, env.as_mut())?;
         Ok(Prepared { config, make, env, drawn, agent })
+    }
+}
+
+impl Prepared {
+    /// Opens the run in `folder`, as [`Trainer::open`].
+    ///
+    /// # Errors
+    /// As [`Trainer::open`].
+    pub fn open(self, folder: &Path, identity: &str) -> Result<Trainer> {
+        let (lock, found) = take(folder, identity)?;
+        self.begin(folder, identity, lock, found)
+    }
+
+    fn begin(
+        self,
+        folder: &Path,
+        identity: &str,
+        lock: File,
+        found: Option<Loaded>,
+    ) -> Result<Trainer> {
+        let Self { config, make, env, drawn, agent } = self;
+        let info = env.info().clone();
+        let root = Rng::new(config.seed);
+        let checkpoints = CheckpointDir::new(checkpoint_folder(folder));
+        if let Some(loaded) = &found {
+            check_versions(loaded, env.as_ref(), folder)?;
+        }
+        let columns = columns(&agent, env.as_ref());
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let timing = timing_columns();
+        let metrics = match &found {
+            Some(loaded) => MetricsWriter::resume(folder, &columns, &timing, &loaded.metrics)?,
+            None => MetricsWriter::create(folder, &columns, &timing)?,
+        };
+        let resumed = found.as_ref().map(|loaded| loaded.step);
+        let board = EventWriter::create(folder, seconds_since_1970(), resumed)?;
+        let mut run = Trainer {
+            identity: identity.to_string(),
+            agent,
+            make,
+            env,
+            drawn,
+            info,
+            env_rng: root.fork("env"),
+            episode: Episode::default(),
+            log: Log::default(),
+            watch: Stopwatch::default(),
+            eval_return: None,
+            due: true,
+            metrics,
+            board,
+            checkpoints,
+            saved_at: None,
+            warned: false,
+            lost: Vec::new(),
+            _lock: lock,
+            config,
+        };
+        let sourced = sources::any(&run.config, &run.agent);
+        // At step 0 nothing was done that could be gone on with, but for the evaluation there.
+        let done = |loaded: &Loaded| loaded.step > 0 || !loaded.states.contains_key(DUE);
+        match found.filter(|loaded| done(loaded) || sourced) {
+            Some(loaded) => run.restore(loaded)?,
+            None => {
+                run.start_episode()?;
+                // Before the first row: rows without a checkpoint are those of a run that lost it.
+                run.save()?;
+                run.watch = Stopwatch::default();
+            }
+        }
+        Ok(run)
     }
 }
 

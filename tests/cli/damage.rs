@@ -200,3 +200,24 @@ fn settings_are_restored_as_the_run_was_started_with_them() {
         run.assert_equals_uninterrupted(STEPS, "settings that were restored");
     }
 }
+
+#[test]
+fn a_run_that_another_program_began_is_gone_on_with_and_warned_of() {
+    let run = Small::finished("sac");
+    let path = run.file("meta.json");
+    let meta = std::fs::read_to_string(&path).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&meta).unwrap();
+    let commit = value["built_from"].as_str().unwrap_or_default();
+    assert!(commit.is_empty() || commit.len() >= 40, "{meta}");
+    let resumed = || {
+        let out = run.resume(STEPS + 20).output().unwrap();
+        String::from_utf8(out.stderr).unwrap()
+    };
+    assert!(!resumed().contains("another program"));
+    let candle = value["dependencies"]["candle-core"].as_str().unwrap();
+    let other =
+        meta.replace(&format!("\"candle-core\": \"{candle}\""), "\"candle-core\": \"0.1.0\"");
+    std::fs::write(&path, other).unwrap();
+    let said = resumed();
+    assert!(said.contains(&format!("candle-core 0.1.0, now {candle}")), "{said}");
+}

@@ -112,16 +112,16 @@ fn a_figure_of_curves_is_trained_once_and_drawn_again_from_its_data() {
     assert_eq!(std::fs::read_dir(runs.join("maac-fig4")).unwrap().count(), 10);
     let csv = out.join("data/maac-fig4.csv");
     for label in ["MAAC", "H = 0", "no STEVE", "one sample"] {
-        assert_eq!(line(&csv, "pendulum", label).len(), 4, "{label}");
+        assert_eq!(line(&csv, label, "IQM").len(), 4, "{label}");
     }
     let sweep = out.join("data/maac-fig4-horizons.csv");
-    assert_eq!(line(&sweep, "pendulum", "H = 2"), line(&csv, "pendulum", "MAAC"));
+    assert_eq!(line(&sweep, "pendulum", "H = 2"), line(&csv, "MAAC", "IQM"));
     assert_ne!(line(&sweep, "pendulum", "H = 2"), line(&sweep, "pendulum", "H = 3"));
 
     let drawn = ["maac-fig4.svg", "maac-fig4-horizons.svg", "data/maac-fig4.md"];
     let read = || drawn.map(|name| std::fs::read_to_string(out.join(name)).unwrap());
     let first = read();
-    assert!(first[0].contains("Mean of 2 seeds (0 to 1); bands: 95 % bootstrap interval"));
+    assert!(first[0].contains("n = 2 seeds, thin; thick: their interquartile mean"));
     for meta in std::fs::read_dir(out.join("data/maac-fig4")).unwrap() {
         let meta = std::fs::read_to_string(meta.unwrap().path().join("meta.json")).unwrap();
         assert!(!meta.contains("host") && !meta.contains("command_line"), "{meta}");
@@ -259,7 +259,7 @@ fn the_cost_is_measured_once_and_drawn_again_from_its_data() {
     let read = || drawn.map(|name| std::fs::read_to_string(folder.path().join(name)).unwrap());
     let first = read();
     assert!(first.iter().all(|text| !text.contains("NaN") && !text.contains("inf")));
-    assert!(first[0].contains("2 threads") && first[1].contains("MiB a model step"));
+    assert!(first[0].contains("2 threads") && first[1].contains("MiB for every step"));
     drawn.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).unwrap());
     succeeded(&cost(&["--redraw", "--threads", "1"]));
     assert!(read() == first);

@@ -102,6 +102,43 @@ fn standardised_observations_go_with_the_weights() {
     refusal(hybrid("sac"), from(folder.path()), &["that run standardises observations"]);
 }
 
+/// The pendulum, seen in units of one's own.
+struct InUnits(Box<dyn Env>, f64);
+
+impl Env for InUnits {
+    fn info(&self) -> &EnvInfo {
+        self.0.info()
+    }
+
+    fn reset(&mut self, rng: &mut Rng) -> Result<Vec<f64>> {
+        Ok(self.0.reset(rng)?.iter().map(|x| x * self.1).collect())
+    }
+
+    fn step(&mut self, action: &[f64]) -> Result<Step> {
+        let step = self.0.step(action)?;
+        Ok(Step { obs: step.obs.iter().map(|x| x * self.1).collect(), ..step })
+    }
+}
+
+#[test]
+fn units_of_standardised_observations_do_not_matter() {
+    let learned = |unit: f64, standardise: bool| {
+        let folder = TempDir::new().unwrap();
+        let make: EnvFactory =
+            Arc::new(move || Ok(Box::new(InUnits(native::make("pendulum")?, unit))));
+        let hybrid = hybrid_with("sac", &[&format!("loop.standardise={standardise}")]);
+        go(&mut open_with(hybrid, make, run_config("pendulum", 300), folder.path())).unwrap();
+        let rows = metrics(folder.path());
+        ["critic_loss", "q_mean", "eval_return"].map(|name| *numbers(&rows, name).last().unwrap())
+    };
+    let metres = learned(1.0, true);
+    for (there, here) in learned(1_000.0, true).iter().zip(metres) {
+        assert!((there - here).abs() < 0.02 * here.abs(), "{there} and {here}");
+    }
+    // As they are, their size decides: Q is of the size of the observations.
+    assert!(learned(1_000.0, false)[1].abs() > 10.0 * metres[1].abs());
+}
+
 /// Rows of the pendulum as a file has them: torques in -2 to 2.
 fn rows(n: usize) -> Vec<[f64; 9]> {
     let x = |i: usize| 0.01 * i as f64;

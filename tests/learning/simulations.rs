@@ -71,9 +71,10 @@ impl Env for Stopping {
 fn an_evaluation_that_is_stopped_is_made_again_after_the_resumption() {
     let whole = TempDir::new().unwrap();
     go(&mut open("sac", "pendulum", 200, whole.path())).unwrap();
-    // Two episodes of 200 steps an evaluation: within the first one, within that at step 100, and
-    // within the last.
-    for (left, rows) in [(50, 0), (400 + 100 + 50, 1), (2 * (400 + 100) + 50, 2)] {
+    // Two episodes of 200 steps an evaluation: within the first one, at its very end, within that at
+    // step 100, and within the last.
+    let cases = [(50, 0, 0), (400, 1, 0), (400 + 100 + 50, 1, 100), (2 * (400 + 100) + 50, 2, 200)];
+    for (left, rows, at) in cases {
         let folder = TempDir::new().unwrap();
         let (left, stop) = (Arc::new(AtomicUsize::new(left)), Arc::new(AtomicBool::new(false)));
         let (own, flag) = (Arc::clone(&left), Arc::clone(&stop));
@@ -84,7 +85,7 @@ fn an_evaluation_that_is_stopped_is_made_again_after_the_resumption() {
         let config = run_config("pendulum", 200);
         let mut trainer = open_with(hybrid("sac"), make, config, folder.path());
         assert_eq!(trainer.run(&stop, &mut ()).unwrap(), Outcome::Interrupted);
-        assert_eq!(trainer.agent().counters.env_steps, 100 * rows as u64);
+        assert_eq!(trainer.agent().counters.env_steps, at);
         assert_eq!(numbers(&metrics(folder.path()), "env_steps").len(), rows);
         drop(trainer);
         let read = |at: &TempDir| std::fs::read_to_string(at.path().join("metrics.csv")).unwrap();

@@ -111,6 +111,8 @@ fn at_temperature_zero_the_free_energy_is_the_best_candidate() {
         numbers(&target.targets(&ask).unwrap().y)
     };
     let best = of(0.0);
+    // The second row has ended: it is worth its reward.
+    assert_eq!(best[1], numbers(&batch.reward)[1]);
     let distance = |temperature: f64| {
         let all = of(temperature);
         assert!(all.iter().zip(&best).all(|(y, best)| *y <= best + 1e-12));

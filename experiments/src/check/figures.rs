@@ -94,15 +94,38 @@ fn one(report: &Report) -> Figure {
     };
     Figure {
         name: format!("{FOLDER}/{}", s.name),
-        title: format!("{}, {}: {}", s.paper, s.equation, s.about),
+        title: format!(
+            "{}, {}: {}; {}",
+            s.paper,
+            s.equation,
+            verdict("printed", report.largest_printed()),
+            verdict("corrected", report.tightness())
+        ),
         caption: format!(
-            "Left: {}. Right: {} instances of the search",
+            "{}. Left: {}. Right: {} instances of the search",
+            capital(s.about),
             curve.about,
             words::grouped(report.attack.evaluations)
         ),
         size: (1240, 520),
         panels: vec![left, right],
     }
+}
+
+/// Whether a form holds, by the largest ratio that was found.
+fn verdict(form: &str, ratio: f64) -> String {
+    match ratio {
+        r if r.is_infinite() => format!("{form} false without limit"),
+        r if r > 100.0 => format!("{form} false, up to {} times", words::grouped(r as u64)),
+        r if r > 1.0 => format!("{form} false, up to {r:.2} times"),
+        r => format!("{form} holds, attained to {:.1} %", 100.0 * r),
+    }
+}
+
+/// The same with a capital first letter.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The outline of a histogram, in per cent.
@@ -130,9 +153,14 @@ fn summary(reports: &[Report]) -> Figure {
     };
     Figure {
         name: format!("{FOLDER}/summary"),
-        title: "Bounds of the papers: the largest ratio of left side to bound".into(),
+        title: format!(
+            "{} of {} bounds are false as printed, {} as corrected",
+            reports.iter().filter(|r| r.largest_printed() > 1.0).count(),
+            reports.len(),
+            reports.iter().filter(|r| r.tightness() > 1.0).count()
+        ),
         caption: format!(
-            "Above 1 a bound is false. Exact families and a search of {} instances each",
+            "The largest ratio of left side to bound; above 1 a bound is false. Exact families and a search of {} instances each",
             words::grouped(reports.iter().map(|r| r.attack.evaluations).min().unwrap_or(0))
         ),
         size: (1400, 520),

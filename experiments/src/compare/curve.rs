@@ -2,24 +2,13 @@
 
 use hstep::Result;
 use hstep::rng::Rng;
-use hstep::stats::{Resamples, Scores, Statistic, bootstrap_mean, mean};
+use hstep::stats::{Resamples, Scores, Statistic};
 
-use super::{LEVEL, ROUNDS};
+use super::LEVEL;
 use crate::plot::Series;
 
 /// A curve: a metrics column by environment step.
 pub type Points = Vec<(f64, f64)>;
-
-/// What a line and its band are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Band {
-    /// The mean, from the lowest seed to the highest.
-    Extremes,
-    /// The mean with its 95 % bootstrap interval.
-    Mean,
-    /// The interquartile mean with its 95 % bootstrap interval, from [`SEEDS_FOR_A_BAND`] seeds on.
-    Iqm,
-}
 
 /// Seeds below which no bootstrap is drawn.
 pub const SEEDS_FOR_A_BAND: usize = 5;
@@ -28,11 +17,12 @@ const DRAWN: usize = 120;
 /// Rounds of the bootstrap at every point of a band.
 const BAND_ROUNDS: usize = 2_000;
 
-/// A line where all of the curves have a value, with its band when there are several.
+/// The interquartile mean where all of the curves have a value, with its 95 % bootstrap interval from
+/// [`SEEDS_FOR_A_BAND`] seeds on.
 ///
 /// # Errors
 /// [`hstep::Error::Config`] for values that are not finite.
-pub fn line(label: &str, style: usize, curves: &[Points], band: Band) -> Result<Series> {
+pub fn line(label: &str, style: usize, curves: &[Points]) -> Result<Series> {
     let mut at: Points = Points::new();
     let mut values: Vec<Vec<f64>> = Vec::new();
     let mut next = vec![0; curves.len()];
@@ -48,44 +38,25 @@ pub fn line(label: &str, style: usize, curves: &[Points], band: Band) -> Result<
             values.push(all);
         }
     }
-    if band == Band::Iqm {
-        let kept = thinned(at.len());
-        at = kept.iter().map(|&i| at[i]).collect();
-        values = kept.iter().map(|&i| std::mem::take(&mut values[i])).collect();
-    }
-    let edges = edges(&values, band)?;
+    let kept = thinned(at.len());
+    at = kept.iter().map(|&i| at[i]).collect();
+    values = kept.iter().map(|&i| std::mem::take(&mut values[i])).collect();
+    let band = edges(&values)?;
     for (point, all) in at.iter_mut().zip(&values) {
-        point.1 = match band {
-            Band::Iqm => Statistic::Iqm.of(&Scores::new(&[all])?),
-            Band::Extremes | Band::Mean => mean(all),
-        };
+        point.1 = Statistic::Iqm.of(&Scores::new(&[all])?);
     }
-    Ok(Series::line(label, style, at).with_band(edges))
+    Ok(Series::line(label, style, at).with_band(band))
 }
 
 /// The band at every point, or none. The same draws at every point: the edges then are as smooth as
 /// the curves.
-fn edges(values: &[Vec<f64>], band: Band) -> Result<Vec<(f64, f64)>> {
-    let seeds = values.first().map_or(0, Vec::len);
-    match band {
-        Band::Extremes | Band::Mean if seeds < 2 => Ok(Vec::new()),
-        Band::Iqm if seeds < SEEDS_FOR_A_BAND => Ok(Vec::new()),
-        Band::Extremes => {
-            let low = |all: &Vec<f64>| all.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = |all: &Vec<f64>| all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            Ok(values.iter().map(|all| (low(all), high(all))).collect())
-        }
-        Band::Mean => {
-            let of = |all: &Vec<f64>| bootstrap_mean(all, LEVEL, ROUNDS, &mut Rng::new(0));
-            values.iter().map(|all| of(all).map(|i| (i.low, i.high))).collect()
-        }
-        Band::Iqm => {
-            let like = Scores::new(&[&values[0]])?;
-            let draws = Resamples::new(&like, BAND_ROUNDS, &mut Rng::new(0))?;
-            let of = |all: &Vec<f64>| draws.interval(&Scores::new(&[all])?, Statistic::Iqm, LEVEL);
-            values.iter().map(|all| of(all).map(|i| (i.low, i.high))).collect()
-        }
+fn edges(values: &[Vec<f64>]) -> Result<Vec<(f64, f64)>> {
+    if values.first().map_or(0, Vec::len) < SEEDS_FOR_A_BAND {
+        return Ok(Vec::new());
     }
+    let draws = Resamples::new(&Scores::new(&[&values[0]])?, BAND_ROUNDS, &mut Rng::new(0))?;
+    let of = |all: &Vec<f64>| draws.interval(&Scores::new(&[all])?, Statistic::Iqm, LEVEL);
+    values.iter().map(|all| of(all).map(|i| (i.low, i.high))).collect()
 }
 
 /// Places of at most [`DRAWN`] of `n` points, evenly, both ends among them.
@@ -118,24 +89,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_the_mean_where_every_seed_has_a_value() {
+    fn a_line_is_drawn_where_every_seed_has_a_value() {
         let curves = [vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)], vec![(0.0, 3.0), (2.0, 9.0)]];
-        let series = line("x", 0, &curves, Band::Extremes).unwrap();
+        let series = line("x", 0, &curves).unwrap();
         assert_eq!(series.points, [(0.0, 2.0), (2.0, 6.0)]);
-        assert_eq!(series.band, [(1.0, 3.0), (3.0, 9.0)]);
-        // Of two seeds a quarter of the resamples are twice the lower one: the extremes again.
-        assert_eq!(line("x", 0, &curves, Band::Mean).unwrap().band, series.band);
-        assert!(line("x", 0, &curves[..1], Band::Mean).unwrap().band.is_empty());
+        assert!(series.band.is_empty());
     }
 
     #[test]
     fn five_seeds_have_a_band_and_four_have_none() {
         let curve = |i: i32| vec![(0.0, f64::from(i)), (1.0, f64::from(i * i))];
         let curves: Vec<Points> = (0..5).map(curve).collect();
-        let series = line("x", 0, &curves, Band::Iqm).unwrap();
+        let series = line("x", 0, &curves).unwrap();
         assert_eq!(series.points, [(0.0, 2.0), (1.0, 14.0 / 3.0)]);
         assert!(series.band[0].0 >= 0.0 && series.band[0].0 < 2.0 && series.band[0].1 > 2.0);
-        assert!(line("x", 0, &curves[..4], Band::Iqm).unwrap().band.is_empty());
+        assert!(line("x", 0, &curves[..4]).unwrap().band.is_empty());
     }
 
     #[test]

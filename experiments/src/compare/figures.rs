@@ -1,21 +1,26 @@
 //! Figures of compared runs: learning curves, performance profiles, the matrix of improvement.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use hstep::Result;
 use hstep::rng::Rng;
 use hstep::stats::{Resamples, Scores, Statistic};
 
-use super::curve::{Band, Points, SEEDS_FOR_A_BAND, between, line, seeds};
+use super::curve::{Points, SEEDS_FOR_A_BAND, between, line, seeds};
 use super::groups::Group;
 use super::names::environment;
-use super::summary::{Beats, Overall, Row};
+use super::summary::{Beats, Estimate, Overall, Row};
 use super::{LEVEL, published};
 use crate::plot::{Axis, Figure, Panel, Series, grouped};
 
 /// Groups in one panel at most: fifteen lines and bands over one another say nothing. Of more each has
 /// a panel of its own, with the others' lines in grey.
 const TOGETHER: usize = 3;
+/// The same of groups of one run each, which have no bands.
+const SINGLE: usize = 6;
+/// The first style of published curves.
+const PUBLISHED: usize = 5;
 /// The style of what is grey.
 const GREY: usize = 4;
 /// Panels in a figure at most.
@@ -66,7 +71,7 @@ fn on_a_grid(curves: &[Points]) -> Vec<Points> {
 fn lines(group: &Group, style: usize, end: f64, across: Across) -> Result<Vec<Series>> {
     let Some(curves) = curves(group, end, across) else { return Ok(Vec::new()) };
     let joint = if across == Across::Steps { &curves } else { &on_a_grid(&curves) };
-    let mut all = vec![line(&group.label, style, joint, Band::Iqm)?];
+    let mut all = vec![line(&group.label, style, joint)?];
     if curves.len() > 1 {
         all.extend(seeds(style, &curves));
     }
@@ -83,6 +88,21 @@ pub struct Drawing<'a> {
     pub column: &'a str,
     /// A folder with published curves.
     pub reference: Option<&'a Path>,
+    /// Whether every run is drawn to its own end, not to the last step that all have.
+    pub whole: bool,
+    /// The styles of algorithms that share a panel.
+    pub styles: fn(&[&str]) -> Vec<usize>,
+}
+
+/// A style each, one after the other.
+pub fn in_order(algos: &[&str]) -> Vec<usize> {
+    (0..algos.len()).collect()
+}
+
+/// Whether the groups of an environment share a panel.
+fn share(of_env: &[Group]) -> bool {
+    let single = of_env.iter().all(|group| group.runs.len() == 1);
+    of_env.len() <= if single { SINGLE } else { TOGETHER }
 }
 
 impl Drawing<'_> {
@@ -95,22 +115,28 @@ impl Drawing<'_> {
         let mut figures = Vec::new();
         let mut sources = Vec::new();
         for of_env in self.groups.chunk_by(|a, b| a.env == b.env) {
-            let (env, end) = (&of_env[0].env, self.end(&of_env[0].env));
+            let (env, shared) = (&of_env[0].env, share(of_env));
+            let end = if self.whole { f64::INFINITY } else { self.end(env) };
+            let algos: Vec<&str> =
+                of_env.iter().filter_map(|group| Some(&*group.runs.first()?.algo)).collect();
+            let styles = (self.styles)(&algos);
             let all: Vec<Vec<Series>> = of_env
                 .iter()
                 .enumerate()
                 .map(|(i, group)| {
-                    let style = if of_env.len() > TOGETHER { 0 } else { i };
+                    let style = styles.get(i).copied().filter(|_| shared).unwrap_or_default();
                     lines(group, style, end, across)
                 })
                 .collect::<Result<_>>()?;
             let mut known = Vec::new();
             if let (Some(folder), Across::Steps) = (self.reference, across) {
-                let found = published(folder, env, end, of_env.len().min(TOGETHER))?;
+                let last = of_env.iter().flat_map(|g| &g.runs).filter_map(|run| run.curve.last());
+                let last = last.map(|p| p.0).fold(0.0, f64::max).min(end);
+                let found = published(folder, env, last, PUBLISHED)?;
                 known = found.series;
                 sources.extend(found.sources);
             }
-            if of_env.len() <= TOGETHER {
+            if shared {
                 let series: Vec<Series> = all.into_iter().flatten().chain(known).collect();
                 if !series.is_empty() {
                     together.push(self.panel(environment(env), series, across));
@@ -161,7 +187,11 @@ impl Drawing<'_> {
             Across::Steps => "environment steps",
             Across::CoreHours => "core-hours",
         });
-        let y = Axis::linear(self.column.replace('_', " "));
+        let y = Axis::linear(match self.column {
+            "eval_return" => "evaluation return".to_owned(),
+            "train_return" => "return of training episodes".to_owned(),
+            other => other.replace('_', " "),
+        });
         Panel { title, x, y, series, notes: Vec::new() }
     }
 
@@ -210,7 +240,7 @@ impl Drawing<'_> {
             1 => "One seed each".to_owned(),
             _ => format!("n = {n} seeds, thin; thick: their interquartile mean; {band}"),
         };
-        if self.groups.chunk_by(|a, b| a.env == b.env).any(|of_env| of_env.len() > TOGETHER) {
+        if self.groups.chunk_by(|a, b| a.env == b.env).any(|of_env| !share(of_env)) {
             text.push_str("; grey: the lines of the other panels");
         }
         if across == Across::CoreHours {
@@ -229,11 +259,17 @@ impl Drawing<'_> {
             let steps = grouped(self.end(env) as u64);
             let rows = of(env);
             let at = format!("{} at {steps} steps", environment(env));
-            return match (leader(&rows), rows.as_slice()) {
-                (_, [row]) => format!("{} reaches {:.1} on {at}", row.label, row.iqm.value),
-                (Some(row), _) => format!("{} leads on {at}", row.label),
-                (None, _) => format!("No clear leader on {at}"),
+            let said = match rows.as_slice() {
+                [row] => {
+                    let reached = format!("{:.1}", row.iqm.value).replace('-', "\u{2212}");
+                    format!("{} reaches {reached} on {at}", row.label)
+                }
+                rows => standing(rows).map_or_else(
+                    || format!("No clear leader on {at}"),
+                    |(label, how)| format!("{label} {how} on {at}"),
+                ),
             };
+            return said;
         }
         let mut wins: Vec<(&str, usize)> = Vec::new();
         for label in envs.iter().filter_map(|env| Some(leader(&of(env))?.label.as_str())) {
@@ -254,18 +290,46 @@ impl Drawing<'_> {
 
 /// Environments whose groups share a panel.
 fn together_envs(groups: &[Group]) -> Vec<&str> {
-    let few = groups.chunk_by(|a, b| a.env == b.env).filter(|of_env| of_env.len() <= TOGETHER);
+    let few = groups.chunk_by(|a, b| a.env == b.env).filter(|of_env| share(of_env));
     few.map(|of_env| of_env[0].env.as_str()).collect()
 }
 
-/// The row whose interval lies above all other estimates; none without an interval.
-fn leader<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
-    let estimate = |row: &Row| if row.iqm.interval.is_some() { row.iqm } else { row.mean };
+/// Who stands out among several rows, and how: at the end, else over the whole of the curves. Of single
+/// seeds no interval tells; the highest is named as such.
+fn standing<'a>(rows: &[&'a Row]) -> Option<(&'a str, &'static str)> {
+    if rows.iter().all(|row| row.seeds.len() == 1) {
+        let best = rows.iter().max_by(|a, b| a.iqm.value.total_cmp(&b.iqm.value))?;
+        return Some((&best.label, "is highest of one seed each"));
+    }
+    let area = |row: &Row| row.area;
+    let found = [
+        (apart(rows, end, Ordering::Greater), "leads"),
+        (apart(rows, end, Ordering::Less), "is behind"),
+        (apart(rows, area, Ordering::Greater), "learns fastest"),
+        (apart(rows, area, Ordering::Less), "learns slowest"),
+    ];
+    found.into_iter().find_map(|(row, how)| Some((&*row?.label, how)))
+}
+
+/// What a row came to at the end: the IQM where it has an interval, else the mean.
+fn end(row: &Row) -> Estimate {
+    if row.iqm.interval.is_some() { row.iqm } else { row.mean }
+}
+
+/// The row whose interval lies above, or below, all other estimates; none without an interval.
+fn apart<'a>(rows: &[&'a Row], of: fn(&Row) -> Estimate, side: Ordering) -> Option<&'a Row> {
     rows.iter().copied().find(|row| {
-        let low = estimate(row).interval.map(|i| i.0);
         let others = rows.iter().filter(|other| other.label != row.label);
-        low.is_some_and(|low| others.clone().all(|other| estimate(other).value < low))
+        of(row).interval.is_some_and(|(low, high)| {
+            let near = if side == Ordering::Greater { low } else { high };
+            others.clone().all(|other| near.total_cmp(&of(other).value) == side)
+        })
     })
+}
+
+/// The row that leads at the end.
+fn leader<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
+    apart(rows, end, Ordering::Greater)
 }
 
 fn name(across: Across) -> &'static str {

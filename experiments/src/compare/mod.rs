@@ -16,7 +16,7 @@ use hstep::config::check;
 use hstep::stats::mean;
 use hstep::{Error, Result};
 
-pub use curve::{Band, Points, between, line};
+pub use curve::{Points, between};
 pub use markdown::{Markdown, interval};
 pub use names::{algorithm, environment};
 
@@ -24,7 +24,7 @@ use crate::cli::Compare;
 use crate::output::{say, write};
 use crate::plot::{self, Figure, Provenance};
 use crate::reproduce::published;
-use figures::{Across, Drawing};
+pub use figures::{Across, Drawing, in_order};
 use folders::{Left, Run};
 
 /// Coverage of every interval.
@@ -139,7 +139,14 @@ pub fn run(args: &Compare) -> anyhow::Result<()> {
     }
     if let Some(folder) = &args.out {
         let (column, reference) = (args.column.as_str(), args.reference.as_deref());
-        let drawing = Drawing { groups: &groups, rows: &rows, column, reference };
+        let drawing = Drawing {
+            groups: &groups,
+            rows: &rows,
+            column,
+            reference,
+            whole: false,
+            styles: in_order,
+        };
         let mut all = drawing.curves(Across::Steps)?;
         all.extend(drawing.curves(Across::CoreHours)?);
         all.extend(figures::profiles(&overall)?);

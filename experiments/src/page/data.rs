@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::commands::report;
-use crate::compare::curve::{Band, line};
+use crate::compare::curve::line;
 use crate::compare::summary::{self, Estimate};
 use crate::compare::{algorithm, export, folders, groups};
 use crate::settings::NOT_IDENTITY;
@@ -365,7 +365,7 @@ fn summed_up(rows: &[summary::Row], groups: &[groups::Group]) -> Vec<Group> {
         let of = |group: &&groups::Group| group.env == row.env && group.label == row.label;
         let curve = groups.iter().find(of).and_then(|group| {
             let curves: Vec<_> = group.runs.iter().map(|run| run.curve.clone()).collect();
-            let series = (curves.len() > 1).then(|| line("", 0, &curves, Band::Iqm)).transpose();
+            let series = (curves.len() > 1).then(|| line("", 0, &curves)).transpose();
             let series = series.ok().flatten().filter(|series| !series.points.is_empty())?;
             let (xs, ys) = unzip(&series.points);
             let edge = |of: fn(&(f64, f64)) -> f64| {

@@ -72,9 +72,10 @@ fn draw<DB: DrawingBackend>(mut p: Painter<DB>, figure: &Figure) -> Result<()> {
     let (w, h) = (f64::from(figure.size.0), f64::from(figure.size.1));
     p.rect((0.0, 0.0), (w, h), WHITE.to_rgba())?;
     let mut top = MARGIN;
-    if !figure.title.is_empty() {
-        p.text(&figure.title, (MARGIN, top + 0.8 * TITLE), Anchor::Left, TITLE, INK, true)?;
-        top += 1.5 * TITLE;
+    let lines = wrapped(&figure.title, (w - 2.0 * MARGIN) * TEXT / TITLE / BOLD)?;
+    for (i, line) in lines.iter().enumerate() {
+        p.text(line, (MARGIN, top + 0.8 * TITLE), Anchor::Left, TITLE, INK, true)?;
+        top += if i + 1 == lines.len() { 1.5 } else { 1.2 } * TITLE;
     }
     let lines = wrapped(&figure.caption, w - 2.0 * MARGIN)?;
     for (i, line) in lines.iter().enumerate() {
@@ -114,9 +115,12 @@ fn wrapped(text: &str, width: f64) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// A panel's title in lines that stay inside it; bold letters are a little wider.
+/// How much wider bold letters are.
+const BOLD: f64 = 1.08;
+
+/// A panel's title in lines that stay inside it.
 fn heading(panel: &Panel, width: f64) -> Result<Vec<String>> {
-    wrapped(&panel.title, width * TEXT / HEADING / 1.08)
+    wrapped(&panel.title, width * TEXT / HEADING / BOLD)
 }
 
 /// Panels side by side: up to three in one line, up to eight in two, more in lines of four.

@@ -100,6 +100,8 @@ fn threads(n: usize) -> String {
 fn figure(rows: &[Row], (precision, name, words): &(&str, &str, &str)) -> Option<Figure> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.precision == *precision).collect();
     let turns = rows.iter().map(|row| row.turns).min()?;
+    let lowest = rows.iter().map(|row| row.ratio).fold(f64::INFINITY, f64::min);
+    let fastest = rows.iter().map(|row| row.ratio).fold(0.0, f64::max);
     let highest = rows.iter().map(|row| row.interval.1).fold(1.0, f64::max);
     let there = |name: &str| rows.iter().any(|row| row.workload == name);
     let shown: Vec<_> = WORKLOADS.iter().filter(|(name, _)| there(name)).collect();
@@ -121,7 +123,7 @@ fn figure(rows: &[Row], (precision, name, words): &(&str, &str, &str)) -> Option
     let one = Series::line("the best peer", 4, vec![(-0.5, 1.0), (end, 1.0)]).without_markers();
     Some(Figure {
         name: (*name).into(),
-        title: format!("Speed against the best peer, {words}"),
+        title: format!("{lowest:.2} to {fastest:.2} times as fast as the best peer, {words}"),
         caption: format!(
             "Ratio of medians of {turns} turns, PyTorch and JAX on the same machine; 95 % bootstrap \
              intervals over turns"

@@ -37,7 +37,17 @@ fn public_meta(folder: &Path) -> anyhow::Result<String> {
     let from = folder.join("meta.json");
     let text = files::text(&from, files::METRICS)?;
     let mut meta: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text)?;
-    let public = ["commit", "hstep", "dependencies", "simulated_by", "target", "threads"];
+    let public = [
+        "built_from",
+        "working_folder_commit",
+        // As older versions wrote it.
+        "commit",
+        "hstep",
+        "dependencies",
+        "simulated_by",
+        "target",
+        "threads",
+    ];
     meta.retain(|key, _| public.contains(&key.as_str()));
     Ok(serde_json::to_string_pretty(&meta)? + "\n")
 }

@@ -15,14 +15,12 @@ use serde::de::DeserializeOwned;
 use toml::Table;
 
 pub use measure::{held, random_return, reached};
-pub use panel::{caption, panel, seed_words};
+pub use panel::{curves, seed_words};
 pub use plan::{Contender, Plan, quoted, usual_steps};
 pub use runs::{Results, Run};
 pub use table::{Answer, held_table, ratio, seed_names, seed_table};
 
-pub use crate::compare::{
-    Band, LEVEL, Markdown, ROUNDS, algorithm, environment, interval, last_mean,
-};
+pub use crate::compare::{LEVEL, Markdown, ROUNDS, algorithm, environment, interval, last_mean};
 
 use super::shared::{finish, layered, provenance};
 use super::{Effort, Job, Outcome};

@@ -36,9 +36,12 @@ fn threads(n: usize) -> String {
 /// Time against every size.
 pub fn time(measured: &Measured) -> Figure {
     let turns = measured.limits.len();
+    let panels: Vec<Panel> =
+        PANELS.iter().map(|(varied, steps)| panel(measured, *varied, steps)).collect();
+    let (least, most) = beyond(&panels);
     Figure {
         name: super::NAME.into(),
-        title: "Time of a step against its size".into(),
+        title: format!("A step takes {least:.1} to {most:.1} times as long as its matrix products"),
         caption: format!(
             "Median of {turns} interleaved turns with the lowest and the highest, {}; lines: the \
              matrix products alone at {:.0} GFLOP/s, the best of the same run",
@@ -46,8 +49,24 @@ pub fn time(measured: &Measured) -> Figure {
             measured.limit()
         ),
         size: (1240, 1040),
-        panels: PANELS.iter().map(|(varied, steps)| panel(measured, *varied, steps)).collect(),
+        panels,
     }
+}
+
+/// The least and the largest ratio of a time to its limit, over all panels.
+fn beyond(panels: &[Panel]) -> (f64, f64) {
+    let mut ends = (f64::INFINITY, 0.0_f64);
+    for panel in panels {
+        for series in &panel.series {
+            let limit = format!("{}, limit", series.label);
+            let limit = panel.series.iter().find(|other| other.label == limit);
+            let pairs = limit.iter().flat_map(|limit| series.points.iter().zip(&limit.points));
+            for (time, least) in pairs {
+                ends = (ends.0.min(time.1 / least.1), ends.1.max(time.1 / least.1));
+            }
+        }
+    }
+    ends
 }
 
 fn panel(measured: &Measured, varied: Varied, steps: &[Step]) -> Panel {
@@ -112,10 +131,9 @@ pub fn memory(measured: &Measured) -> Figure {
     let highest = mib(measured, |m| m.peak).iter().map(|p| p.1).fold(0.0, f64::max);
     Figure {
         name: format!("{}-memory", super::NAME),
-        title: "Memory of MAAC's actor step against the horizon".into(),
+        title: format!("MAAC's actor step keeps {slope:.2} MiB for every step of its horizon"),
         caption: format!(
-            "{slope:.2} MiB a model step are kept for the backward pass, {hidden:.2} of them hidden \
-             activations; {} start states",
+            "Kept for the backward pass, {hidden:.2} MiB of them hidden activations; {} start states",
             Sizes::USUAL.batch
         ),
         size: (1000, 560),

@@ -13,10 +13,10 @@ use hstep::stats::mean;
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Markdown, Plan, Results, algorithm, caption, environment, held, held_table,
-    last_mean, panel, random_return, seed_table,
+    Comparison, Markdown, Plan, Results, algorithm, curves, environment, held, held_table,
+    last_mean, random_return, seed_table, seed_words,
 };
-use crate::plot::{Axis, Figure, Panel, Series};
+use crate::plot::{Axis, Figure, Panel, Series, grouped};
 
 const COLUMN: &str = "eval_return";
 
@@ -36,15 +36,9 @@ impl Comparison for Config {
     }
 
     fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-        let (env, contenders) = (environment(&self.env), self.contenders());
-        let curves = panel(env, "evaluation return", results, &contenders, COLUMN, Band::Mean)?;
-        Ok(vec![Figure {
-            name: Self::NAME.into(),
-            title: format!("{}: how many of the rollouts are elite", algorithm(&self.algo)),
-            caption: caption(&self.seeds, Band::Mean),
-            size: (1200, 560),
-            panels: vec![curves, self.steps_panel(results)?],
-        }])
+        let mut figures = curves(Self::NAME, results, &self.contenders(), COLUMN, None)?;
+        figures.push(self.steps(results)?);
+        Ok(figures)
     }
 
     fn tables(&self, results: &Results) -> Result<String> {
@@ -82,7 +76,7 @@ impl Config {
 
     /// Environment steps to the level by elite fraction: every seed, and the mean. A seed that never
     /// holds the level stands above the others and counts as the whole budget.
-    fn steps_panel(&self, results: &Results) -> Result<Panel> {
+    fn steps(&self, results: &Results) -> Result<Figure> {
         let level = self.level(results)?;
         let (mut seeds, mut never, mut means) = (Vec::new(), Vec::new(), Vec::new());
         let budget = self.contenders()[0].steps as f64;
@@ -100,13 +94,32 @@ impl Config {
             series[0].label = "mean, never as the budget".into();
             series.push(Series::points("a seed, never", 1, never));
         }
-        Ok(Panel {
-            title: format!("environment steps to hold a return of {level:.0}")
-                .replace('-', "\u{2212}"),
-            x: Axis::log("elite fraction"),
-            y: Axis::linear("environment steps").between(0.0, 1.12 * budget),
-            series,
-            notes: Vec::new(),
+        let level = format!("{level:.0}").replace('-', "\u{2212}");
+        let order = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let mean = &series[0].points;
+        let steps = |p: Option<&(f64, f64)>| grouped(p.map_or(0.0, |p| p.1) as u64);
+        let title = format!(
+            "On the mean a return of {level} is held after {} to {} steps",
+            steps(mean.iter().min_by(order)),
+            steps(mean.iter().max_by(order))
+        );
+        Ok(Figure {
+            name: format!("{}-steps", Self::NAME),
+            title,
+            caption: format!(
+                "{} on {}: {}, and their mean",
+                algorithm(&self.algo),
+                environment(&self.env),
+                seed_words(&self.seeds)
+            ),
+            size: (820, 560),
+            panels: vec![Panel {
+                title: String::new(),
+                x: Axis::log("elite fraction"),
+                y: Axis::linear("environment steps").between(0.0, 1.12 * budget),
+                series,
+                notes: Vec::new(),
+            }],
         })
     }
 }

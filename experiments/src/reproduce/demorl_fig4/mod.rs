@@ -12,8 +12,8 @@ use hstep::stats::mean_height;
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Answer, Band, Comparison, Markdown, Plan, Results, algorithm, caption, environment, interval,
-    last_mean, panel, random_return, ratio, seed_table,
+    Answer, Comparison, Markdown, Plan, Results, algorithm, curves, environment, interval,
+    last_mean, random_return, ratio, seed_table,
 };
 use crate::plot::Figure;
 
@@ -35,14 +35,7 @@ impl Comparison for Config {
     }
 
     fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-        let label = "evaluation return";
-        Ok(vec![Figure {
-            name: Self::NAME.into(),
-            title: format!("Learning on the {}", environment(&self.env)),
-            caption: caption(&self.seeds, Band::Mean),
-            size: (900, 560),
-            panels: vec![panel("", label, results, &self.contenders(), COLUMN, Band::Mean)?],
-        }])
+        curves(Self::NAME, results, &self.contenders(), COLUMN, None)
     }
 
     fn tables(&self, results: &Results) -> Result<String> {

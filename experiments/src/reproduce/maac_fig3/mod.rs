@@ -264,11 +264,16 @@ fn same_horizon_figure(config: &Config, curves: &[Curve]) -> Figure {
         curves[1].series("true dynamics".into(), 0, pick),
     ];
     let notes = vec![lowest_note(&series[0], (60.0, -84.0), "best at H = {H}")];
+    let best = series.iter().map(|s| lowest(&s.points.iter().map(|p| p.1).collect::<Vec<_>>()).0);
+    let best: Vec<usize> = best.collect();
     Figure {
         name: "maac-fig3-same-horizon".into(),
-        title: "Error against the same H-step objective with true parts".into(),
-        caption: String::new(),
-        size: (800, 500),
+        title: format!(
+            "The error is least at H = {} with perturbed dynamics, at H = {} with true ones",
+            best[0], best[1]
+        ),
+        caption: "Against the same H-step objective with true parts".into(),
+        size: (800, 540),
         panels: vec![Panel {
             title: String::new(),
             x: Axis::linear("horizon H (model steps)").between(0.0, config.horizon_max as f64),

@@ -13,8 +13,8 @@ use hstep::stats::{bootstrap_difference, mean, mean_height};
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Answer, Band, Comparison, Contender, LEVEL, Markdown, Plan, ROUNDS, Results, caption,
-    environment, interval, last_mean, panel, random_return, ratio, seed_table,
+    Answer, Comparison, Contender, LEVEL, Markdown, Plan, ROUNDS, Results, curves, environment,
+    interval, last_mean, random_return, ratio, seed_table,
 };
 use crate::plot::Figure;
 
@@ -36,12 +36,14 @@ impl Comparison for Config {
     }
 
     fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-        let label = super::compare::algorithm(&self.algo);
-        let ablation = format!("{label} without its parts");
-        let mut figures = vec![self.figure("", &ablation, results, |env| self.ablation(env))?];
+        let each = |of: &dyn Fn(&str) -> Vec<Contender>| -> Vec<Contender> {
+            self.envs.iter().flat_map(|env| of(env)).collect()
+        };
+        let ablation = each(&|env| self.ablation(env));
+        let mut figures = curves(Self::NAME, results, &ablation, COLUMN, None)?;
         if !self.horizons.is_empty() {
-            let title = format!("{label} at short and long horizons");
-            figures.push(self.figure("-horizons", &title, results, |env| self.sweep(env))?);
+            let name = format!("{}-horizons", Self::NAME);
+            figures.extend(curves(&name, results, &each(&|env| self.sweep(env)), COLUMN, None)?);
         }
         Ok(figures)
     }
@@ -56,26 +58,6 @@ impl Comparison for Config {
 }
 
 impl Config {
-    fn figure(
-        &self,
-        suffix: &str,
-        title: &str,
-        results: &Results,
-        contenders: impl Fn(&str) -> Vec<Contender>,
-    ) -> Result<Figure> {
-        let panel = |env: &String| {
-            let (title, contenders) = (environment(env), contenders(env));
-            panel(title, "evaluation return", results, &contenders, COLUMN, Band::Mean)
-        };
-        Ok(Figure {
-            name: format!("{}{suffix}", Self::NAME),
-            title: title.into(),
-            caption: caption(&self.seeds, Band::Mean),
-            size: (200 + 500 * self.envs.len().max(1) as u32, 540),
-            panels: self.envs.iter().map(panel).collect::<Result<_>>()?,
-        })
-    }
-
     /// The tables of one environment: final returns, means over the run, and what is left of the
     /// full algorithm's rise.
     fn of_one(&self, out: &mut Markdown, env: &str, results: &Results) -> Result<()> {

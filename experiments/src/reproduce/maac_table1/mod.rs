@@ -134,9 +134,14 @@ fn of(rows: &[Row], env: &str) -> (Vec<f64>, Vec<f64>) {
 /// Means with intervals, scaled so that random actions are 0 and the policy's mean is 1.
 fn figure(config: &Config, rows: &[Row]) -> Result<Figure> {
     let (mut policy, mut planned) = (Vec::new(), Vec::new());
+    let (mut better, mut worse) = (0, 0);
     for (i, env) in config.envs.iter().enumerate() {
         let random = random_return(env)?;
         let (without, with) = of(rows, env);
+        let gains: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
+        let gain = spread(config, &gains)?;
+        better += usize::from(gain.low > 0.0);
+        worse += usize::from(gain.high < 0.0);
         let (without, with) = (spread(config, &without)?, spread(config, &with)?);
         let scaled = |x: f64| (x - random) / (without.estimate - random);
         let point =
@@ -147,7 +152,17 @@ fn figure(config: &Config, rows: &[Row]) -> Result<Figure> {
     let names = config.envs.iter().map(|env| environment(env)).collect();
     Ok(Figure {
         name: Config::NAME.into(),
-        title: "Trained policies at test time".into(),
+        title: match (&config.envs[..], better, worse) {
+            ([env], 1, _) => format!("Planning at test time is better on {}", environment(env)),
+            ([env], _, 1) => format!("Planning at test time is worse on {}", environment(env)),
+            ([env], ..) => {
+                format!("Planning at test time makes no decided difference on {}", environment(env))
+            }
+            (envs, ..) => format!(
+                "Planning at test time: better on {better}, worse on {worse} of {} tasks",
+                envs.len()
+            ),
+        },
         caption: format!("Mean of {} with its 95 % bootstrap interval", seed_words(&config.seeds)),
         size: (800, 520),
         panels: vec![Panel {

@@ -4,7 +4,6 @@ mod clock;
 mod config;
 mod reference;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use hstep::Result;
@@ -13,22 +12,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::config::Config;
 use super::Effort;
-use super::compare::{
-    Band, Comparison, Contender, Markdown, Plan, Results, Run, caption, environment, panel,
-};
-use crate::plot::{Figure, Panel};
+use super::compare::{Comparison, Contender, Markdown, Plan, Results, Run, curves};
+use crate::plot::Figure;
 use clock::Clock;
-use reference::Published;
 pub use reference::published;
 
 const RETURN: &str = "eval_return";
 
-/// Algorithms by their style, the same in every figure; the published curves have the next two.
-const STYLED: [&str; 5] = ["maac", "mbpo", "sac", "mopac", "demorl"];
-
 /// A figure of this kind.
 macro_rules! figure {
-    ($kind:ident, $name:literal, $title:literal, $learned:expr, $others:expr) => {
+    ($kind:ident, $name:literal, $learned:expr, $others:expr) => {
         #[doc = concat!("`hstep reproduce ", $name, "`.")]
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -58,7 +51,7 @@ macro_rules! figure {
             }
 
             fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-                self.0.figures(self.file(), $title, results)
+                self.0.figures(&self.file(), results)
             }
 
             fn tables(&self, results: &Results) -> Result<String> {
@@ -68,37 +61,22 @@ macro_rules! figure {
     };
 }
 
-figure!(Mopac, "mopac-fig2", "MoPAC, Figure 2", &["mopac", "mbpo"], &["sac"]);
-figure!(Demorl, "demorl-fig2", "M-DeMoRL, Figure 2", &["demorl", "mopac", "mbpo"], &[]);
-figure!(Maac, "maac-fig2", "MAAC, Figure 2", &["maac", "mbpo"], &["sac"]);
+figure!(Mopac, "mopac-fig2", &["mopac", "mbpo"], &["sac"]);
+figure!(Demorl, "demorl-fig2", &["demorl", "mopac", "mbpo"], &[]);
+figure!(Maac, "maac-fig2", &["maac", "mbpo"], &["sac"]);
 
 impl Config {
-    fn figures(&self, name: String, title: &str, results: &Results) -> Result<Vec<Figure>> {
-        let (mut panels, mut named) = (Vec::new(), BTreeSet::new());
-        for env in &self.envs {
-            let mut panel = self.panel(env, results)?;
-            let published = self.published(env)?;
-            panel.series.extend(published.series);
-            named.extend(published.sources);
-            panels.push(panel);
+    fn figures(&self, name: &str, results: &Results) -> Result<Vec<Figure>> {
+        let all: Vec<Contender> = self.envs.iter().flat_map(|env| self.on(env)).collect();
+        let mut figures = curves(name, results, &all, RETURN, self.reference.as_deref())?;
+        let updates = self.updates(results)?;
+        for figure in &mut figures {
+            figure.caption = format!("{}; updates a step: {updates}", figure.caption);
+            if let Some(title) = &self.title {
+                figure.title = format!("{title}: {}", figure.title);
+            }
         }
-        let mut sources = Vec::from_iter(named).join(", ");
-        if !sources.is_empty() {
-            sources = format!("; published: {sources}");
-        }
-        let rows = panels.len().div_ceil(2) as u32;
-        let columns = panels.len().min(2) as u32;
-        Ok(vec![Figure {
-            name,
-            title: self.title.as_deref().unwrap_or(title).into(),
-            caption: format!(
-                "{}; updates a step: {}{sources}",
-                caption(&self.seeds, Band::Extremes),
-                self.updates(results)?
-            ),
-            size: (if columns == 1 { 900 } else { 1200 }, 60 + 440 * rows),
-            panels,
-        }])
+        Ok(figures)
     }
 
     /// Updates-to-data of every algorithm, which the curves depend on: `MAAC 8, MBPO 20 to 40`.
@@ -123,26 +101,6 @@ impl Config {
             words.push(format!("{label} {range}"));
         }
         Ok(words.join(", "))
-    }
-
-    fn panel(&self, env: &str, results: &Results) -> Result<Panel> {
-        let contenders = self.on(env);
-        let place = environment(env);
-        let mut panel =
-            panel(place, "evaluation return", results, &contenders, RETURN, Band::Extremes)?;
-        let algos: Vec<&str> = contenders.iter().map(|c| c.algo.as_str()).collect();
-        for (series, style) in panel.series.iter_mut().zip(styles(&algos)) {
-            series.style = style;
-        }
-        Ok(panel)
-    }
-
-    /// Published curves on a task, up to the longest of ours.
-    fn published(&self, env: &str) -> Result<Published> {
-        let Some(folder) = &self.reference else { return Ok(Published::default()) };
-        let contenders = self.on(env);
-        let steps = contenders.iter().map(|c| c.steps).max().unwrap_or(0);
-        published(folder, env, steps as f64, STYLED.len())
     }
 
     fn tables(&self, results: &Results) -> Result<String> {
@@ -216,36 +174,4 @@ fn updates(folder: &Path) -> Result<String> {
     let settings = hstep::config::read(folder.join("config.toml"))?;
     let updates = settings.get("loop").and_then(|t| t.get("updates_per_step"));
     Ok(updates.map_or("-".into(), ToString::to_string))
-}
-
-/// The style of each line: an algorithm's own for its first, for the others one that nobody else has, as
-/// far as there are seven.
-fn styles(algos: &[&str]) -> Vec<usize> {
-    let own = |algo: &str| {
-        let base = algo.split('-').next();
-        STYLED.iter().position(|name| Some(*name) == base)
-    };
-    let owned: BTreeSet<usize> = algos.iter().filter_map(|algo| own(algo)).collect();
-    let published = STYLED.len()..STYLED.len() + 2;
-    let mut free = (0..).filter(|style| !owned.contains(style) && !published.contains(style));
-    let mut taken = BTreeSet::new();
-    let style = |algo: &&str| match own(algo) {
-        Some(own) if taken.insert(own) => Some(own),
-        _ => free.next(),
-    };
-    algos.iter().filter_map(style).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_algorithm_has_one_style_in_every_figure() {
-        assert_eq!(styles(&["mbpo-2core", "sac"]), [1, 2]);
-        assert_eq!(styles(&["maac-2core", "maac-2core", "mbpo-2core", "maac-code"]), [0, 2, 1, 3]);
-        // Beyond the seven there are they come again.
-        let all = ["demorl", "mopac", "sac", "mbpo", "maac", "steve", "pets"];
-        assert_eq!(styles(&all), [4, 3, 2, 1, 0, 7, 8]);
-    }
 }

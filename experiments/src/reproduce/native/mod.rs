@@ -10,8 +10,8 @@ use hstep::stats::{bootstrap_difference, mean, mean_height};
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Contender, LEVEL, Markdown, Plan, ROUNDS, Results, caption, held, held_table,
-    interval, panel, seed_names,
+    Comparison, Contender, LEVEL, Markdown, Plan, ROUNDS, Results, curves, held, held_table,
+    interval, seed_names,
 };
 use crate::plot::Figure;
 
@@ -70,20 +70,8 @@ impl Comparison for Config {
     }
 
     fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-        let panel = |title, contenders: &[Contender]| {
-            let label = "evaluation return";
-            panel(title, label, results, contenders, "eval_return", Band::Extremes)
-        };
-        Ok(vec![Figure {
-            name: Self::NAME.into(),
-            title: caption(&self.seeds, Band::Extremes),
-            caption: String::new(),
-            size: (1200, 520),
-            panels: vec![
-                panel("pendulum", &self.on_pendulum())?,
-                panel("cart-pole swing-up", &self.on_cartpole())?,
-            ],
-        }])
+        let all = [self.on_pendulum(), self.on_cartpole()].concat();
+        curves(Self::NAME, results, &all, "eval_return", None)
     }
 
     fn tables(&self, results: &Results) -> Result<String> {

@@ -8,9 +8,9 @@ use hstep::Result;
 pub use self::config::Config;
 use super::Effort;
 use super::compare::{
-    Band, Comparison, Contender, Markdown, Plan, Results, caption, held, held_table, panel, reached,
+    Comparison, Contender, Markdown, Plan, Results, curves, held, held_table, reached,
 };
-use crate::plot::{Figure, Panel};
+use crate::plot::Figure;
 
 const EVALUATION: &str = "eval_return";
 const TRAINING: &str = "train_return";
@@ -31,19 +31,10 @@ impl Comparison for Config {
     }
 
     fn figures(&self, results: &Results) -> Result<Vec<Figure>> {
-        let panel = |title: &str, contenders: &[Contender], column| -> Result<Panel> {
-            panel(title, "return", results, contenders, column, Band::Extremes)
-        };
-        Ok(vec![Figure {
-            name: Self::NAME.into(),
-            title: "Planning with the model: pendulum".into(),
-            caption: caption(&self.seeds, Band::Extremes),
-            size: (1200, 540),
-            panels: vec![
-                panel("evaluation of the policy", &self.learners(), EVALUATION)?,
-                panel("training episodes of the planner", &self.planners(), TRAINING)?,
-            ],
-        }])
+        let learners = curves(Self::NAME, results, &self.learners(), EVALUATION, None)?;
+        let name = format!("{}-training", Self::NAME);
+        let planners = curves(&name, results, &self.planners(), TRAINING, None)?;
+        Ok([learners, planners].concat())
     }
 
     fn tables(&self, results: &Results) -> Result<String> {

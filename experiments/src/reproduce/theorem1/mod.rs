@@ -18,7 +18,7 @@ use self::worlds::{Learner, World};
 use super::compare::{Markdown, seed_words};
 use super::shared::{finish, layered, never_redrawn, provenance};
 use super::{Effort, Job, Outcome};
-use crate::plot::{Axis, Figure, Panel, Series};
+use crate::plot::{Axis, Figure, Panel, Series, grouped};
 
 const NAME: &str = "mopac-theorem-1";
 const WORLDS: [World; 2] = [World::Grid, World::Pendulum];
@@ -184,11 +184,24 @@ fn figure(config: &Config, moments: &[Moment]) -> Figure {
             notes: Vec::new(),
         });
     }
+    let last = config.horizons.len() - 1;
+    let mut ends = (f64::INFINITY, 0.0_f64);
+    for (world, &steps) in WORLDS.iter().flat_map(|w| config.steps.iter().map(move |s| (*w, s))) {
+        let at = of(moments, world, steps);
+        let mean = |number: fn(&Moment) -> &Vec<f64>| averaged(&at, |m| number(m)[last]).0;
+        let ratio = mean(|m| &m.bound) / mean(|m| &m.gap).max(FLOOR);
+        ends = (ends.0.min(ratio), ends.1.max(ratio));
+    }
     Figure {
         name: NAME.into(),
-        title: "MoPAC, Theorem 1 along a training run: loss, corrected bound, errors".into(),
+        title: format!(
+            "MoPAC, Theorem 1: the corrected bound is {} to {} times the loss, H = {}",
+            grouped(ends.0 as u64),
+            grouped(ends.1 as u64),
+            config.horizons[last]
+        ),
         caption: format!(
-            "Mean of {}, bands from the lowest to the highest; values below {FLOOR} are drawn there",
+            "Along a training run: loss, corrected bound, errors. Mean of {}, bands from the lowest to the highest; values below {FLOOR} are drawn there",
             seed_words(&config.seeds)
         ),
         size: (1200, 1040),
