@@ -11,11 +11,11 @@ pub use self::config::Config;
 use self::config::{EPISODE, ROW};
 use super::Effort;
 use super::compare::{
-    Answer, Band, Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, caption, interval, last_mean,
-    seed_names,
+    Answer, Comparison, LEVEL, Markdown, Plan, ROUNDS, Results, interval, last_mean, seed_names,
+    seed_words,
 };
-use crate::compare::line;
-use crate::plot::{Axis, Figure, Look, Panel, Series};
+use crate::compare::curve::line;
+use crate::plot::{Axis, Figure, Panel, Series};
 
 const RETURN: &str = "train_return";
 
@@ -68,15 +68,9 @@ impl Comparison for Config {
                 for (style, (contender, name)) in self.contenders().iter().enumerate() {
                     let curves = results.curves(contender, RETURN)?;
                     let curves: Vec<Points> = curves.iter().map(|points| drawn(points)).collect();
-                    series.push(line(&contender.label, style, &curves, Band::Extremes)?);
+                    series.push(line(&contender.label, style, &curves)?);
                     if paper {
-                        series.push(Series {
-                            label: format!("{}: paper", contender.label),
-                            style,
-                            look: Look::Thin,
-                            points: published(name),
-                            band: Vec::new(),
-                        });
+                        series.push(Series::thin(style, published(name)));
                     }
                 }
                 Ok(Panel {
@@ -91,10 +85,11 @@ impl Comparison for Config {
             |points: &[(f64, f64)]| points.iter().map(|(x, y)| (x / EPISODE as f64, *y)).collect();
         Ok(vec![Figure {
             name: Self::NAME.into(),
-            title: "MPQ on its pendulum".into(),
+            title: self.found(results)?,
             caption: format!(
-                "{}; thin: the paper's curves, digitised",
-                caption(&self.seeds, Band::Extremes)
+                "Pendulum; interquartile mean of {}, bands: 95 % bootstrap interval; thin: the paper's \
+                 curves, digitised",
+                seed_words(&self.seeds)
             ),
             size: (1200, 620),
             panels: vec![
@@ -141,6 +136,22 @@ impl Comparison for Config {
             out.row(&[label.clone(), format!("{:.0}", d.estimate), interval(&d, 0), answer]);
         }
         Ok(out.finish())
+    }
+}
+
+impl Config {
+    /// Who leads at the end, in a line.
+    fn found(&self, results: &Results) -> Result<String> {
+        let last = (self.last / ROW) as usize;
+        let mut ends = Vec::new();
+        for (contender, _) in self.contenders() {
+            let each = results.each(&contender, RETURN, |points| Ok(last_mean(points, last)))?;
+            ends.push((mean(&each), contender.label));
+        }
+        ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let words = ends.iter().map(|(end, label)| format!("{label} {end:.0}"));
+        let words = words.collect::<Vec<_>>().join("; ");
+        Ok(format!("Return of the last {} episodes: {words}", self.last))
     }
 }
 
