@@ -411,6 +411,8 @@ pub struct Setup {
 pub enum Fetched {
     /// MuJoCo and Gymnasium's model files, into `.mujoco/` of this folder; needs python3 with pip, once.
     Mujoco,
+    /// Models of other packages, beside MuJoCo: the control suite's ball in a cup. Needs MuJoCo.
+    Models,
 }
 
 /// `hstep list algos|envs|figures|bounds`

@@ -54,6 +54,10 @@ const MUJOCO: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Presets of tasks whose name has no other versions: the papers' settings.
+const PAPERS: &[(&str, &str)] =
+    &[("ball-in-cup-sparse", include_str!("../configs/mujoco/ball-in-cup.toml"))];
+
 /// The suffix of an algorithm's name that asks for the settings of two cores.
 pub const TWO_CORES: &str = "-2core";
 
@@ -132,6 +136,9 @@ fn texts(env: &str, two_cores: bool) -> Option<Vec<&'static str>> {
     let task = env.split_once('-').map_or(env, |(task, _)| task);
     if let Some((_, own, fewer)) = MUJOCO.iter().find(|(name, ..)| *name == task) {
         return Some(if two_cores { vec![*own, *fewer] } else { vec![*own] });
+    }
+    if let Some((_, own)) = PAPERS.iter().find(|(name, _)| *name == env).filter(|_| !two_cores) {
+        return Some(vec![*own]);
     }
     let base = env.split_once('?').map_or(env, |(base, _)| base);
     let own = NATIVE.iter().find(|(name, _)| *name == base).filter(|_| !two_cores)?;

@@ -18,8 +18,8 @@ use crate::uses::{
     Behave, BestKept, BoundByBatch, BoundValues, Branched, BranchedConfig, FollowEntropy,
     FollowTargets, FreeEnergy, FreeEnergyConfig, Imagine, Improve, ImprovePolicy, Mve, MveConfig,
     NoImagination, Pathwise, PathwiseConfig, PathwiseShared, PlanConfig, PlanFirst, Planned,
-    PlannedConfig, PolicySample, RegressCritic, RegressValue, RollOut, ScoreFunction,
-    ScoreFunctionConfig, SoftValue, Step, Steve, Target, TargetConfig, Td0,
+    PlannedConfig, PolicySample, RegressCritic, RegressValue, Replanned, ReplannedConfig, RollOut,
+    ScoreFunction, ScoreFunctionConfig, SoftValue, Step, Steve, Target, TargetConfig, Td0,
 };
 use crate::value::{CriticConfig, ValueEnsembleConfig};
 
@@ -92,6 +92,10 @@ kind!(BestKeptTarget: dyn Target, "best-kept", Nothing, |_, w| {
     let steps = acts.keep.unwrap_or_default().steps;
     let longest = acts.horizon.count_at(0);
     BestKept { steps: steps.min(longest), gamma: acts.gamma }
+});
+
+kind!(ReplannedTarget: dyn Target, "replanned", ReplannedConfig, |c, w| {
+    Replanned { config: c, planner: w.planner()? }
 });
 
 /// Settings of a step that regresses V.
@@ -182,7 +186,8 @@ impl Kinds {
                 .with::<SteveTarget>()
                 .with::<MveTarget>()
                 .with::<FreeEnergyTarget>()
-                .with::<BestKeptTarget>(),
+                .with::<BestKeptTarget>()
+                .with::<ReplannedTarget>(),
             step: step
                 .with::<RegressV>()
                 .with::<ImproveStep>()

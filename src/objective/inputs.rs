@@ -24,6 +24,8 @@ pub enum Reduce {
     /// `(1/kappa) log mean_e exp(kappa q_e)`: between the mean, for kappa to 0, and the highest member
     /// (POLO, eq. 6, with the two constants that it leaves out).
     LogMeanExp(f64),
+    /// `log sum_e exp(kappa q_e)`: POLO's eq. 6 as it is printed.
+    LogSumExp(f64),
 }
 
 impl Reduce {
@@ -53,6 +55,10 @@ impl Reduce {
                 let most = q.max_keepdim(0)?.detach();
                 let mean = (q.broadcast_sub(&most)? * kappa)?.exp()?.mean(0)?;
                 Ok(((mean.log()? / kappa)? + most.squeeze(0)?)?)
+            }
+            Reduce::LogSumExp(kappa) => {
+                let mean = Reduce::LogMeanExp(kappa).apply(q)?;
+                Ok(mean.affine(kappa, (members as f64).ln())?)
             }
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Needs, PlanTerminal, horizon_label};
 use crate::error::Result;
-use crate::objective::{Actions, Cost, HStep, Noise, Terminal};
+use crate::objective::{Actions, Cost, HStep, Noise, Reduce, Terminal};
 use crate::ops;
 use crate::parts::{ACTOR, MODEL, Parts};
 use crate::planner::{Base, Plan, Planner, Problem, each, shifted};
@@ -160,9 +160,24 @@ pub struct PlanConfig {
     /// 0.01: ours (POLO has another scale).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimism: Option<f64>,
+    /// Whether that soft maximum is the log of the sum, as POLO's eq. 6 is printed: without dividing by
+    /// kappa and by the number of members. `None` is no: ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub literal: Option<bool>,
     /// What is stored of the rollouts that were planned with; `None` is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<KeepConfig>,
+}
+
+impl PlanConfig {
+    /// How the members of an ensemble of V at the end are reduced, where that is not to their mean.
+    #[must_use]
+    pub fn reduce(&self) -> Option<Reduce> {
+        self.optimism.map(|kappa| match self.literal {
+            Some(true) => Reduce::LogSumExp(kappa),
+            _ => Reduce::LogMeanExp(kappa),
+        })
+    }
 }
 
 /// What is stored of a plan: the ends of its best rollouts.
@@ -193,6 +208,7 @@ impl Default for PlanConfig {
             terminal: PlanTerminal::Zero,
             start: PlanStart::Previous,
             optimism: None,
+            literal: None,
             keep: None,
         }
     }
@@ -275,7 +291,7 @@ impl Behave for PlanFirst {
         };
         let objective = HStep {
             dynamics,
-            terminal: c.terminal.of(parts, c.optimism)?,
+            terminal: c.terminal.of(parts, c.reduce())?,
             horizon,
             gamma: c.gamma,
             cost: Cost::NONE,

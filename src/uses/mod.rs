@@ -28,7 +28,7 @@ pub use improve::{
     Improve, Loss, Pathwise, PathwiseConfig, PathwiseShared, ScoreFunction, ScoreFunctionConfig,
 };
 pub use plan::PlanTerminal;
-pub use planned_target::{BestKept, FreeEnergy, FreeEnergyConfig};
+pub use planned_target::{BestKept, FreeEnergy, FreeEnergyConfig, Replanned, ReplannedConfig};
 pub use steps::{
     BoundByBatch, BoundValues, Column, FollowEntropy, FollowTargets, ImprovePolicy, Left, Pass,
     RegressCritic, RegressValue, RollOut, Step, Update,

@@ -22,16 +22,14 @@ pub enum PlanTerminal {
 }
 
 impl PlanTerminal {
-    /// The terminal made of these parts; of an ensemble of V the soft maximum with this `optimism`
-    /// kappa, its mean without.
+    /// The terminal made of these parts; of an ensemble of V reduced by `optimism`, its mean without.
     ///
     /// # Errors
     /// [`crate::Error::Composition`] for a part that is missing.
-    pub fn of(self, parts: &Parts, optimism: Option<f64>) -> Result<Terminal<'_>> {
+    pub fn of(self, parts: &Parts, optimism: Option<Reduce>) -> Result<Terminal<'_>> {
         Ok(match self {
-            PlanTerminal::Value if let Some(kappa) = optimism => {
-                let value = parts.value(VALUE)?.target();
-                Terminal::Members { value, reduce: Reduce::LogMeanExp(kappa) }
+            PlanTerminal::Value if let Some(reduce) = optimism => {
+                Terminal::Members { value: parts.value(VALUE)?.target(), reduce }
             }
             PlanTerminal::Zero => Terminal::Zero,
             PlanTerminal::Value => Terminal::State(parts.value(VALUE)?.target()),

@@ -1,5 +1,6 @@
 //! Targets that are plans: no policy is needed.
 
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use super::behave::KEPT;
 use super::target::backup;
 use super::{Ask, Goals, Needs, Target, horizon_label};
 use crate::error::{Error, Result};
-use crate::objective::{Cost, HStep, Terminal};
+use crate::objective::{Cost, HStep, Reduce, Terminal};
 use crate::parts::{CRITIC, MODEL, VALUE};
 use crate::planner::{Base, Planner, Problem};
 
@@ -115,5 +116,68 @@ impl Target for BestKept {
         let discount = self.gamma.powi(self.steps as i32);
         let y = (living * discount)?.broadcast_add(gained)?.max(2)?.detach();
         Ok(Goals::of(batch, y, 0))
+    }
+}
+
+/// Settings of [`Replanned`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplannedConfig {
+    /// Model steps N of the plans.
+    pub horizon: usize,
+    /// Discount within them.
+    pub gamma: f64,
+}
+
+impl Default for ReplannedConfig {
+    fn default() -> Self {
+        Self { horizon: 64, gamma: 0.99 }
+    }
+}
+
+/// POLO's eq. 7 to the letter: every member of V has a plan of its own from the stored state, and the best
+/// rollout of its last candidates is its target, `[E,B]`.
+pub struct Replanned {
+    /// Settings.
+    pub config: ReplannedConfig,
+    /// The planner.
+    pub planner: Box<dyn Planner>,
+}
+
+impl Target for Replanned {
+    fn describe(&self) -> String {
+        let label = horizon_label(self.config.horizon, "each V");
+        format!("{} a member, {label}", self.planner.describe())
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { value: true, model: true, ..Needs::default() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        crate::check::at_least("target.horizon", self.config.horizon, 1)?;
+        crate::check::fraction("target.gamma", self.config.gamma)?;
+        self.planner.validate("planner")
+    }
+
+    fn targets(&self, ask: &Ask) -> Result<Goals> {
+        let Ask { parts, batch, key, .. } = *ask;
+        let value = parts.value(VALUE)?.target();
+        let start = batch.start();
+        let (mut all, mut model_steps) = (Vec::with_capacity(value.members()), 0);
+        for member in 0..value.members() {
+            let objective = HStep {
+                dynamics: Some(parts.model(MODEL)?.dynamics()),
+                terminal: Terminal::Members { value, reduce: Reduce::Member(member) },
+                horizon: self.config.horizon,
+                gamma: self.config.gamma,
+                cost: Cost::NONE,
+            };
+            let problem = Problem { objective, s0: &start.state, base: Base::Zero };
+            let plan = self.planner.plan(&problem, key.fork(&member.to_string()))?;
+            model_steps += plan.model_steps;
+            all.push(plan.returns.max(1)?);
+        }
+        Ok(Goals::of(batch, Tensor::stack(&all, 0)?.detach(), model_steps))
     }
 }

@@ -311,7 +311,13 @@ fn names_and_time_limits_are_checked() {
         (
             "pendulum?g=9",
             2,
-            "`gym:pendulum?g=9` takes arguments (Python's Gymnasium), `pendulum` has",
+            "`run.env`: `pendulum` has no parameter `g`; it has mass, length, gravity",
+        ),
+        ("pendulum?mass=-1", 2, "`run.env`: expected a number above 0 for `mass`, got -1"),
+        (
+            "HalfCheetah-v4?g=9",
+            2,
+            "`gym:HalfCheetah-v4?g=9` takes arguments (Python's Gymnasium), `HalfCheetah-v4` has",
         ),
     ] {
         let args = train(env);

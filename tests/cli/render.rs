@@ -119,7 +119,7 @@ fn what_cannot_be_drawn_is_refused() {
     let run = list(&root.path().join("train")).pop().unwrap();
     let words = [
         "`stand-in` does not say what it looks like",
-        "pendulum, mountain-car, cartpole-swingup",
+        "pendulum, pendulum-mpq, mountain-car, cartpole-swingup",
         "leg-2r and the MuJoCo tasks do",
     ];
     fails(hstep(&["render"]).arg(run), 2, &words);

@@ -221,6 +221,7 @@ fn a_full_buffer_of_contacts_is_heard() {
 /// A task on a model of our own, with actions up to `limit`.
 fn own(text: String, obs_dim: usize, limit: f64) -> Task {
     Task {
+        parameters: &[],
         name: "own",
         file: File::Own("own", text.leak()),
         frames: 1,

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::{ready, task};
 
 /// The generator of the actions, see there.
-struct Lcg(u64);
+pub struct Lcg(pub u64);
 
 impl Lcg {
-    fn next(&mut self) -> f32 {
+    pub fn next(&mut self) -> f32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
         self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 40) as f64 * (-23f64).exp2() - 1.0) as f32
@@ -20,20 +20,20 @@ impl Lcg {
 }
 
 /// FNV-1a, 32 bits.
-fn fnv(numbers: impl Iterator<Item = f64>) -> u32 {
+pub fn fnv(numbers: impl Iterator<Item = f64>) -> u32 {
     let bytes = numbers.flat_map(f64::to_le_bytes);
     bytes.fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
 }
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     ready::root().join("tests/golden/mujoco")
 }
 
-fn json(file: &str) -> Value {
+pub fn json(file: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder().join(file)).unwrap()).unwrap()
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 

@@ -45,7 +45,7 @@ fn tensors(seen: &[Seen], spec: &Spec) -> [Tensor; 3] {
 fn expected(name: &str) -> (bool, bool) {
     let of = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
     let seen = name.ends_with("-mbbl");
-    let reward = of(&["InvertedPendulum", "Reacher", "Pusher", "HumanoidStandup", "leg"]);
+    let reward = of(&["InvertedPendulum", "Reacher", "Pusher", "HumanoidStandup", "leg", "ball"]);
     let ends = of(&["Hopper", "Walker2d", "Ant", "Humanoid-", "Inverted"]);
     (reward || seen, ends && !seen)
 }

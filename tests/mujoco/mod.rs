@@ -1,6 +1,7 @@
 //! Environments on MuJoCo. The tests fetch the library and the models if they are not here.
 
 mod contract;
+mod cup;
 mod failures;
 mod golden;
 mod known;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use hstep::env::mujoco::setup::{Setup, fetch};
+use hstep::env::mujoco::setup::{MODELS, Setup, fetch, fetch_bundle};
 
 /// The repository.
 pub fn root() -> PathBuf {
@@ -16,7 +16,9 @@ pub fn root() -> PathBuf {
 /// Sees to it that MuJoCo is there; says what is missing where it cannot.
 pub fn ready() -> &'static Setup {
     static READY: OnceLock<Result<Setup, String>> = OnceLock::new();
-    let ready = READY.get_or_init(|| fetch(&root().join(".mujoco")).map_err(|e| e.to_string()));
+    let folder = root().join(".mujoco");
+    let all = || fetch(&folder).and_then(|setup| fetch_bundle(&MODELS, &folder).map(|_| setup));
+    let ready = READY.get_or_init(|| all().map_err(|e| e.to_string()));
     match ready {
         Ok(setup) => setup,
         Err(why) => panic!("the tests of MuJoCo need it: {why}"),

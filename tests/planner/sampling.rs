@@ -132,6 +132,22 @@ fn iterating_goes_to_the_tilted_mean_with_the_ratio_and_to_the_goal_without() {
     assert!(GOAL - tilted_mean() > 0.3);
 }
 
+/// The model and Q see clipped actions; what the ratio speaks of, and what is averaged, are the samples.
+#[test]
+fn with_the_ratio_samples_are_averaged_as_they_were_drawn() {
+    for prior_ratio in [true, false] {
+        let mut one = MppiConfig { prior_ratio, noise: 9.0, step: 1.0, ..config(1, 1) };
+        one.samples.limit = 0.5;
+        let plan = plan(&one, 20, 0.0, 55);
+        let (mean, actions) = (numbers(&plan.mean), numbers(&plan.actions));
+        let beyond = mean.iter().filter(|m| m.abs() > 0.5).count();
+        assert_eq!(beyond > 15, prior_ratio, "{mean:?}");
+        let clipped = mean.iter().map(|m| m.clamp(-0.5, 0.5));
+        assert!(actions.iter().zip(clipped).all(|(a, m)| *a == m));
+        assert!(numbers(&plan.samples).iter().all(|x| x.abs() <= 0.5));
+    }
+}
+
 #[test]
 fn without_a_model_the_ratio_gives_the_soft_value_of_a_quadratic_q() {
     // H = 0: one action, and value = lambda log E exp(Q / lambda) under the prior.

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use hstep::agent::Hybrid;
 use hstep::algo;
 use hstep::config;
-use hstep::dynamics::StepNoise;
+use hstep::dynamics::{FnDynamics, Given, StepNoise, Transition};
 use hstep::env::native;
 use hstep::kinds::Kinds;
 use hstep::log::Log;
@@ -22,7 +22,8 @@ use hstep::rng::Rng;
 use hstep::shape::{Spec, to_f64};
 use hstep::train::{EnvFactory, EvalConfig, Observer, Outcome, Progress, RunConfig, Trainer};
 use hstep::uses::{
-    Ask, BestKept, FreeEnergy, FreeEnergyConfig, RegressValue, Rollouts, Step, Target, Update,
+    Ask, BestKept, FreeEnergy, FreeEnergyConfig, RegressValue, Replanned, ReplannedConfig,
+    Rollouts, Step, Target, Update,
 };
 use hstep::value::{CriticConfig, QNet, VEnsemble, Value, ValueEnsembleConfig};
 
@@ -171,6 +172,51 @@ fn the_target_of_a_member_is_its_best_kept_rollout() {
     assert!(refused.unwrap_err().to_string().contains("behave.keep"));
 }
 
+/// POLO eq. 7 to the letter: every member has a plan of its own, and its best rollout is the target.
+#[test]
+fn a_member_can_have_a_plan_of_its_own() {
+    let spec = Spec::f64();
+    let mut parts = values_alone(1.0);
+    // A state that an action moves, paid for being near 0.
+    let step = |s: &Tensor, a: &Tensor, _: &StepNoise| {
+        let next = s.broadcast_add(a)?;
+        let reward = next.sqr()?.sum(1)?.neg()?;
+        Ok(Transition { cont: reward.ones_like()?, reward, next })
+    };
+    let dynamics = FnDynamics::new(2, 1, spec.clone(), step);
+    let model = Given { name: "moved".into(), dynamics: Box::new(dynamics) };
+    parts.models.insert(MODEL.to_string(), Box::new(model));
+    let (batch, rollouts, key) = (batch(4, BTreeMap::new()), Rollouts::new(), Rng::new(8).key());
+    let ask = Ask { parts: &parts, batch: &batch, key, rollouts: &rollouts };
+    let config = ReplannedConfig { horizon: 2, gamma: 0.9 };
+    let target = Replanned { config, planner: Box::new(mppi(6000, 0.0, 1.5)) };
+    let goals = target.targets(&ask).unwrap();
+    assert_eq!(goals.y.dims(), [3, 4]);
+    let y = numbers(&goals.y);
+    // Against a grid of both actions.
+    let grid: Vec<f64> = (0..=60).map(|i| f64::from(i) / 10.0 - 3.0).collect();
+    for row in 0..4 {
+        let start = &numbers(&batch.obs)[2 * row..2 * row + 2];
+        let mut best = [f64::NEG_INFINITY; 3];
+        for a in &grid {
+            for b in &grid {
+                let first = [start[0] + a, start[1] + a];
+                let last = [first[0] + b, first[1] + b];
+                let cost = |s: [f64; 2]| s[0] * s[0] + s[1] * s[1];
+                let end = spec.tensor(&last, (1, 2)).unwrap();
+                let v = numbers(&parts.value(VALUE).unwrap().online.values(&end).unwrap());
+                for e in 0..3 {
+                    best[e] = best[e].max(-cost(first) - 0.9 * cost(last) + 0.81 * v[e]);
+                }
+            }
+        }
+        for e in 0..3 {
+            let got = y[4 * e + row];
+            assert!((got - best[e]).abs() < 0.05, "member {e}, row {row}: {got} {}", best[e]);
+        }
+    }
+}
+
 fn batch_without(batch: &Batch) -> Batch {
     Batch { own: BTreeMap::new(), ..batch.clone() }
 }
@@ -188,6 +234,11 @@ fn optimism_goes_from_the_mean_to_the_highest_member() {
     let log_mean = |x: [f64; 3]| (x.iter().map(|x| x.exp()).sum::<f64>() / 3.0).ln();
     let one = of(1.0);
     close(&one[..2], &[log_mean([3.0, 1.0, 2.0]), log_mean([-1.0, 2.0, -4.0])], 1e-12, "kappa 1");
+    // As it is printed, it tends to log 3, not to the mean.
+    let literal = |kappa: f64| numbers(&Reduce::LogSumExp(kappa).apply(&v).unwrap());
+    let sum = |k: f64, x: [f64; 3]| x.iter().map(|x| (k * x).exp()).sum::<f64>().ln();
+    close(&literal(0.2)[..1], &[sum(0.2, [3.0, 1.0, 2.0])], 1e-12, "as printed");
+    close(&literal(1e-9), &[3f64.ln(); 3], 1e-5, "as printed, kappa to 0");
 }
 
 #[test]

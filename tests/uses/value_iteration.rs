@@ -121,6 +121,7 @@ fn targets(
         terminal: PlanTerminal::Value,
         start: PlanStart::Zero,
         optimism: Some(1e-7),
+        literal: None,
         keep: Some(KeepConfig { rollouts, steps }),
     };
     let behave = PlanFirst::new(config, planner);

@@ -4,24 +4,28 @@ use std::path::Path;
 
 use anyhow::Result;
 use hstep::env::mujoco::find::own_folder;
-use hstep::env::mujoco::setup::{PACKAGES, fetch};
+use hstep::env::mujoco::setup::{Bundle, MODELS, MUJOCO, Package, fetch_bundle};
 
 use crate::cli::{Fetched, Setup};
 use crate::output::say;
 
 pub fn run(args: &Setup) -> Result<()> {
-    match args.what {
-        Fetched::Mujoco => mujoco(args.out.as_deref()),
-    }
+    let bundle = match args.what {
+        Fetched::Mujoco => MUJOCO,
+        Fetched::Models => MODELS,
+    };
+    fetched(&bundle, args.out.as_deref())
 }
 
-fn mujoco(out: Option<&Path>) -> Result<()> {
+fn fetched(bundle: &Bundle, out: Option<&Path>) -> Result<()> {
     let folder = out.map_or_else(own_folder, Path::to_path_buf);
-    let packages = PACKAGES.map(|(package, version)| format!("{package} {version}")).join(" and ");
-    tracing::info!("{packages} in {}", folder.display());
-    let setup = fetch(&folder)?;
+    let label = |package: &Package| format!("{} ({})", package.label(), package.licence);
+    let packages: Vec<String> = bundle.packages.iter().map(label).collect();
+    tracing::info!("{} in {}", packages.join(" and "), folder.display());
+    let setup = fetch_bundle(bundle, &folder)?;
     say!("{}", if setup.was_there { "there already" } else { "fetched, unpacked and tried" })?;
     say!("library     {} (MuJoCo {})", setup.library.display(), setup.version)?;
     say!("models      {}", setup.models.display())?;
+    say!("licences    {}", packages.join(", "))?;
     Ok(())
 }

@@ -8,10 +8,12 @@ mod lemma41;
 mod maac_fig3;
 mod maac_fig4;
 mod maac_table1;
+mod mpq_fig1;
 mod mujoco;
 mod native;
 mod peers;
 mod planners;
+mod polo_lemma2;
 mod shared;
 mod theorem1;
 
@@ -134,6 +136,16 @@ pub const ALL: &[Reproduction] = &[
         name: "planners-learning",
         about: "MoPAC, M-DeMoRL and PETS on the pendulum: curves, steps to a level",
         run: compare::run::<planners::Config>,
+    },
+    Reproduction {
+        name: "mpq-fig1",
+        about: "MPQ, Figure 1: its pendulum, against MPPI and soft Q, with the paper's curves (an hour)",
+        run: compare::run::<mpq_fig1::Config>,
+    },
+    Reproduction {
+        name: "polo-lemma2",
+        about: "POLO, Lemma 2: planning to a wrong value on the pendulum, loss beside the bounds (seconds)",
+        run: polo_lemma2::run,
     },
     Reproduction {
         name: "mopac-fig2",

@@ -8,18 +8,10 @@ use super::tasks::PUSHER_COLUMNS;
 pub enum File {
     /// A file of the package `gymnasium`.
     Asset(&'static str),
+    /// A file of the suite of the package `dm_control`.
+    Control(&'static str),
     /// Ours: its name and its MJCF.
     Own(&'static str, &'static str),
-}
-
-impl File {
-    /// The name of a file of the package `gymnasium`.
-    pub(super) fn asset(&self) -> Option<&'static str> {
-        match self {
-            Self::Asset(file) => Some(file),
-            Self::Own(..) => None,
-        }
-    }
 }
 
 /// The end of a range that goes as far as there are numbers.
@@ -48,6 +40,8 @@ pub enum Part {
     ClippedField(Field, usize, usize, f64),
     /// Cosine and sine of the leg's phase.
     Phase,
+    /// The ball of [`super::cup`], and the way from it to the middle of the cup; x and z each.
+    Ball,
 }
 
 /// How an episode begins: noise on the model's own start.
@@ -63,6 +57,8 @@ pub enum Start {
     Push,
     /// The native leg's.
     Leg,
+    /// The ball of [`super::cup`] somewhere, at rest.
+    Cup,
 }
 
 /// Whose way counts as forward.
@@ -148,6 +144,11 @@ pub enum Reward {
     StandUp(Contact),
     /// The native leg's.
     Leg,
+    /// 1 while the ball of [`super::cup`] is in it, and `always` a step.
+    Caught {
+        /// See above.
+        always: f64,
+    },
 }
 
 /// A range that a position must stay in.
@@ -197,6 +198,8 @@ pub struct Task {
     pub obs_dim: usize,
     /// What it is made of.
     pub obs: &'static [Part],
+    /// Physical parameters that are not those of the file.
+    pub parameters: &'static [(&'static str, f64)],
     /// Bodies that are spoken of by number; checked.
     pub bodies: &'static [(&'static str, usize)],
     /// How an episode begins.

@@ -20,6 +20,13 @@ const PACKAGE: &str = "mujoco";
 /// The folder of Gymnasium's model files in a folder of Python packages.
 pub(super) const ASSETS: &str = "gymnasium/envs/mujoco/assets";
 
+/// The folder of further models in that of [`FOLDER`].
+pub(super) const MODELS: &str = "models";
+/// The folder of the control suite's model files in a folder of Python packages.
+pub(super) const CONTROL: &str = "dm_control/suite";
+/// The version of the control suite that tasks are defined on.
+pub(super) const CONTROL_VERSION: &str = "1.0.50";
+
 /// An error of MuJoCo itself, not of one environment.
 pub(super) fn problem(problem: impl Into<String>) -> Error {
     Error::env("mujoco", problem)
@@ -46,8 +53,9 @@ fn cache() -> Option<PathBuf> {
 /// Folders of Python packages, in the order in which they are looked into: those of set-ups, then those
 /// of the active environments of Python. None of a folder above: it may be another user's.
 fn sites() -> Vec<PathBuf> {
-    let mut sites = vec![own_folder().join("site")];
-    sites.extend(cache().map(|folder| folder.join("site")));
+    let own = [Some(own_folder()), cache()].into_iter().flatten();
+    let mut sites: Vec<PathBuf> =
+        own.flat_map(|folder| [folder.join("site"), folder.join(MODELS)]).collect();
     for env in ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| variable(name)) {
         let versions = std::fs::read_dir(env.join("lib")).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> =
@@ -173,6 +181,32 @@ pub fn asset(file: &str) -> Result<PathBuf> {
             own_places()
         ))
     })
+}
+
+/// A model file of the control suite, likewise; of the version that tasks are defined on.
+///
+/// # Errors
+/// As [`asset`]; naming the versions that are there where they are others.
+pub fn control(file: &str) -> Result<PathBuf> {
+    let sites = sites();
+    let info = format!("dm_control-{CONTROL_VERSION}.dist-info");
+    let there = |site: &&PathBuf| site.join(CONTROL).join(file).is_file();
+    if let Some(site) = sites.iter().filter(there).find(|site| site.join(&info).is_dir()) {
+        return Ok(site.join(CONTROL).join(file));
+    }
+    let problem_is = match sites.iter().find(there) {
+        Some(site) => {
+            format!("the package `dm_control` in {} is of another version", site.display())
+        }
+        None => {
+            format!("the model file {file} is not here: it belongs to the package `dm_control`")
+        }
+    };
+    Err(problem(format!(
+        "{problem_is}; expected dm_control {CONTROL_VERSION} in {}, or in an active environment of \
+         Python; `hstep setup models` fetches it",
+        own_places()
+    )))
 }
 
 #[cfg(all(test, unix))]

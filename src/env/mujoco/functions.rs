@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::cup;
 use super::definition::{End, Reward, Task, When, Within};
 use super::tasks::PUSHER_COLUMNS;
 use crate::env::native::{Leg2R, Model};
@@ -94,6 +95,16 @@ fn earned(task: &Task, obs: &Tensor, action: &Tensor, next: &Tensor) -> Result<T
             let cost = clip(&cost, f64::NEG_INFINITY, contact.most)?;
             let height = (one(next, 0)? * (1.0 / task.timestep))?;
             Ok((((height - (effort * 0.1)?)? - cost)? + 1.0)?)
+        }
+        Reward::Caught { always } => {
+            let at = |i: usize| one(next, i);
+            let away = [
+                ((at(0)? - at(2)?)? + (cup::MIDDLE[0]))?,
+                ((at(1)? - at(3)?)? + (cup::MIDDLE[1]))?,
+            ];
+            let near =
+                |x: &Tensor| -> Result<Tensor> { Ok(x.abs()?.lt(cup::FREE)?.to_dtype(x.dtype())?) };
+            Ok(((near(&away[0])? * near(&away[1])?)? + always)?)
         }
         Reward::Forward { .. } | Reward::Tip { .. } | Reward::Leg => Ok(effort.zeros_like()?),
     }

@@ -72,6 +72,8 @@ functions! {
     mjs_getError: (*mut RawSpec) -> *const c_char;
     mj_deleteSpec: (*mut RawSpec);
     mj_deleteModel: (*mut RawModel);
+    mj_copyModel: (*mut RawModel, *const RawModel) -> *mut RawModel;
+    mj_setConst: (*mut RawModel, *mut RawData);
     mj_makeData: (*const RawModel) -> *mut RawData;
     mj_deleteData: (*mut RawData);
     mj_resetData: (*const RawModel, *mut RawData);

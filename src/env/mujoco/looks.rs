@@ -47,7 +47,7 @@ const HUMANOID: Looks = Looks {
     ..WALKER
 };
 
-const ALL: [Looks; 11] = [
+const ALL: [Looks; 12] = [
     Looks {
         file: "half_cheetah",
         centre: [0.0, 0.52],
@@ -124,6 +124,14 @@ const ALL: [Looks; 11] = [
             ("sp", Role::Fixed),
             ("", Role::Limb),
         ],
+    },
+    Looks {
+        file: "ball_in_cup",
+        centre: [0.0, 0.5],
+        size: [1.2, 1.0],
+        followed: None,
+        roles: &[("ball", Role::Body), ("cup", Role::Limb), ("", Role::Fixed)],
+        ..WALKER
     },
     Looks {
         file: "swimmer",
@@ -235,7 +243,7 @@ impl Looks {
 pub(super) fn scene(env: &Mujoco, state: &[f64]) -> Result<Option<Scene>> {
     let task: &Task = env.task();
     let file = match task.file {
-        File::Asset(file) => file,
+        File::Asset(file) | File::Control(file) => file,
         File::Own(..) => {
             let (&[q1, q2], &[w1, w2]) = (env.qpos(), env.qvel()) else { return Ok(None) };
             return Ok(Leg2R::default().scene(&[q1, q2, w1, w2, env.phase()]));

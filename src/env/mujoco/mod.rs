@@ -8,6 +8,8 @@
 //! [`tasks`] has one [`definition`] a task. [`Mujoco`] makes an environment of it, [`Data`] is the bare
 //! simulation.
 
+mod arrays;
+mod cup;
 pub mod definition;
 pub mod find;
 mod functions;
@@ -16,6 +18,7 @@ mod library;
 mod looks;
 mod model;
 mod offscreen;
+mod physical;
 mod rules;
 pub mod setup;
 mod task;

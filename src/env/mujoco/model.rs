@@ -3,7 +3,7 @@
 //! Unsafe because every function here calls MuJoCo. What makes it sound: a pointer is that of a
 //! model or simulation that MuJoCo made and that lives as long as its owner here; every slice handed
 //! over has the length that MuJoCo itself says (`mj_stateSize`), checked before the call; a model is
-//! only read once it is made, as MuJoCo documents, so threads may share it; a simulation belongs to
+//! written to through its only owner alone, so threads may share it to read; a simulation belongs to
 //! one owner at a time.
 #![allow(unsafe_code)]
 
@@ -68,11 +68,11 @@ pub struct Sizes {
 pub struct Model {
     pub(super) library: Arc<Library>,
     pub(super) raw: NonNull<RawModel>,
-    sizes: Sizes,
-    name: String,
+    pub(super) sizes: Sizes,
+    pub(super) name: String,
 }
 
-// SAFETY: nothing writes to a model once it is made.
+// SAFETY: a model is written to through its only owner alone.
 unsafe impl Send for Model {}
 // SAFETY: as above.
 unsafe impl Sync for Model {}
@@ -348,6 +348,34 @@ impl Data {
         let f = self.model.library.functions.mj_rnePostConstraint;
         // SAFETY: the simulation is of this model.
         self.call(|model, data| unsafe { f(model, data) })
+    }
+
+    /// Gives the simulation a model of its own, in the place of the one that it shares.
+    ///
+    /// # Errors
+    /// As [`Model::copied`].
+    pub fn own_model(&mut self) -> Result<()> {
+        // Both are of the same sizes, which is all that a simulation holds of its model.
+        self.model = Arc::new(self.model.copied()?);
+        Ok(())
+    }
+
+    /// The model to be written, where the simulation is alone with it.
+    pub(super) fn model_mut(&mut self) -> Option<&mut Model> {
+        Arc::get_mut(&mut self.model)
+    }
+
+    /// Computes anew what a model holds of masses and inertias; the state is lost.
+    ///
+    /// # Errors
+    /// [`Error::Env`] where the model is shared, or when MuJoCo gives up.
+    pub(super) fn set_constants(&mut self) -> Result<()> {
+        let (f, data) = (self.model.library.functions.mj_setConst, self.raw.as_ptr());
+        let shared = self.model.fatal("a shared model cannot be changed");
+        let model = Arc::get_mut(&mut self.model).ok_or(shared)?;
+        let raw = model.raw.as_ptr();
+        // SAFETY: the simulation is of this model, which nobody else has.
+        guarded(|| unsafe { f(raw, data) }).map_err(|fatal| model.fatal(&fatal))
     }
 
     fn call(&mut self, call: impl FnOnce(*const RawModel, *mut RawData)) -> Result<()> {

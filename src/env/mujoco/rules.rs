@@ -1,9 +1,9 @@
 //! What the definitions of [`super::definition`] mean, in numbers of the simulator: a [`Reading`] between
 //! two steps; observation, start, reward and end as functions of it.
 
-use super::definition::{Contact, END, End, Part, Reward, Start, Task, Walker, When};
+use super::definition::{Contact, END, End, File, Part, Reward, Start, Task, Walker, When};
 use super::tasks::PUSHER_COLUMNS;
-use super::{Data, Field, Parts};
+use super::{Data, Field, Parts, cup};
 use crate::env::EnvInfo;
 use crate::env::native::{Leg2R, Physics as _};
 use crate::error::{Error, Result};
@@ -177,6 +177,10 @@ impl Task {
                     let numbers = range(reading.field(field), from, to);
                     obs.extend(numbers.iter().map(|x| x.clamp(-most, most)));
                 }
+                Part::Ball => {
+                    obs.extend(cup::ball(reading.qpos()));
+                    obs.extend(cup::to_target(reading.qpos()));
+                }
                 Part::Phase => {
                     let (sin, cos) = Self::phase(reading).sin_cos();
                     obs.extend([cos, sin]);
@@ -222,6 +226,7 @@ impl Task {
                 qvel.iter_mut().for_each(|v| *v += uniform(-5e-3, 5e-3));
                 set_last(&mut qvel, &[0.0; 4]);
             }
+            Start::Cup => set_last(&mut qpos, &cup::start(rng)),
             Start::Leg => {
                 let [q1, q2, w1, w2, phase] = Leg2R::default().start(rng);
                 time = phase / Leg2R::PACE;
@@ -283,6 +288,7 @@ impl Task {
                 let height = after.qpos().get(2).copied().unwrap_or(f64::NAN);
                 height / self.timestep - 0.1 * effort - contact.cost(after) + 1.0
             }
+            Reward::Caught { always } => always + f64::from(u8::from(cup::is_caught(after.qpos()))),
             Reward::Leg => match (after.qpos(), after.qvel()) {
                 (&[q1, q2], &[w1, w2]) => Leg2R::earns(&[q1, q2, w1, w2], Self::phase(after)),
                 _ => f64::NAN,
@@ -340,8 +346,12 @@ pub(super) fn fits(task: &Task, data: &mut Data) -> Result<()> {
     let differs = |what: &str, expected: String, got: String| {
         let problem = format!(
             "the model {} has {what} {got}, the task expects {expected}: it is another file than \
-             that of gymnasium 1.4.0; `hstep setup mujoco` fetches that",
-            model.name()
+             that of {}",
+            model.name(),
+            match task.file {
+                File::Control(_) => "dm_control 1.0.50; `hstep setup models` fetches that",
+                _ => "gymnasium 1.4.0; `hstep setup mujoco` fetches that",
+            }
         );
         Err(Error::env(task.name, problem))
     };

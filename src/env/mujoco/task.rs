@@ -2,10 +2,12 @@
 
 use super::definition::{File, Task};
 use super::offscreen::Offscreen;
+use super::physical::{self, Varied};
 use super::rules::{self, Reading};
 use super::tasks::TASKS;
 use super::{Data, Library, Model, Parts, find, functions, looks};
 use crate::env::clock::{Clock, Phase};
+use crate::env::parameters::Parameter;
 use crate::env::scene::{Painter, Scene};
 use crate::env::{Env, EnvInfo, Known, Simulator, Step};
 use crate::error::{Error, Result};
@@ -34,6 +36,7 @@ pub struct Mujoco {
     forces: bool,
     clock: Clock,
     failure: Option<String>,
+    varied: Varied,
 }
 
 /// Kinds of failure: what MuJoCo's warnings (`mjtWarning`) say of them, and their names in the
@@ -89,9 +92,15 @@ impl Mujoco {
     pub fn new(task: &'static Task, library: &Arc<Library>) -> Result<Self> {
         let model: Arc<Model> = match task.file {
             File::Asset(file) => library.model(&find::asset(file)?)?,
+            File::Control(file) => library.model(&find::control(file)?)?,
             File::Own(name, text) => library.model_of_text(name, text)?,
         };
         let mut data = Data::new(&model)?;
+        if !task.parameters.is_empty() {
+            let (names, values): (Vec<&str>, Vec<f64>) = task.parameters.iter().copied().unzip();
+            Varied::new(task.name, &mut data, &names)?.set(&mut data, &values)?;
+            data.reset()?;
+        }
         rules::fits(task, &mut data)?;
         let reading = Reading::new(task, &data);
         Ok(Self {
@@ -102,6 +111,7 @@ impl Mujoco {
             forces: task.fields().contains(&super::Field::CfrcExt),
             clock: Clock::new(),
             failure: None,
+            varied: Varied::default(),
             data,
             task,
         })
@@ -361,6 +371,22 @@ impl Simulator for Mujoco {
 
     fn observe(&self) -> Vec<f64> {
         self.task.observe(&self.now)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        physical::parameters(self.data.model())
+    }
+
+    fn vary(&mut self, names: &[&str]) -> Result<()> {
+        self.varied = Varied::new(&self.info.name, &mut self.data, names)?;
+        Ok(())
+    }
+
+    fn set_varied(&mut self, values: &[f64]) -> Result<()> {
+        self.data.get(Parts::INTEGRATION, &mut self.integration)?;
+        let lost = self.varied.set(&mut self.data, values)?;
+        let before = &self.integration;
+        if lost { self.data.set(Parts::INTEGRATION, before) } else { Ok(()) }
     }
 
     fn simulate(&mut self, action: &[f64]) -> Result<Step> {

@@ -35,6 +35,7 @@ const HALF_CHEETAH: Task = Task {
     limits: &[1.0; 6],
     obs_dim: 17,
     obs: &[Part::Qpos(1, END), Part::Qvel(0, END)],
+    parameters: &[],
     bodies: &[],
     start: Start::Normal(0.1, 0.1),
     reward: Reward::Forward {
@@ -98,6 +99,7 @@ const ANT: Task = Task {
     limits: &[1.0; 8],
     obs_dim: 27,
     obs: &[Part::Qpos(2, END), Part::Qvel(0, END)],
+    parameters: &[],
     bodies: &[("torso", 1)],
     start: Start::Normal(0.1, 0.1),
     reward: ant(None, true),
@@ -137,6 +139,7 @@ const HUMANOID: Task = Task {
         Part::Field(Field::QfrcActuator, 0),
         Part::Field(Field::CfrcExt, 0),
     ],
+    parameters: &[],
     bodies: &[],
     start: Start::Uniform(1e-2, 1e-2),
     reward: humanoid(None, true),
@@ -160,6 +163,7 @@ const PENDULUM: Task = Task {
     limits: &[3.0],
     obs_dim: 4,
     obs: &[Part::Qpos(0, END), Part::Qvel(0, END)],
+    parameters: &[],
     bodies: &[],
     start: Start::Uniform(0.01, 0.01),
     reward: Reward::Balance { always: true },
@@ -205,6 +209,7 @@ const REACHER: Task = Task {
         Part::Qvel(0, 2),
         Part::Between(FINGERTIP, TARGET, 3),
     ],
+    parameters: &[],
     bodies: &[("fingertip", FINGERTIP), ("target", TARGET)],
     start: Start::Reach,
     reward: Reward::Reach { column: 8, when: When::Before },
@@ -234,6 +239,7 @@ const PUSHER: Task = Task {
         Part::Body(OBJECT),
         Part::Body(GOAL),
     ],
+    parameters: &[],
     bodies: &[("tips_arm", HAND), ("object", OBJECT), ("goal", GOAL)],
     start: Start::Push,
     reward: Reward::Push,
@@ -277,6 +283,7 @@ const LEG: Task = Task {
         Part::Qvel(0, END),
         Part::Phase,
     ],
+    parameters: &[],
     bodies: &[],
     start: Start::Leg,
     reward: Reward::Leg,
@@ -284,8 +291,38 @@ const LEG: Task = Task {
     max_steps: 200,
 };
 
+/// The control suite's ball in a cup (Tassa et al. 2018), 20 s.
+const CUP: Task = Task {
+    name: "ball-in-cup",
+    file: File::Control("ball_in_cup.xml"),
+    frames: 10,
+    timestep: 0.002,
+    limits: &[1.0; 2],
+    obs_dim: 8,
+    obs: &[Part::Qpos(0, END), Part::Qvel(0, END)],
+    parameters: &[],
+    bodies: &[("cup", 1), ("ball", 2)],
+    start: Start::Cup,
+    reward: Reward::Caught { always: 0.0 },
+    end: End::Never,
+    max_steps: 1000,
+};
+
+/// The same as MPQ has it (Bhardwaj et al. 2020, full paper, table 1 and appendix B): a cost of 1 until
+/// the ball is caught, 4 s, its mass, inertia and stiffness of the string. The paper counts 12
+/// observations; which they are beside the suite's 8 is ours.
+const CUP_SPARSE: Task = Task {
+    name: "ball-in-cup-sparse",
+    obs_dim: 12,
+    obs: &[Part::Qpos(0, END), Part::Qvel(0, END), Part::Ball],
+    parameters: &[("mass:ball", 0.058), ("inertia:ball", 1.47e-5), ("stiffness:string", 0.05)],
+    reward: Reward::Caught { always: -1.0 },
+    max_steps: 200,
+    ..CUP
+};
+
 /// Every task.
-pub static TASKS: [Task; 28] = [
+pub static TASKS: [Task; 30] = [
     HALF_CHEETAH,
     Task { name: "HalfCheetah-v5", ..HALF_CHEETAH },
     Task {
@@ -387,4 +424,6 @@ pub static TASKS: [Task; 28] = [
     SWIMMER,
     Task { name: "Swimmer-v5", ..SWIMMER },
     LEG,
+    CUP,
+    CUP_SPARSE,
 ];

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Data, Field, Geom, Kind, Library, Model, Parts};
+use super::{Data, Field, Geom, Kind, Library, Model, Parts, physical};
 use crate::error::{Error, Result};
 
 /// Two bodies far from each other, without gravity: a slider along x pushed by an actuator, and a
@@ -30,6 +30,43 @@ const MODEL: &str = r#"
   </actuator>
 </mujoco>
 "#;
+
+/// Every kind of parameter, each of another value.
+const PARAMETERS: &str = r#"
+<mujoco>
+  <worldbody>
+    <body name="a">
+      <inertial pos="0 0 0" mass="2" diaginertia="0.125 0.25 0.375"/>
+      <geom name="g" type="sphere" size="0.25" friction="0.5 0.0625 0.03125"/>
+      <freejoint/>
+    </body>
+    <body name="b" pos="0 0 1">
+      <inertial pos="0 0 0" mass="3" diaginertia="0.5 0.5 0.5"/>
+      <joint name="j" type="hinge" axis="0 1 0" damping="0.75" frictionloss="0.875" armature="1.25"
+        stiffness="1.5"/>
+      <site name="s"/>
+    </body>
+    <site name="t" pos="0 0 2"/>
+  </worldbody>
+  <tendon>
+    <spatial name="t" stiffness="1.75" damping="2.25"><site site="s"/><site site="t"/></spatial>
+  </tendon>
+</mujoco>
+"#;
+
+/// What [`PARAMETERS`] says.
+const SAID: [(&str, f64); 10] = [
+    ("mass:a", 2.0),
+    ("mass:b", 3.0),
+    ("inertia:a", 0.375),
+    ("inertia:b", 0.5),
+    ("friction:g", 0.5),
+    ("stiffness:j", 1.5),
+    ("damping:j", 0.75),
+    ("frictionloss:j", 0.875),
+    ("armature:j", 1.25),
+    ("stiffness:t", 1.75),
+];
 
 /// # Errors
 /// [`Error::Env`] naming the first field that holds something else.
@@ -96,6 +133,13 @@ pub(super) fn check(library: &Arc<Library>) -> Result<()> {
     let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-6;
     if got.len() != expected.len() || !got.iter().zip(&expected).all(near) {
         return wrong("what is seen of a model", &expected, &got);
+    }
+    let parameters =
+        physical::parameters(&*library.model_of_text("of the second check", PARAMETERS)?);
+    let values: Vec<(&str, f64)> = parameters.iter().map(|p| (p.name.as_str(), p.value)).collect();
+    if values.len() != SAID.len() + 1 || values[..SAID.len()] != SAID {
+        let numbers: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+        return wrong("the parameters of a model", &SAID.map(|(_, value)| value), &numbers);
     }
     let kinds: Vec<(Kind, &str)> = geoms.iter().map(|g| (g.kind, g.name.as_str())).collect();
     if kinds != [(Kind::Capsule, "rod"), (Kind::Sphere, "")] {

@@ -41,6 +41,40 @@ impl Field {
     ];
 }
 
+/// An array of a model that is a physical parameter of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Array {
+    /// Masses, kg. `[bodies]`
+    Mass,
+    /// Principal moments of inertia, kg m^2. `[bodies,3]`
+    Inertia,
+    /// Friction that slides, spins and rolls. `[geoms,3]`
+    Friction,
+    /// Stiffness of joints. `[joints]`
+    JointStiffness,
+    /// `[velocities]`
+    Damping,
+    /// `[velocities]`
+    FrictionLoss,
+    /// `[velocities]`
+    Armature,
+    /// Stiffness of tendons, N/m. `[tendons]`
+    TendonStiffness,
+    /// Damping of tendons, N s/m. `[tendons]`
+    TendonDamping,
+}
+
+/// Bytes from the start of `mjModel`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ModelOffsets {
+    /// Of the numbers of joints, geoms and tendons (64 bits each).
+    pub counts: [usize; 3],
+    /// Of the pointer to the first velocity of each joint (32 bits each).
+    pub first_velocity: usize,
+    /// Of the pointer to each array, in the order of [`Array`].
+    pub arrays: [usize; 9],
+}
+
 /// A version and its offsets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Version {
@@ -51,6 +85,8 @@ pub(super) struct Version {
     /// Bytes from the start of `mjData` to the pointer of each field, in the order of
     /// [`Field::ALL`].
     pub offsets: [usize; 8],
+    /// Where the parameters of a model are.
+    pub model: ModelOffsets,
     /// Bytes from one `mjvGeom` to the next.
     pub geom: usize,
 }
@@ -61,12 +97,22 @@ pub(super) const TABLE: [Version; 2] = [
         name: REFERENCE,
         integration: 0x3fff,
         offsets: [160_840, 160_864, 160_912, 160_976, 161_280, 161_408, 161_432, 161_464],
+        model: ModelOffsets {
+            counts: [88, 136, 480],
+            first_velocity: 2120,
+            arrays: [1944, 1960, 2568, 2208, 2336, 2320, 2328, 4632, 4648],
+        },
         geom: 252,
     },
     Version {
         name: "4.0.0",
         integration: 0x7fff,
         offsets: [160_848, 160_872, 160_936, 161_008, 161_296, 161_424, 161_448, 161_480],
+        model: ModelOffsets {
+            counts: [88, 136, 472],
+            first_velocity: 2120,
+            arrays: [1944, 1960, 2592, 2216, 2352, 2336, 2344, 4648, 4664],
+        },
         geom: 256,
     },
 ];

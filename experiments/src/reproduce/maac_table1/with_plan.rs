@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hstep::Result;
 use hstep::learner::Agent;
 use hstep::train::{EvalConfig, Evaluation, evaluate};
-use hstep::Result;
 use toml::Table;
 
 use crate::registry::Registry;
