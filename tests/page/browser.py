@@ -4,7 +4,7 @@
     python3 tests/page/browser.py [--hstep target/release/hstep] [--keep DIR]
 
 Needs `chromium` and `chromedriver`; Python's standard library otherwise. Checked: no error in the console; a row a run,
-whatever is wrong with its folder; names are text; sorting, hiding and filtering; a thousand runs of a thousand rows in
+whatever is wrong with its folder; names are text; a film; sorting, hiding and filtering; a thousand runs of a thousand rows in
 under 5 MB, drawn within 2 s, no task over 100 ms while it is scrolled; a served page follows a run, and another host's
 name is refused.
 """
@@ -133,10 +133,18 @@ def small(hstep, window, root, keep):
     (runs / "a2-e1-s2/metrics.csv").write_bytes(b"\xff\xfe not a table")
     (runs / "a2-e1-s3/config.toml").write_text("[run\n")
     (root / "stray").mkdir()
+    # A film of one pixel, as `hstep render` leaves it.
+    (runs / "a0-e0-s1/render").mkdir()
+    film = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+    (runs / "a0-e0-s1/render/episode.gif").write_bytes(film)
     page(hstep, [runs, root / "stray"], root / "page.html")
     window.open(f"file://{root}/page.html")
     drawn(window)
     expect(rows(window), 3 * 2 * 5 + 1 + 1, "a row a run, the stray folder's among them")
+    opened = "view.open = data.runs.find((run) => run.film).folder; details(false); return true"
+    window.run(opened)
+    until(lambda: window.run("return document.querySelector('.film')?.naturalWidth === 1"), "the film of a run is shown")
+    expect(window.run("return data.runs.filter((run) => run.film).length"), 1, "a film where there is one")
     expect(window.run("return document.title"), "hstep: runs", "a name is no script")
     names = window.run("return [...document.querySelectorAll('#runs tbody td:first-child')].map((td) => td.textContent)")
     expect(SCRIPT in names, True, "a name is shown as it is")

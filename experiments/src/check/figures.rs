@@ -112,12 +112,12 @@ fn one(report: &Report) -> Figure {
     }
 }
 
-/// Whether a form holds, by the largest ratio that was found.
+/// Whether a form is exceeded, by the largest ratio that was found.
 fn verdict(form: &str, ratio: f64) -> String {
     match ratio {
-        r if r.is_infinite() => format!("{form} false without limit"),
-        r if r > 100.0 => format!("{form} false, up to {} times", words::grouped(r as u64)),
-        r if r > 1.0 => format!("{form} false, up to {r:.2} times"),
+        r if r.is_infinite() => format!("{form} exceeded without limit"),
+        r if r > 100.0 => format!("{form} exceeded up to {} times", words::grouped(r as u64)),
+        r if r > 1.0 => format!("{form} exceeded up to {r:.2} times"),
         r => format!("{form} holds, attained to {:.1} %", 100.0 * r),
     }
 }
@@ -154,7 +154,7 @@ fn summary(reports: &[Report]) -> Figure {
     Figure {
         name: format!("{FOLDER}/summary"),
         title: format!(
-            "{} of {} bounds are false as printed, {} as corrected",
+            "{} of {} bounds are exceeded as printed, {} as corrected",
             reports.iter().filter(|r| r.largest_printed() > 1.0).count(),
             reports.len(),
             reports.iter().filter(|r| r.tightness() > 1.0).count()
