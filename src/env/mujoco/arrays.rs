@@ -17,7 +17,7 @@ impl Model {
     /// A copy that shares nothing with it.
     ///
     /// # Errors
-    /// [`Error::Env`] when MuJoCo has no memory for it.
+    /// [`crate::Error::Env`] when MuJoCo has no memory for it.
     pub fn copied(&self) -> Result<Self> {
         let f = self.library.functions.mj_copyModel;
         // SAFETY: the model is whole; without a destination MuJoCo makes one.

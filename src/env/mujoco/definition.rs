@@ -40,7 +40,7 @@ pub enum Part {
     ClippedField(Field, usize, usize, f64),
     /// Cosine and sine of the leg's phase.
     Phase,
-    /// The ball of [`super::cup`], and the way from it to the middle of the cup; x and z each.
+    /// The ball in its cup, and the way from it to the middle of the cup; x and z each.
     Ball,
 }
 
@@ -57,7 +57,7 @@ pub enum Start {
     Push,
     /// The native leg's.
     Leg,
-    /// The ball of [`super::cup`] somewhere, at rest.
+    /// The ball in its cup somewhere, at rest.
     Cup,
 }
 
@@ -144,7 +144,7 @@ pub enum Reward {
     StandUp(Contact),
     /// The native leg's.
     Leg,
-    /// 1 while the ball of [`super::cup`] is in it, and `always` a step.
+    /// 1 while the ball is in the cup, and `always` a step.
     Caught {
         /// See above.
         always: f64,
