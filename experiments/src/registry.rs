@@ -160,7 +160,7 @@ impl Registry {
         self.dynamics.get(env).ok_or_else(none)?()
     }
 
-    /// Fresh environments of a name that [`Registry::check_env`] lets pass.
+    /// Fresh environments of a known name.
     pub fn factory(&self, name: &str) -> EnvFactory {
         if let Some(make) = self.envs.get(name) {
             return Arc::clone(make);

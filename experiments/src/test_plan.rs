@@ -89,10 +89,10 @@ fn planner(kind: Kind, layers: &Table) -> Result<Box<dyn Planner>> {
     })
 }
 
-/// [`planner`] by its name.
+/// A planner by its name, with the settings of the section `planner`.
 ///
 /// # Errors
-/// [`Error::Config`] for another name, and as [`planner`].
+/// [`Error::Config`] naming the key, or for another name.
 pub fn planner_named(name: &str, layers: &Table) -> Result<Box<dyn Planner>> {
     let kind = Kind::from_str(name, false).map_err(|_| {
         let problem = format!("expected `cem`, `mppi`, `mirror` or `gradient`, got `{name}`");
