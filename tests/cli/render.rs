@@ -120,7 +120,7 @@ fn what_cannot_be_drawn_is_refused() {
     let words = [
         "`stand-in` does not say what it looks like",
         "pendulum, pendulum-mpq, mountain-car, cartpole-swingup",
-        "leg-2r and the MuJoCo tasks do",
+        "leg-2r, maze and the MuJoCo tasks do",
     ];
     fails(hstep(&["render"]).arg(run), 2, &words);
 }
