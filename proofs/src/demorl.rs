@@ -26,7 +26,7 @@ use hstep::{Error, Result};
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/05-demorl-lemma-1.md")]
+#[doc = include_str!("../05-demorl-lemma-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma1<T> {
     /// The discount, in `[0, 1)`.

@@ -26,7 +26,7 @@ use hstep::{Error, Result};
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/06-demorl-theorem-1.md")]
+#[doc = include_str!("../06-demorl-theorem-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegretBound<T> {
     /// `D_max`.

@@ -31,7 +31,7 @@ use hstep::{Error, Result};
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/01-mopac-theorem-1.md")]
+#[doc = include_str!("../01-mopac-theorem-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theorem1<T> {
     /// The discount, in `[0, 1)`.
@@ -119,7 +119,7 @@ impl<T: Number> Theorem1<T> {
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/02-mopac-lemma-2.md")]
+#[doc = include_str!("../02-mopac-lemma-2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma2<T> {
     /// The discount, in `[0, 1)`.

@@ -27,7 +27,7 @@ use hstep::{Error, Result};
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/10-mpq-free-energy.md")]
+#[doc = include_str!("../10-mpq-free-energy.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Soft {
     /// The discount, in `[0, 1]`.

@@ -16,7 +16,7 @@ use super::reading::Play;
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/03-polo-lemma-1.md")]
+#[doc = include_str!("../03-polo-lemma-1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma1<T> {
     /// The discount, in `[0, 1)`.
@@ -52,7 +52,7 @@ impl<T: Number> Lemma1<T> {
 ///
 /// ---
 ///
-#[doc = include_str!("../../proofs/04-polo-lemma-2.md")]
+#[doc = include_str!("../04-polo-lemma-2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lemma2<T> {
     /// The discount, in `[0, 1)`.

@@ -26,7 +26,7 @@ pub struct Step<T> {
 ///
 /// ---
 ///
-#[doc = include_str!("../../../proofs/07-maac-lemma-4.1.md")]
+#[doc = include_str!("../../07-maac-lemma-4.1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constants<T> {
     /// The discount.

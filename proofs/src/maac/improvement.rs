@@ -27,7 +27,7 @@ use hstep::Result;
 ///
 /// ---
 ///
-#[doc = include_str!("../../../proofs/09-maac-theorem-4.1.md")]
+#[doc = include_str!("../../09-maac-theorem-4.1.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Improvement<T> {
     /// The discount, in `[0, 1)`.

@@ -24,7 +24,7 @@ use crate::number::{Number, power};
 ///
 /// ---
 ///
-#[doc = include_str!("../../../proofs/08-maac-lemma-4.2.md")]
+#[doc = include_str!("../../08-maac-lemma-4.2.md")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variation<T> {
     /// The step size.
